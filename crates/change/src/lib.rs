@@ -1,1 +1,31 @@
-//! placeholder
+//! The pure heart: what a change to production is, and what may happen to it.
+//!
+//! Values in, values out: no clock, no chance, no I/O. Reading the rooms in this order is reading the life of a change.
+//! Each room holds its types and its one question; [`lifecycle`] only dispatches to them.
+
+pub mod aftermath;
+pub mod approval;
+pub mod assessment;
+pub mod decision;
+pub mod proposal;
+pub mod rollout;
+pub mod schedule;
+pub mod verification;
+
+pub mod explain;
+pub mod facts;
+pub mod gate;
+pub mod lane;
+pub mod lifecycle;
+
+pub mod actor;
+pub mod catalog;
+pub mod document;
+pub mod governance;
+pub mod id;
+pub mod time;
+
+pub use actor::{Actor, Permission};
+pub use id::{ChangeId, Digest};
+pub use lifecycle::{Change, Command, Due, Event, Given, Intent, Phase, Rejection, decide, due, evolve};
+pub use time::{Span, Timestamp};

@@ -1,0 +1,104 @@
+//! Decision: advance, hold or roll back, because of what?
+//!
+//! The one place where a judgement becomes a move. No answer but `pass` advances; a deadline leads to what the plan chose, never to a pass.
+//! Next room: [`aftermath`](crate::aftermath).
+
+use crate::lifecycle::{Change, Event, Given};
+use crate::rollout::{PauseReason, Rollout, StepState};
+use crate::time::{Span, Timestamp, after};
+use crate::verification::{Answer, EvidenceTaken, Judgement, OnDoubt};
+
+/// Evidence is put into the log at least this often, however long the answer stays the same.
+pub const EVIDENCE_EVERY: Span = Span::secs(300);
+
+/// What follows from a judgement of the step that is being verified.
+pub fn on_judgement(
+    change: &Change,
+    rollout: &Rollout,
+    given: &Given,
+    judgement: Judgement,
+    evidence: EvidenceTaken,
+) -> Vec<Event> {
+    let next = move_for(change, rollout, given, &judgement);
+    let changed = rollout.judgement.as_ref().is_none_or(|last| last.answer != judgement.answer);
+    let stale = rollout.evidence_at.is_none_or(|last| after(last, EVIDENCE_EVERY) <= given.now);
+    if next.is_empty() && !changed && !stale {
+        return vec![];
+    }
+    let mut events = vec![Event::EvidenceTaken(evidence), Event::Judged(Box::new(judgement))];
+    events.extend(next);
+    events
+}
+
+fn move_for(change: &Change, rollout: &Rollout, given: &Given, judgement: &Judgement) -> Vec<Event> {
+    let paused = rollout.pause.is_some();
+    match judgement.answer {
+        Answer::Pass if paused => vec![],
+        Answer::Pass => advance(change, rollout),
+        Answer::Fail => on_failure(change, rollout, given, &judgement.why),
+        Answer::Insufficient | Answer::Unreachable if paused => vec![],
+        doubt => match deadline(change, rollout) {
+            Some(at) if at <= given.now => on_deadline(change, rollout, given, doubt, judgement),
+            _ => vec![],
+        },
+    }
+}
+
+/// The next step opens; after the watch the change is complete.
+pub fn advance(change: &Change, rollout: &Rollout) -> Vec<Event> {
+    let advanced = Event::Advanced { step: rollout.step };
+    if rollout.step >= change.proposal.plan.steps.len() { vec![advanced, Event::Completed] } else { vec![advanced] }
+}
+
+fn on_failure(change: &Change, rollout: &Rollout, given: &Given, why: &str) -> Vec<Event> {
+    if may_roll_back_alone(change, rollout, given) {
+        return vec![Event::RollbackBegun { reason: why.to_owned() }];
+    }
+    if rollout.pause.as_ref().is_some_and(|p| p.why == PauseReason::Verdict) {
+        return vec![];
+    }
+    let hint = if rollout.superseded_by.is_some() {
+        "a later change has the target now"
+    } else {
+        "its rollback is not automatic"
+    };
+    let reason = format!("{why}; {hint}");
+    vec![Event::Paused { why: PauseReason::Verdict, reason: reason.clone() }, page(change, rollout, "verdict", reason)]
+}
+
+fn may_roll_back_alone(change: &Change, rollout: &Rollout, given: &Given) -> bool {
+    let taken = given.lanes.iter().any(|lane| lane.is_held_by_another(change.id));
+    change.proposal.rollback.automatic && rollout.superseded_by.is_none() && !taken
+}
+
+fn on_deadline(change: &Change, rollout: &Rollout, given: &Given, doubt: Answer, judgement: &Judgement) -> Vec<Event> {
+    let verify = &change.proposal.verify;
+    let choice = if doubt == Answer::Unreachable { verify.on_unreachable } else { verify.on_insufficient };
+    let reason = format!(
+        "the deadline of {} passed while the verdict was `{doubt}`: {}",
+        change.step_name(rollout.step),
+        judgement.why
+    );
+    let paused = Event::Paused { why: PauseReason::Deadline, reason: reason.clone() };
+    match choice {
+        OnDoubt::Hold => vec![paused],
+        OnDoubt::Rollback if may_roll_back_alone(change, rollout, given) => vec![Event::RollbackBegun { reason }],
+        OnDoubt::Page | OnDoubt::Rollback => vec![paused, page(change, rollout, "deadline", reason)],
+    }
+}
+
+/// A page about this step: the key makes it one page however often it is owed.
+pub fn page(change: &Change, rollout: &Rollout, about: &str, reason: String) -> Event {
+    let key = format!("{}/{}/{}/{about}", change.id, rollout.step, rollout.attempt);
+    Event::PageOwed { key, reason }
+}
+
+/// When the step that is being verified runs out of time.
+pub fn deadline(change: &Change, rollout: &Rollout) -> Option<Timestamp> {
+    let StepState::Applied { deadline_from, .. } = &rollout.state else { return None };
+    let own = match change.proposal.plan.steps.get(rollout.step) {
+        Some(step) => change.proposal.verify.deadline.unwrap_or(step.deadline),
+        None => change.proposal.verify.watch.times(6),
+    };
+    Some(after(*deadline_from, own))
+}

@@ -1,0 +1,171 @@
+//! Explaining: events and states as sentences, the same in API, pages, CLI and log.
+
+use crate::actor::Actor;
+use crate::document::list;
+use crate::gate::GateState;
+use crate::lifecycle::{Change, Event, Phase};
+use crate::rollout::{Failure, Plan, StepState};
+use crate::verification::Judgement;
+
+/// One sentence for an event of a change with this plan. Short, in the past tense, without the name of who did it.
+pub fn event(event: &Event, plan: &Plan) -> String {
+    let step_name = |step: usize| match plan.steps.get(step) {
+        Some(s) => format!("step {} of {} ({})", step + 1, plan.steps.len(), s.weight),
+        None => "the watch".to_owned(),
+    };
+    match event {
+        Event::Proposed(p) => {
+            format!("proposed `{}` with the effect {}", p.proposal.title, p.proposal.effect_digest.short())
+        }
+        Event::Amended { proposal, votes } => {
+            let fate = if *votes == crate::proposal::Carry::Kept { "votes are kept" } else { "votes are void" };
+            format!("amended; the effect is {} now, {fate}", proposal.effect_digest.short())
+        }
+        Event::Withdrawn { reason } => format!("withdrawn{}", because(reason)),
+        Event::Assessed(a) if a.allows() => {
+            let needs: Vec<String> = a.requires.iter().map(|r| format!("{} of `{}`", r.count, r.by)).collect();
+            let needs = if needs.is_empty() { "no approval by a person".into() } else { needs.join(" and ") };
+            format!("assessed at {} of 100 ({} risk); it needs {needs}", a.score, a.level)
+        }
+        Event::Assessed(a) => {
+            format!("denied by policy: {}", a.denials.iter().map(|d| d.reason.as_str()).collect::<Vec<_>>().join("; "))
+        }
+        Event::Approved { effect, comment, .. } => {
+            format!("approved the effect {}{}", effect.short(), because(comment.as_deref().unwrap_or_default()))
+        }
+        Event::Refused { reason } => format!("refused{}", because(reason)),
+        Event::VotesVoided { voters, why } => {
+            let names: Vec<String> = voters.iter().map(ToString::to_string).collect();
+            let why = if *why == crate::approval::Voided::Amended { "the effect has changed" } else { "too old" };
+            format!("votes of {} are void: {why}", list(names.iter().map(String::as_str)))
+        }
+        Event::Lapsed { reason } => format!("lapsed: {reason}"),
+        Event::Scheduled { not_before } => format!("scheduled, not before {not_before}"),
+        Event::Held { gates } => {
+            format!("held: {}", gates.iter().filter_map(closed_reason).collect::<Vec<_>>().join("; "))
+        }
+        Event::Released => "released: every gate is open".into(),
+        Event::StepBegun { step, attempt: 1, .. } => format!("{} began", step_name(*step)),
+        Event::StepBegun { step, attempt, .. } => format!("{} began, attempt {attempt}", step_name(*step)),
+        Event::StepApplied { step, .. } => format!("{} has effect", step_name(*step)),
+        Event::StepFailed { step, failure: Failure::Unknown, error, .. } => {
+            format!("the outcome of {} is unknown: {error}", step_name(*step))
+        }
+        Event::StepFailed { step, error, .. } => format!("{} failed: {error}", step_name(*step)),
+        Event::EvidenceTaken(e) => format!("evidence of {} looks was put on record", e.looks),
+        Event::Judged(j) => format!("verdict of {}: {}: {}", step_name(j.step), j.answer, j.why),
+        Event::Overridden { step, reason, .. } => {
+            format!("the verdict of {} was overridden{}", step_name(*step), because(reason))
+        }
+        Event::Advanced { step } => format!("{} passed", step_name(*step)),
+        Event::Paused { reason, .. } => format!("paused{}", because(reason)),
+        Event::Resumed { .. } => "resumed".into(),
+        Event::RollbackBegun { reason } => format!("rollback began: {reason}"),
+        Event::UndoBegun { attempt } => format!("restoring what was there before, attempt {attempt}"),
+        Event::UndoFailed { error, .. } => format!("restoring failed: {error}"),
+        Event::RolledBack { .. } => "rolled back: what was there before is there again".into(),
+        Event::RollbackFailed { error } => format!("the rollback failed for good: {error}"),
+        Event::CompletedByHand { evidence } => format!("rolled back by hand: {evidence}"),
+        Event::WatchSuperseded { by } => format!("`{by}` took over the target; the watch no longer rolls back"),
+        Event::Completed => "completed".into(),
+        Event::PageOwed { reason, .. } => format!("people have to be told: {reason}"),
+        Event::Paged { channel, .. } => format!("people were told through {channel}"),
+        Event::ReviewOwed { due, .. } => format!("a review is owed by {due}"),
+        Event::ReviewDone { summary } => format!("reviewed: {summary}"),
+        Event::LaneTaken { change } => format!("{change} took the lane"),
+        Event::LaneFreed { change } => format!("{change} left the lane"),
+        Event::CommandRefused { command, reason, .. } => format!("`{command}` was refused: {reason}"),
+        Event::GovernanceLoaded { digest, files } => {
+            format!("governance {} was loaded from {} files", digest.short(), files.len())
+        }
+        Event::ServerStarted { build, timezones } => format!("server {build} started, time zones {timezones}"),
+    }
+}
+
+fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
+}
+
+fn closed_reason(gate: &crate::gate::Gate) -> Option<String> {
+    match &gate.state {
+        GateState::Open => None,
+        GateState::Closed { reason, .. } => Some(format!("{}: {reason}", gate.gate)),
+    }
+}
+
+/// What a change is doing, in one sentence for lists and progress lines.
+pub fn status(change: &Change) -> String {
+    match change.phase() {
+        Phase::Proposed => "waits for policy's answer".into(),
+        Phase::Assessed => waits_for_approval(change),
+        Phase::Approved | Phase::Scheduled => match change.not_before() {
+            Some(at) => format!("approved; begins at {at}, if every gate is open"),
+            None => "approved; is being scheduled".into(),
+        },
+        Phase::Held { .. } => {
+            let gates = change.hold.iter().flat_map(|h| &h.gates).filter_map(closed_reason).collect::<Vec<_>>();
+            format!("held: {}", gates.join("; "))
+        }
+        Phase::RollingOut { step } => rolling(change, step),
+        Phase::Watching => verdict(change)
+            .map_or_else(|| "watched, rollback armed".into(), |v| format!("watched, rollback armed; {v}")),
+        Phase::Paused { .. } => {
+            let pause = change.rollout().and_then(|r| r.pause.as_ref());
+            pause.map_or_else(String::new, |p| format!("paused by {}: {}", p.by, p.reason))
+        }
+        Phase::RollingBack => "is being rolled back".into(),
+        Phase::RollbackFailed => "the rollback failed: people have to act".into(),
+        Phase::Completed => "completed".into(),
+        Phase::RolledBack | Phase::Refused | Phase::Withdrawn | Phase::Lapsed => ended(change),
+    }
+}
+
+fn ended(change: &Change) -> String {
+    match &change.stage {
+        crate::lifecycle::Stage::Ended { reason, .. } => format!("{}{}", change.phase(), because(reason)),
+        _ => change.phase().to_string(),
+    }
+}
+
+fn waits_for_approval(change: &Change) -> String {
+    let Some(assessed) = &change.assessment else { return String::new() };
+    if let Some(denial) = assessed.assessment.denials.first() {
+        return format!("denied by policy: {}", denial.reason);
+    }
+    let standing = crate::approval::standing(
+        &assessed.assessment.requires,
+        &change.votes,
+        change.proposal.effect_digest,
+        crate::Timestamp::MIN,
+    );
+    let missing: Vec<String> = standing
+        .iter()
+        .filter(|s| s.missing() > 0)
+        .map(|s| format!("{} of `{}`", s.missing(), s.requirement.by))
+        .collect();
+    format!("waits for approval by {}", missing.join(" and "))
+}
+
+fn rolling(change: &Change, step: usize) -> String {
+    let name = change.step_name(step);
+    let Some(rollout) = change.rollout() else { return name };
+    match &rollout.state {
+        StepState::Ready => format!("{name} is next"),
+        StepState::Begun { .. } => format!("{name} is being applied"),
+        StepState::Retrying { error, .. } => format!("{name} is tried again: {error}"),
+        StepState::Unknown { error } => format!("the outcome of {name} is unknown: {error}"),
+        StepState::Applied { .. } => {
+            verdict(change).map_or_else(|| format!("{name} is being verified"), |v| format!("{name}: {v}"))
+        }
+    }
+}
+
+fn verdict(change: &Change) -> Option<String> {
+    let judgement: &Judgement = change.rollout()?.judgement.as_ref()?;
+    Some(format!("{}: {}", judgement.answer, judgement.why))
+}
+
+/// An actor as pages and tables show it.
+pub fn actor(actor: &Actor) -> String {
+    actor.user().map_or_else(|| actor.to_string(), str::to_owned)
+}

@@ -1,0 +1,119 @@
+//! Facts: all that policy may see of a change.
+//!
+//! One value, made from what the log and the governance hold; its digest is in every assessment, so that any of them can be run again.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Catalog, Service};
+use crate::proposal::{Kind, Proposal};
+use crate::time::Timestamp;
+
+/// The input of policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Facts {
+    pub change: ChangeFacts,
+    /// The catalog's entries for the changed services.
+    pub services: Vec<Service>,
+    /// The changed services that the catalog does not know.
+    pub unknown_services: Vec<String>,
+    /// The services that notice when the changed ones fail.
+    pub dependents: BTreeSet<String>,
+    pub history: History,
+    pub now: Now,
+}
+
+/// What the proposal says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ChangeFacts {
+    pub title: String,
+    pub kind: Kind,
+    pub environment: String,
+    pub services: BTreeSet<String>,
+    pub author: String,
+    pub owner: String,
+    pub strategy: crate::rollout::Strategy,
+    pub steps: usize,
+    /// The share of traffic that the first step exposes, 0 to 1.
+    pub first_share: f64,
+    /// How many SLIs are watched.
+    pub slis: usize,
+    /// How many commands check it.
+    pub commands: usize,
+    pub automatic_rollback: bool,
+    pub has_runbook: bool,
+    pub has_commit: bool,
+    pub has_artifact: bool,
+    pub driver: String,
+    /// Expected cost a month, in the currency given.
+    pub cost_per_month: Option<f64>,
+}
+
+/// How the changed services have fared, from the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct History {
+    /// Changes of these services that ended.
+    pub ended: u32,
+    /// Those of them that were rolled back.
+    pub rolled_back: u32,
+    /// Whether this very effect was rolled back before.
+    pub same_effect_rolled_back: bool,
+}
+
+/// The time of the assessment in UTC, taken apart so that rules need no arithmetic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Now {
+    /// RFC 3339.
+    pub time: String,
+    /// `monday` to `sunday`.
+    pub weekday: String,
+    /// 0 to 23.
+    pub hour: i8,
+    /// `2026-12-01`.
+    pub date: String,
+    pub tz: String,
+}
+
+impl Now {
+    pub fn utc(now: Timestamp) -> Self {
+        let zoned = now.to_zoned(jiff::tz::TimeZone::UTC);
+        let weekday = format!("{:?}", zoned.weekday()).to_lowercase();
+        Self { time: now.to_string(), weekday, hour: zoned.hour(), date: zoned.date().to_string(), tz: "UTC".into() }
+    }
+}
+
+impl Facts {
+    pub fn of(proposal: &Proposal, author: &str, catalog: &Catalog, history: History, now: Timestamp) -> Self {
+        let (known, unknown): (Vec<&String>, Vec<&String>) =
+            proposal.services.iter().partition(|s| catalog.service(s).is_some());
+        let change = ChangeFacts {
+            title: proposal.title.clone(),
+            kind: proposal.kind,
+            environment: proposal.environment.clone(),
+            services: proposal.services.clone(),
+            author: author.to_owned(),
+            owner: proposal.owner.clone(),
+            strategy: proposal.plan.strategy,
+            steps: proposal.plan.steps.len(),
+            first_share: proposal.plan.steps.first().map_or(1.0, |s| s.weight.share()),
+            slis: proposal.verify.slis.len(),
+            commands: proposal.verify.commands.len(),
+            automatic_rollback: proposal.rollback.automatic,
+            has_runbook: proposal.rollback.runbook.is_some(),
+            has_commit: proposal.commit.is_some(),
+            has_artifact: proposal.artifact.is_some(),
+            driver: proposal.plan.target.driver.clone(),
+            cost_per_month: proposal.effects.as_ref().and_then(|e| e.cost_per_month.as_ref()).map(|c| c.amount),
+        };
+        Self {
+            change,
+            services: known.into_iter().filter_map(|s| catalog.service(s).cloned()).collect(),
+            unknown_services: unknown.into_iter().cloned().collect(),
+            dependents: catalog.dependents(&proposal.services),
+            history,
+            now: Now::utc(now),
+        }
+    }
+}

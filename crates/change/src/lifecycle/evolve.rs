@@ -1,0 +1,218 @@
+//! Evolving: an event folded into the state. Total: an event that does not fit leaves the state as it is.
+//!
+//! Nothing is decided here, and nothing is refused: what is in the log has happened.
+
+use super::{Assessed, Change, End, Event, Found, Hold, Page, Stage};
+use crate::actor::Actor;
+use crate::aftermath::Review;
+use crate::approval::Vote;
+use crate::id::ChangeId;
+use crate::proposal::{Carry, Proposed};
+use crate::rollout::{Back, BackState, Failure, Pause, PauseReason, Rollout, StepState, retry_at};
+use crate::time::Timestamp;
+
+/// The state after one more event. The first event of a change is `Proposed`; before it there is nothing.
+pub fn evolve(change: Option<Change>, id: ChangeId, event: &Event, actor: &Actor, at: Timestamp) -> Option<Change> {
+    let mut change = match (change, event) {
+        (None, Event::Proposed(proposed)) => begin(id, proposed, at),
+        (None, _) => return None,
+        (Some(change), _) => change,
+    };
+    change.version += 1;
+    change.updated_at = at;
+    fold(&mut change, event, actor, at);
+    Some(change)
+}
+
+fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
+    Change {
+        id,
+        uid: proposed.uid,
+        author: proposed.author.clone(),
+        proposed_at: at,
+        revision: 1,
+        proposal: proposed.proposal.clone(),
+        assessment: None,
+        votes: vec![],
+        stage: Stage::Waiting,
+        hold: None,
+        pages: Default::default(),
+        review: None,
+        version: 0,
+        updated_at: at,
+    }
+}
+
+fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
+    match event {
+        Event::Amended { proposal, votes } => {
+            change.proposal = (**proposal).clone();
+            change.revision += 1;
+            change.assessment = None;
+            change.stage = Stage::Waiting;
+            change.hold = None;
+            if *votes == Carry::Void {
+                change.votes.clear();
+            }
+        }
+        Event::Assessed(assessment) => change.assessment = Some(Assessed { assessment: (**assessment).clone(), at }),
+        Event::Approved { effect, groups, comment } => {
+            change.votes.retain(|v| v.voter != *actor);
+            change.votes.push(Vote {
+                voter: actor.clone(),
+                effect: *effect,
+                groups: groups.clone(),
+                comment: comment.clone(),
+                at,
+            });
+        }
+        Event::VotesVoided { voters, .. } => {
+            change.votes.retain(|v| !voters.contains(&v.voter));
+            change.stage = Stage::Waiting;
+            change.hold = None;
+        }
+        Event::Withdrawn { reason } => end(change, End::Withdrawn, reason),
+        Event::Refused { reason } => end(change, End::Refused, reason),
+        Event::Lapsed { reason } => end(change, End::Lapsed, reason),
+        Event::Scheduled { not_before } => change.stage = Stage::Scheduled { not_before: *not_before },
+        Event::Held { gates } => change.hold = Some(Hold { gates: gates.clone(), since: at }),
+        Event::Released => change.hold = None,
+        Event::StepBegun { step, attempt, effect, observed, .. } => {
+            begin_step(change, *step, *attempt, *effect, observed, at)
+        }
+        Event::CompletedByHand { evidence } => end(change, End::RolledBack, evidence),
+        Event::RolledBack { .. } => {
+            let reason = change.rollout().and_then(|r| r.back.as_ref()).map_or_else(String::new, |b| b.reason.clone());
+            end(change, End::RolledBack, &reason);
+        }
+        Event::Completed => end(change, End::Completed, "every step and the watch have passed"),
+        Event::PageOwed { key, reason } => {
+            change.pages.entry(key.clone()).or_insert_with(|| Page { reason: reason.clone(), sent_at: None });
+        }
+        Event::Paged { key, .. } => {
+            change.pages.entry(key.clone()).and_modify(|page| page.sent_at = Some(at));
+        }
+        Event::ReviewOwed { reason, due } => {
+            change.review = Some(Review { reason: reason.clone(), due: *due, done: None })
+        }
+        Event::ReviewDone { summary } => {
+            change.review.iter_mut().for_each(|review| review.done = Some(summary.clone()));
+        }
+        in_rollout => {
+            let steps = change.proposal.plan.steps.len();
+            if let Stage::Rolling(rollout) = &mut change.stage {
+                fold_rollout(rollout, steps, in_rollout, actor, at);
+            }
+            if matches!(in_rollout, Event::RollbackBegun { .. }) {
+                change.hold = None;
+            }
+        }
+    }
+}
+
+fn end(change: &mut Change, end: End, reason: &str) {
+    let rollout = match std::mem::replace(&mut change.stage, Stage::Waiting) {
+        Stage::Rolling(rollout) => Some(rollout),
+        _ => None,
+    };
+    change.stage = Stage::Ended { end, reason: reason.to_owned(), rollout };
+    change.hold = None;
+}
+
+fn begin_step(
+    change: &mut Change,
+    step: usize,
+    attempt: u32,
+    effect: crate::id::Digest,
+    observed: &serde_json::Value,
+    at: Timestamp,
+) {
+    change.hold = None;
+    if let Stage::Rolling(rollout) = &mut change.stage {
+        rollout.judgement = None;
+        (rollout.step, rollout.attempt, rollout.state) = (step, attempt, StepState::Begun { since: at });
+        return;
+    }
+    change.stage = Stage::Rolling(Box::new(Rollout {
+        effect,
+        started_at: at,
+        before: observed.clone(),
+        step,
+        attempt,
+        state: StepState::Begun { since: at },
+        judgement: None,
+        evidence_at: None,
+        pause: None,
+        back: None,
+        superseded_by: None,
+    }));
+}
+
+fn fold_rollout(rollout: &mut Rollout, steps: usize, event: &Event, actor: &Actor, at: Timestamp) {
+    match event {
+        Event::StepApplied { .. } => rollout.state = StepState::Applied { since: at, deadline_from: at },
+        Event::StepFailed { attempt, failure, error, .. } => {
+            rollout.state = match failure {
+                Failure::Unknown => StepState::Unknown { error: error.clone() },
+                Failure::Retry | Failure::Final => {
+                    StepState::Retrying { at: retry_at(at, *attempt), error: error.clone() }
+                }
+            }
+        }
+        Event::EvidenceTaken(_) => rollout.evidence_at = Some(at),
+        Event::Judged(judgement) => rollout.judgement = Some((**judgement).clone()),
+        Event::Advanced { step } => advance(rollout, steps, *step + 1, at),
+        Event::Paused { why, reason } => pause(rollout, actor, *why, reason, at),
+        Event::Resumed { found } => resume(rollout, *found, at),
+        Event::RollbackBegun { reason } => {
+            rollout.pause = None;
+            let attempt = 0;
+            rollout.back = Some(Back {
+                by: actor.clone(),
+                reason: reason.clone(),
+                since: at,
+                attempt,
+                state: BackState::Waiting { at },
+            });
+        }
+        Event::WatchSuperseded { by } => rollout.superseded_by = Some(*by),
+        _ => fold_back(rollout, event, at),
+    }
+}
+
+fn fold_back(rollout: &mut Rollout, event: &Event, at: Timestamp) {
+    let Some(back) = &mut rollout.back else { return };
+    match event {
+        Event::UndoBegun { attempt } => (back.attempt, back.state) = (*attempt, BackState::Begun { since: at }),
+        Event::UndoFailed { attempt, .. } => back.state = BackState::Waiting { at: retry_at(at, *attempt) },
+        Event::RollbackFailed { error } => back.state = BackState::Failed { error: error.clone() },
+        _ => {}
+    }
+}
+
+// The watch is a step that begins by itself: nothing is applied, and it is judged like any other.
+fn advance(rollout: &mut Rollout, steps: usize, next: usize, at: Timestamp) {
+    rollout.step = next;
+    rollout.attempt = 0;
+    rollout.judgement = None;
+    rollout.evidence_at = None;
+    rollout.state = if next < steps { StepState::Ready } else { StepState::Applied { since: at, deadline_from: at } };
+}
+
+fn pause(rollout: &mut Rollout, actor: &Actor, why: PauseReason, reason: &str, at: Timestamp) {
+    rollout.pause = Some(Pause { by: actor.clone(), why, reason: reason.to_owned(), since: at });
+}
+
+fn resume(rollout: &mut Rollout, found: Option<Found>, at: Timestamp) {
+    rollout.pause = None;
+    match (&mut rollout.state, found) {
+        (StepState::Applied { deadline_from, .. }, _) => *deadline_from = at,
+        (StepState::Unknown { .. }, Some(Found::Applied)) => {
+            rollout.state = StepState::Applied { since: at, deadline_from: at }
+        }
+        (StepState::Unknown { error }, Some(Found::NotApplied)) => {
+            rollout.state = StepState::Retrying { at, error: std::mem::take(error) };
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,413 @@
+//! Proposal: what is wanted, where, and how is it undone?
+//!
+//! Holds the change file as people write it ([`ChangeFile`]) and the proposal that it becomes once the names in it are resolved ([`Proposal`]).
+//! The revision digest says what was proposed, the effect digest what will have effect; votes are for the latter. Next room: [`assessment`](crate::assessment).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::actor::Actor;
+use crate::document::{self, Document, Problem};
+use crate::id::{ChangeId, Digest};
+use crate::rollout::{Plan, PlanFile};
+use crate::schedule::When;
+use crate::time::Span;
+use crate::verification::{Sli, SliRef, Verify, VerifyFile};
+
+/// What sort of thing is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Code,
+    Config,
+    Infrastructure,
+    Data,
+    Flag,
+    Secret,
+    Access,
+    Network,
+    Pipeline,
+    Platform,
+    Docs,
+    Governance,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Code => "code",
+            Self::Config => "config",
+            Self::Infrastructure => "infrastructure",
+            Self::Data => "data",
+            Self::Flag => "flag",
+            Self::Secret => "secret",
+            Self::Access => "access",
+            Self::Network => "network",
+            Self::Pipeline => "pipeline",
+            Self::Platform => "platform",
+            Self::Docs => "docs",
+            Self::Governance => "governance",
+        })
+    }
+}
+
+/// A change file: one change, as it travels with the code.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeFile {
+    /// What the change does, in one line.
+    #[schemars(length(min = 1, max = 200))]
+    pub title: String,
+    /// Why, for those who decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20_000))]
+    pub description: Option<String>,
+    /// What sort of thing is changed.
+    pub kind: Kind,
+    /// The user or group that answers for the change.
+    #[schemars(length(min = 1, max = 100))]
+    pub owner: String,
+    /// The services that it changes.
+    #[schemars(length(min = 1, max = 100))]
+    pub services: Vec<String>,
+    /// Where: `production`, `staging`, ...
+    #[schemars(length(min = 1, max = 100))]
+    pub environment: String,
+    /// The steps of the rollout.
+    pub plan: PlanFile,
+    /// How each step is verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<VerifyFile>,
+    /// How it is undone.
+    pub rollback: RollbackPlan,
+    /// What it is expected to cost and to improve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effects: Option<Effects>,
+    /// Changes that have to be completed first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<ChangeId>,
+    /// When it may begin: `now`, or a time with its zone.
+    #[serde(default)]
+    pub when: When,
+    /// The source commit; the CLI fills it in a clone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
+    pub commit: Option<String>,
+    /// What is deployed, pinned by digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 500))]
+    pub artifact: Option<String>,
+    /// Where to read more: tickets, documents, pull requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub links: Vec<String>,
+}
+
+/// How a change is undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackPlan {
+    /// Whether a failed verdict rolls back by itself.
+    #[serde(default = "yes")]
+    pub automatic: bool,
+    /// The document that people follow when it does not work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Expected effects, beside which the measured ones are shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Effects {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_per_month: Option<Cost>,
+    /// The expected effect on an objective, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<String>,
+}
+
+/// An amount of money; negative where the change saves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cost {
+    pub amount: f64,
+    #[schemars(regex(pattern = "^[A-Z]{3}$"))]
+    pub currency: String,
+}
+
+/// What the driver of the plan says of it before anything is approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Claims {
+    /// The canonical names of the resources that the plan acts on; each is a lane.
+    pub resources: BTreeSet<String>,
+    /// Whether all that the driver does is in the effect digest.
+    pub effect: Closure,
+}
+
+/// Whether the effect digest covers everything that a driver does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Closure {
+    /// The digest says it all: votes carry over to a commit with the same digest.
+    Closed,
+    /// The driver runs what the digest can't see: each new commit voids the votes.
+    Open,
+}
+
+/// A proposal: a change file with every name in it resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Proposal {
+    pub title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    pub kind: Kind,
+    pub owner: String,
+    pub services: BTreeSet<String>,
+    pub environment: String,
+    pub plan: Plan,
+    pub verify: Verify,
+    pub rollback: RollbackPlan,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effects: Option<Effects>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub after: BTreeSet<ChangeId>,
+    #[serde(default)]
+    pub when: When,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
+    pub claims: Claims,
+    /// The digests of the files that the plan names, by their path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Digest>,
+    /// SHA-256 over the source commit and the change file: what was proposed.
+    pub revision_digest: Digest,
+    /// SHA-256 over everything that will have effect.
+    pub effect_digest: Digest,
+}
+
+impl Proposal {
+    /// The effect digest of this proposal's parts.
+    ///
+    /// The title, the links and the like may change without voiding a vote; the artifact, the plan, the target, the verification, the rollback and
+    /// the content of every file named may not.
+    pub fn compute_effect_digest(&self) -> Digest {
+        Digest::of_value(&serde_json::json!({
+            "artifact": self.artifact,
+            "environment": self.environment,
+            "services": self.services,
+            "plan": self.plan,
+            "verify": self.verify,
+            "rollback": self.rollback,
+            "claims": self.claims,
+            "files": self.files,
+        }))
+    }
+}
+
+/// What a change file is resolved against: the names that exist. A value, gathered by the shell.
+pub trait Surroundings {
+    /// The SLI of this name, if the governance directory defines it.
+    fn sli(&self, name: &str) -> Option<Sli>;
+    /// The names of all SLIs.
+    fn sli_names(&self) -> Vec<String>;
+    /// What the driver claims for this plan, or what is wrong: pairs of a field below `plan.target` and a sentence.
+    fn claims(&self, plan: &Plan) -> Result<Claims, Vec<(String, String)>>;
+    /// The names of all drivers.
+    fn drivers(&self) -> Vec<String>;
+    /// The telemetry sources that an SLI may name.
+    fn sources(&self) -> Vec<String>;
+    /// Whether commands may be run at all.
+    fn may_run_commands(&self) -> bool;
+    /// Whether this user or group exists.
+    fn is_principal(&self, id: &str) -> bool;
+    /// Everybody who can own a change.
+    fn principals(&self) -> Vec<String>;
+}
+
+/// The files that a change file names: their digests, by path. The CLI reads them where the change file lies.
+pub type Files = BTreeMap<String, Digest>;
+
+/// Reads a change file and resolves it.
+///
+/// # Errors
+/// Every problem at once, in the order of the file, each with its place and a hint.
+pub fn read(text: &str, files: &Files, around: &dyn Surroundings) -> Result<Proposal, Vec<Problem>> {
+    let document = Document::from_yaml(text)?;
+    let file: ChangeFile = document.read()?;
+    let mut check = Check { document: &document, problems: Vec::new() };
+    let plan = check.plan(&file, around);
+    let verify = check.verify(&file, around);
+    check.owner(&file, around);
+    let claims = around.claims(&plan).unwrap_or_else(|errors| {
+        for (field, message) in errors {
+            check.say(&format!("/plan/target{field}"), message, None);
+        }
+        Claims { resources: BTreeSet::new(), effect: Closure::Open }
+    });
+    check.problems.sort_by(|a, b| (a.place, &a.message).cmp(&(b.place, &b.message)));
+    if !check.problems.is_empty() {
+        return Err(check.problems);
+    }
+    let revision_digest = Digest::of_value(&serde_json::json!({"commit": file.commit, "file": text}));
+    let mut proposal = Proposal {
+        title: file.title,
+        description: file.description,
+        kind: file.kind,
+        owner: file.owner,
+        services: file.services.into_iter().collect(),
+        environment: file.environment,
+        plan,
+        verify,
+        rollback: file.rollback,
+        effects: file.effects,
+        after: file.after.into_iter().collect(),
+        when: file.when,
+        commit: file.commit,
+        artifact: file.artifact,
+        links: file.links,
+        claims,
+        files: files.clone(),
+        revision_digest,
+        effect_digest: revision_digest,
+    };
+    proposal.effect_digest = proposal.compute_effect_digest();
+    Ok(proposal)
+}
+
+/// The paths of the files that a change file names: scripts it runs and the runbook.
+pub fn named_files(text: &str) -> Vec<String> {
+    let Ok(document) = Document::from_yaml(text) else { return vec![] };
+    let Ok(file) = document.read::<ChangeFile>() else { return vec![] };
+    let commands = file.verify.iter().flat_map(|v| v.commands.iter().map(|c| c.run.as_str()));
+    let target = file.plan.target.options.values().filter_map(serde_json::Value::as_str);
+    let scripts =
+        commands.chain(target).filter_map(|run| run.split_whitespace().next()).filter(|word| word.starts_with("./"));
+    let mut named: Vec<String> = scripts.chain(file.rollback.runbook.as_deref()).map(str::to_owned).collect();
+    named.sort();
+    named.dedup();
+    named
+}
+
+struct Check<'a> {
+    document: &'a Document,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn say(&mut self, pointer: &str, message: impl Into<String>, help: Option<String>) {
+        self.problems.push(self.document.problem(pointer, message, help));
+    }
+
+    fn plan(&mut self, file: &ChangeFile, around: &dyn Surroundings) -> Plan {
+        let driver = &file.plan.target.driver;
+        let drivers = around.drivers();
+        if !drivers.contains(driver) {
+            let near =
+                document::nearest(driver, drivers.iter().map(String::as_str)).map(|n| format!("did you mean `{n}`? "));
+            let help = format!(
+                "{}this server has {}",
+                near.unwrap_or_default(),
+                document::list(drivers.iter().map(String::as_str))
+            );
+            self.say("/plan/target/driver", format!("there is no driver `{driver}`"), Some(help));
+        }
+        let (plan, problems) = file.plan.resolve();
+        for (pointer, message, help) in problems {
+            self.say(&format!("/plan{pointer}"), message, help);
+        }
+        plan
+    }
+
+    fn verify(&mut self, file: &ChangeFile, around: &dyn Surroundings) -> Verify {
+        let given = file.verify.clone().unwrap_or_default();
+        let mut slis: Vec<Sli> = Vec::new();
+        for (i, reference) in given.slis.iter().enumerate() {
+            let sli = match reference {
+                SliRef::Inline(sli) => Some((**sli).clone()),
+                SliRef::Name(name) => around.sli(name).or_else(|| {
+                    let known = around.sli_names();
+                    let help = document::nearest(name, known.iter().map(String::as_str))
+                        .map(|near| format!("did you mean `{near}`?"));
+                    let help = help.unwrap_or_else(|| {
+                        "define it in `slis.yaml` of the governance directory, or here in place of its name".into()
+                    });
+                    self.say(&format!("/verify/slis/{i}"), format!("there is no SLI `{name}`"), Some(help));
+                    None
+                }),
+            };
+            let Some(sli) = sli else { continue };
+            for (pointer, message, help) in sli.problems(&around.sources()) {
+                self.say(&format!("/verify/slis/{i}{pointer}"), message, help);
+            }
+            if slis.iter().any(|other| other.name == sli.name) {
+                self.say(&format!("/verify/slis/{i}"), format!("the SLI `{}` is listed twice", sli.name), None);
+            }
+            slis.push(sli);
+        }
+        if !given.commands.is_empty() && !around.may_run_commands() {
+            let help = "ask the operator to set `[commands] allow = true` in clearway.toml".to_owned();
+            self.say("/verify/commands", "this server does not run commands", Some(help));
+        }
+        let verify = given.resolve(slis);
+        for (pointer, message, help) in verify.problems(&file.plan.steps_or_default()) {
+            self.say(&format!("/verify{pointer}"), message, help);
+        }
+        verify
+    }
+
+    fn owner(&mut self, file: &ChangeFile, around: &dyn Surroundings) {
+        if !around.is_principal(&file.owner) {
+            let known = around.principals();
+            let near = document::nearest(&file.owner, known.iter().map(String::as_str))
+                .map(|n| format!("did you mean `{n}`?"));
+            let help = near.unwrap_or_else(|| {
+                format!(
+                    "owners are users and groups of access.yaml: {}",
+                    document::list(known.iter().take(12).map(String::as_str))
+                )
+            });
+            self.say("/owner", format!("there is no user or group `{}`", file.owner), Some(help));
+        }
+    }
+}
+
+/// A change was proposed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Proposed {
+    /// Unique anywhere: a version 7 UUID.
+    pub uid: Uuid,
+    pub author: Actor,
+    pub proposal: Proposal,
+}
+
+/// How votes fare when a change is amended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Carry {
+    /// The effect is the same, and the digest covers all of it.
+    Kept,
+    /// The effect is another, or the digest can't cover all of it.
+    Void,
+}
+
+/// Whether votes for `old` count for `new`: only if the effect is the same, and either the commit is too or the driver's effect is closed.
+pub fn carry(old: &Proposal, new: &Proposal) -> Carry {
+    let same_effect = old.effect_digest == new.effect_digest;
+    let covered = old.commit == new.commit || new.claims.effect == Closure::Closed;
+    if same_effect && covered { Carry::Kept } else { Carry::Void }
+}
+
+/// The default length of a watch after the last step.
+pub const DEFAULT_WATCH: Span = Span::secs(300);

@@ -1,0 +1,351 @@
+//! Counted: the evidence on one SLI that counts requests, a ratio or a latency histogram.
+//!
+//! A ratio makes one bet per look; a latency histogram makes five, "slower than the edge near this quantile of the baseline". Their mean is the
+//! SLI's harm evidence. A reading with a gap changes no evidence, only the record of gaps. Must never decide: that takes all SLIs together.
+//! Next room: [`check`](crate::check).
+
+use serde::{Deserialize, Serialize};
+
+use crate::dispersion::{Batches, Dispersion, Level};
+use crate::effect::{Effect, Tally, Totals};
+use crate::exact;
+use crate::harm::{ERROR_TILTS, Fund, LATENCY_TILTS, Period, Stakes, Terms, Tilts};
+use crate::look::{Column, Gap, Gaps, Sighting};
+use crate::safety::{Safety, ln_mean};
+use crate::settings::{Comparison, SLOW_SHARE_HARM, SLOW_SHARE_SAFE, SliKind, SliSettings};
+use crate::table::Table;
+use crate::thresholds::{IN_BODY, QUANTILES, thresholds};
+
+/// Gross harm, the only kind that counts in the warm-up: odds or share times this.
+const GROSS_ODDS: f64 = 5.0;
+/// The safety evidence of one quantile counts at most e^300, so that the mean of several stays finite.
+const MOST_LN_SAFETY: f64 = 300.0;
+/// Recent baseline requests from which its health is told, and how many standard errors it must be off.
+const HEALTH_REQUESTS: f64 = 100.0;
+const HEALTH_ERRORS: f64 = 2.0;
+
+/// What the judge lays down for one look at one SLI.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rules {
+    pub(crate) period: Period,
+    pub(crate) horizon_looks: u32,
+    pub(crate) fresh_looks: u32,
+    /// The most that `ln` of one look's factor may be.
+    pub(crate) ceiling: f64,
+}
+
+/// The state of one SLI. Constant in size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Counted {
+    fund: Fund,
+    batches: Batches,
+    bettors: Vec<Bettor>,
+    /// For ratios: evidence that the bad share is below the absolute floor.
+    floor: Safety,
+    /// For latency: the baseline's histogram up to the look before.
+    learned: Vec<u64>,
+    baseline_total: u64,
+    canary_total: u64,
+    /// The baseline's requests and bad ones, fading out over the fresh window.
+    #[serde(with = "exact")]
+    recent_total: f64,
+    #[serde(with = "exact")]
+    recent_bad: f64,
+    gaps: GapWindow,
+}
+
+/// One bet with all that goes with it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Bettor {
+    stakes: Stakes,
+    dispersion: Dispersion,
+    safety: Safety,
+    tally: Tally,
+}
+
+/// A table with the margins that hold on it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Wager {
+    table: Table,
+    harm: f64,
+    safe: f64,
+}
+
+/// The place of a bet in words and figures: the leading one explains the SLI.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Leading {
+    pub(crate) canary_bad: u64,
+    pub(crate) baseline_bad: u64,
+    pub(crate) expected: f64,
+    pub(crate) effect: Option<Effect>,
+    pub(crate) phi: f64,
+    pub(crate) tau: f64,
+    /// For latency: the edge and the quantile asked about, once the baseline is known.
+    pub(crate) edge: Option<Edge>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Edge {
+    pub(crate) ms: f64,
+    pub(crate) quantile: Option<f64>,
+}
+
+impl Counted {
+    pub(crate) fn new(kind: &SliKind) -> Self {
+        let (bets, buckets) = match kind {
+            SliKind::Latency { edges_ms, .. } => (QUANTILES.len(), edges_ms.len() + 1),
+            SliKind::Ratio { .. } | SliKind::Check => (1, 0),
+        };
+        Counted {
+            fund: Fund::new(),
+            batches: Batches::default(),
+            bettors: vec![Bettor::default(); bets],
+            floor: Safety::default(),
+            learned: vec![0; buckets],
+            baseline_total: 0,
+            canary_total: 0,
+            recent_total: 0.0,
+            recent_bad: 0.0,
+            gaps: GapWindow::default(),
+        }
+    }
+
+    /// Harm evidence, noise and what was learned of the baseline carry on; all else starts anew.
+    pub(crate) fn begin_step(&mut self) {
+        self.batches.interrupt();
+        for bettor in &mut self.bettors {
+            bettor.dispersion.interrupt();
+            bettor.safety = Safety::default();
+            bettor.tally = Tally::default();
+        }
+        self.floor = Safety::default();
+        (self.baseline_total, self.canary_total) = (0, 0);
+        (self.recent_total, self.recent_bad) = (0.0, 0.0);
+        self.gaps = GapWindow::default();
+    }
+
+    pub(crate) fn miss(&mut self, gaps: Gaps) {
+        self.gaps.push(gaps);
+    }
+
+    pub(crate) fn look(&mut self, sli: &SliSettings, sighting: &Sighting<'_>, rules: Rules) {
+        self.gaps.push(Gaps::default());
+        if let Some(wagers) = self.wagers(sli, sighting, rules.period) {
+            self.bet(sli, sighting, rules, wagers);
+        }
+        self.learn(sli, sighting, rules.fresh_looks);
+    }
+
+    fn bet(&mut self, sli: &SliSettings, sighting: &Sighting<'_>, rules: Rules, wagers: [Wager; 5]) {
+        self.canary_total = self.canary_total.saturating_add(sighting.canary().total());
+        if let Sighting::Both { baseline, .. } = sighting {
+            self.baseline_total = self.baseline_total.saturating_add(baseline.total());
+        }
+        let instalment = self.fund.pay(rules.period, rules.horizon_looks);
+        if let (SliKind::Ratio { floor, .. }, Period::Open) = (&sli.kind, rules.period) {
+            let phi = self.bettors.first().map_or(1.0, |bettor| bettor.dispersion.phi(&self.batches));
+            self.floor.below_share(sighting.canary().cohort(0), sli.budget().unwrap_or(*floor), phi);
+        }
+        for (bettor, wager) in self.bettors.iter_mut().zip(wagers) {
+            let phi = bettor.dispersion.phi(&self.batches);
+            let terms = Terms { instalment, phi, ceiling: rules.ceiling };
+            bettor.stakes.look(tilts(&sli.kind), &wager.table, wager.harm, terms);
+            if rules.period == Period::Open {
+                bettor.safety.look(&wager.table, wager.safe, phi);
+            }
+            let level = match wager.table {
+                Table::Pair { .. } => Level::PAIR,
+                Table::Single { .. } => Level::SINGLE,
+            };
+            bettor.dispersion.look(&self.batches, wager.table.canary().bad, wager.table.expected(), level);
+            bettor.tally.look(&wager.table);
+        }
+        self.batches.advance();
+    }
+
+    /// What this look bets on, fixed by what was known before it. `None`: nothing to compare with, or too little known of the baseline yet.
+    fn wagers(&self, sli: &SliSettings, sighting: &Sighting<'_>, period: Period) -> Option<[Wager; 5]> {
+        let gross = |margin: f64| if period == Period::WarmUp { margin.max(GROSS_ODDS) } else { margin };
+        match (*sighting, &sli.kind) {
+            (Sighting::CanaryOnly { canary }, kind) => {
+                let (edge, harm, safe) = objective_margins(kind)?;
+                let table = Table::Single { canary: canary.cohort(edge), budget: sli.budget()? };
+                Some([Wager { table, harm: gross(harm), safe }; 5])
+            }
+            (Sighting::Both { baseline, canary }, SliKind::Ratio { harm_margin, safety_margin, .. }) => {
+                let table = Table::Pair { baseline: baseline.cohort(0), canary: canary.cohort(0) };
+                Some([Wager { table, harm: gross(*harm_margin), safe: *safety_margin }; 5])
+            }
+            (Sighting::Both { baseline, canary }, SliKind::Latency { edges_ms, slowdown_harm, slowdown_safe, .. }) => {
+                let thresholds = thresholds(&self.learned, edges_ms, *slowdown_harm, *slowdown_safe)?;
+                Some(thresholds.map(|at| Wager {
+                    table: Table::Pair { baseline: baseline.cohort(at.edge), canary: canary.cohort(at.edge) },
+                    harm: if period == Period::WarmUp { at.gross } else { at.harm },
+                    safe: at.safe,
+                }))
+            }
+            (Sighting::Both { .. }, SliKind::Check) => None,
+        }
+    }
+
+    /// After the bets: the baseline's histogram for the looks to come, and its health.
+    fn learn(&mut self, sli: &SliSettings, sighting: &Sighting<'_>, fresh_looks: u32) {
+        let Sighting::Both { baseline, .. } = sighting else { return };
+        if let Column::Latency { buckets, .. } = baseline {
+            for (known, new) in self.learned.iter_mut().zip(*buckets) {
+                *known = known.saturating_add(*new);
+            }
+        }
+        if let Some((edge, ..)) = objective_margins(&sli.kind) {
+            let kept = 1.0 - 1.0 / f64::from(fresh_looks.max(2));
+            let cohort = baseline.cohort(edge);
+            self.recent_total = self.recent_total * kept + cohort.total;
+            self.recent_bad = self.recent_bad * kept + cohort.bad;
+        }
+    }
+
+    pub(crate) fn evidence(&self, kind: &SliKind) -> f64 {
+        let wealth: f64 = self.bettors.iter().map(|bettor| bettor.stakes.wealth(tilts(kind))).sum();
+        self.fund.reserve() + wealth / self.bettors.len() as f64
+    }
+
+    /// `ln` of the evidence that the canary is safe in this step.
+    pub(crate) fn ln_safety(&self, kind: &SliKind, comparison: Comparison) -> f64 {
+        let lns: Vec<f64> = self.bettors.iter().map(|bettor| bettor.safety.ln_evidence()).collect();
+        match (kind, comparison) {
+            (SliKind::Ratio { .. }, Comparison::Concurrent) => ln_mean(&[lns[0], self.floor.ln_evidence()]),
+            (SliKind::Ratio { .. } | SliKind::Check, _) => lns[0],
+            (SliKind::Latency { .. }, _) => {
+                let (body, tail) = lns.split_at(IN_BODY);
+                capped_mean(body).min(capped_mean(tail))
+            }
+        }
+    }
+
+    /// The requests that this step's bets were about.
+    pub(crate) fn totals(&self) -> Totals {
+        Totals { baseline: self.baseline_total, canary: self.canary_total }
+    }
+
+    /// The bet with the most evidence of harm: the one to show.
+    pub(crate) fn leading(&self, sli: &SliSettings, comparison: Comparison) -> Leading {
+        let wealth = |i: usize| self.bettors[i].stakes.wealth(tilts(&sli.kind));
+        let at = (1..self.bettors.len()).fold(0, |best, i| if wealth(i) > wealth(best) { i } else { best });
+        let Bettor { dispersion, tally, .. } = &self.bettors[at];
+        let phi = dispersion.phi(&self.batches);
+        Leading {
+            canary_bad: tally.canary_bad,
+            baseline_bad: tally.baseline_bad,
+            expected: tally.expected,
+            effect: if tally.expected > 0.0 { tally.effect(self.totals(), phi) } else { None },
+            phi,
+            tau: dispersion.tau(&self.batches),
+            edge: self.edge(&sli.kind, comparison, at),
+        }
+    }
+
+    fn edge(&self, kind: &SliKind, comparison: Comparison, at: usize) -> Option<Edge> {
+        match (kind, comparison) {
+            (SliKind::Latency { edges_ms, slowdown_harm, slowdown_safe, .. }, Comparison::Concurrent) => {
+                let known = thresholds(&self.learned, edges_ms, *slowdown_harm, *slowdown_safe)?;
+                Some(Edge { ms: edges_ms[known[at].edge], quantile: Some(QUANTILES[at]) })
+            }
+            (SliKind::Latency { objective_edge_ms, .. }, Comparison::Objective) => {
+                objective_edge_ms.map(|ms| Edge { ms, quantile: None })
+            }
+            (SliKind::Ratio { .. } | SliKind::Check, _) => None,
+        }
+    }
+
+    /// The bad share of the baseline's recent requests, if it clearly breaks the objective.
+    pub(crate) fn unhealthy_baseline(&self, budget: f64) -> Option<f64> {
+        let (total, bad) = (self.recent_total, self.recent_bad);
+        let allowed = total * budget;
+        let clearly = allowed + HEALTH_ERRORS * (allowed * (1.0 - budget)).sqrt();
+        (total >= HEALTH_REQUESTS && bad > clearly).then(|| bad / total)
+    }
+
+    pub(crate) fn gaps(&self) -> &GapWindow {
+        &self.gaps
+    }
+}
+
+/// The edge, harm margin and safety margin that hold against an objective.
+fn objective_margins(kind: &SliKind) -> Option<(usize, f64, f64)> {
+    match kind {
+        SliKind::Ratio { harm_margin, safety_margin, .. } => Some((0, *harm_margin, *safety_margin)),
+        SliKind::Latency { edges_ms, objective_edge_ms, .. } => {
+            let edge = objective_edge_ms.and_then(|ms| edges_ms.iter().position(|&edge| edge == ms))?;
+            Some((edge, SLOW_SHARE_HARM, SLOW_SHARE_SAFE))
+        }
+        SliKind::Check => None,
+    }
+}
+
+/// Whether the SLI can be held against an objective at all.
+pub(crate) fn has_objective(sli: &SliSettings) -> bool {
+    sli.objective.is_some() && objective_margins(&sli.kind).is_some()
+}
+
+fn tilts(kind: &SliKind) -> Tilts {
+    match kind {
+        SliKind::Latency { .. } => LATENCY_TILTS,
+        SliKind::Ratio { .. } | SliKind::Check => ERROR_TILTS,
+    }
+}
+
+fn capped_mean(lns: &[f64]) -> f64 {
+    (lns.iter().map(|ln| ln.min(MOST_LN_SAFETY).exp()).sum::<f64>() / lns.len() as f64).ln()
+}
+
+/// Which of the step's recent looks had which gap: one bit per look, the newest lowest.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct GapWindow([u32; 7]);
+
+impl GapWindow {
+    fn push(&mut self, gaps: Gaps) {
+        for (bits, gap) in self.0.iter_mut().zip(Gap::ALL) {
+            *bits = (*bits << 1) | u32::from(gaps.contains(gap));
+        }
+    }
+
+    pub(crate) fn in_newest(&self, gap: Gap) -> bool {
+        self.0[gap as usize] & 1 != 0
+    }
+
+    pub(crate) fn among(&self, gap: Gap, looks: u32) -> u32 {
+        recent(self.0[gap as usize], looks)
+    }
+}
+
+/// How many of the newest looks have their bit set.
+pub(crate) fn recent(bits: u32, looks: u32) -> u32 {
+    let mask = if looks >= 32 { u32::MAX } else { (1 << looks) - 1 };
+    (bits & mask).count_ones()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::MOST_EDGES;
+
+    #[test]
+    fn the_state_of_one_sli_is_below_two_kilobytes() {
+        let edges = (1..=MOST_EDGES).map(|i| i as f64).collect();
+        let state = Counted::new(&SliKind::latency(edges, None));
+        let heap = state.bettors.capacity() * size_of::<Bettor>() + state.learned.capacity() * size_of::<u64>();
+        let bytes = size_of::<Counted>() + heap;
+        assert!(bytes < 2048, "{bytes} bytes");
+    }
+
+    #[test]
+    fn gaps_are_remembered_per_look() {
+        let mut window = GapWindow::default();
+        window.push(Gaps::of([Gap::NoCanary, Gap::NoBaseline]));
+        window.push(Gaps::of([Gap::NoCanary]));
+        window.push(Gaps::default());
+        assert!(!window.in_newest(Gap::NoCanary));
+        assert_eq!((window.among(Gap::NoCanary, 3), window.among(Gap::NoBaseline, 3)), (2, 1));
+        assert_eq!(window.among(Gap::NoCanary, 1), 0);
+    }
+}

@@ -1,0 +1,177 @@
+//! Dispersion: how much noisier are the counts than independent requests would be?
+//!
+//! Requests fail in clusters and instances drift, so that counts vary more than chance alone. The factor `phi` tempers every bet. It is read
+//! from *successive differences* of batch residuals, so that a real level shift spoils one difference only, over batches of 1, 6 and 30 looks,
+//! and is shrunk to what is assumed without history. It must use the past only: that keeps the tempered bets fair. Next room:
+//! [`harm`](crate::harm).
+
+use serde::{Deserialize, Serialize};
+
+use crate::exact;
+use crate::table::Expected;
+
+const BATCH_LOOKS: [u32; 3] = [1, 6, 30];
+/// How many batches the assumed value is worth.
+const PRIOR_BATCHES: [f64; 3] = [30.0, 15.0, 8.0];
+/// What is assumed of a service without history: the verdict says so (`no_calibration`).
+pub(crate) const PHI_WITHOUT_HISTORY: f64 = 1.5;
+/// Estimates are lowered by this many standard errors, so that nothing is corrected where nothing is wrong.
+const STANDARD_ERRORS: f64 = 0.7;
+
+/// Where the batches of one SLI stand. Common to all its bets, which see the same looks.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Batches {
+    filled: [u32; 3],
+    primed: [bool; 3],
+    pairs: [u32; 3],
+}
+
+impl Batches {
+    pub(crate) fn advance(&mut self) {
+        for (i, looks) in BATCH_LOOKS.into_iter().enumerate() {
+            if self.closes(i) {
+                self.pairs[i] = self.pairs[i].saturating_add(u32::from(self.primed[i]));
+                self.primed[i] = true;
+                self.filled[i] = 0;
+            } else {
+                self.filled[i] = (self.filled[i] + 1).min(looks);
+            }
+        }
+    }
+
+    /// Ends the batches at hand: differences never reach over a step's border.
+    pub(crate) fn interrupt(&mut self) {
+        self.filled = [0; 3];
+        self.primed = [false; 3];
+    }
+
+    fn closes(&self, i: usize) -> bool {
+        self.filled[i] + 1 >= BATCH_LOOKS[i]
+    }
+}
+
+/// The noise of one bet's counts.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Dispersion {
+    #[serde(with = "exact")]
+    open: [f64; 3],
+    #[serde(with = "exact")]
+    open_variance: [f64; 3],
+    #[serde(with = "exact")]
+    previous: [f64; 3],
+    #[serde(with = "exact")]
+    previous_variance: [f64; 3],
+    #[serde(with = "exact")]
+    squares: [f64; 3],
+    #[serde(with = "exact")]
+    variances: [f64; 3],
+    #[serde(with = "exact")]
+    seen: f64,
+    #[serde(with = "exact")]
+    expected: f64,
+}
+
+/// The range in which the level of a residual's centre is believed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Level {
+    least: f64,
+    least_variance: f64,
+}
+
+impl Level {
+    /// Two cohorts: their levels are alike.
+    pub(crate) const PAIR: Level = Level { least: 0.2, least_variance: 0.5 };
+    /// Against a budget a healthy canary is far below it.
+    pub(crate) const SINGLE: Level = Level { least: 0.02, least_variance: 0.02 };
+}
+
+impl Dispersion {
+    /// The factor that tempers the next bet, at least 1.
+    pub(crate) fn phi(&self, batches: &Batches) -> f64 {
+        (0..3).map(|i| self.lowered(batches, i)).fold(1.0, f64::max)
+    }
+
+    /// Standard deviation of slow noise on the log odds, from the long batches; 0 when it can't be told from chance.
+    pub(crate) fn tau(&self, batches: &Batches) -> f64 {
+        let variance = self.variances[2] / f64::from(batches.pairs[2].max(1)) / 2.0;
+        if variance <= 0.0 {
+            return 0.0;
+        }
+        let excess = self.lowered(batches, 2) - self.shrunk(batches, 0).max(1.0);
+        (excess.max(0.0) / variance.max(1e-9)).sqrt()
+    }
+
+    pub(crate) fn interrupt(&mut self) {
+        (self.open, self.open_variance) = ([0.0; 3], [0.0; 3]);
+        (self.seen, self.expected) = (0.0, 0.0);
+    }
+
+    /// Takes one look in; the caller advances the batches after all bets did.
+    pub(crate) fn look(&mut self, batches: &Batches, bad: f64, expected: Expected, level: Level) {
+        self.seen += bad;
+        self.expected += expected.bad;
+        let ratio = ((self.seen + 2.0) / (self.expected + 2.0)).clamp(level.least, 50.0);
+        for i in 0..3 {
+            self.open[i] += bad - ratio * expected.bad;
+            self.open_variance[i] += expected.variance * ratio.clamp(level.least_variance, 10.0);
+            if batches.closes(i) {
+                self.close(i, batches.primed[i]);
+            }
+        }
+    }
+
+    fn close(&mut self, i: usize, primed: bool) {
+        if primed {
+            self.squares[i] += (self.open[i] - self.previous[i]).powi(2);
+            self.variances[i] += self.open_variance[i] + self.previous_variance[i];
+        }
+        (self.previous[i], self.previous_variance[i]) = (self.open[i], self.open_variance[i]);
+        (self.open[i], self.open_variance[i]) = (0.0, 0.0);
+    }
+
+    fn shrunk(&self, batches: &Batches, i: usize) -> f64 {
+        let pairs = batches.pairs[i];
+        let mean_variance = if pairs > 0 { self.variances[i] / f64::from(pairs) } else { 1.0 };
+        let prior = PRIOR_BATCHES[i] * mean_variance.max(0.05);
+        (prior * PHI_WITHOUT_HISTORY + self.squares[i]) / (prior + self.variances[i])
+    }
+
+    fn lowered(&self, batches: &Batches, i: usize) -> f64 {
+        let error = (2.0 / (PRIOR_BATCHES[i] + f64::from(batches.pairs[i]))).sqrt();
+        self.shrunk(batches, i) * (1.0 - STANDARD_ERRORS * error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(looks: usize, bad: impl Fn(usize) -> f64) -> (Dispersion, Batches) {
+        let (mut dispersion, mut batches) = (Dispersion::default(), Batches::default());
+        for i in 0..looks {
+            dispersion.look(&batches, bad(i), Expected { bad: 10.0, variance: 5.0 }, Level::PAIR);
+            batches.advance();
+        }
+        (dispersion, batches)
+    }
+
+    #[test]
+    fn noise_is_seen_and_a_level_shift_is_not_noise() {
+        let phi = |(dispersion, batches): (Dispersion, Batches)| dispersion.phi(&batches);
+        let quiet = phi(after(120, |i| 10.0 + [1.5, -1.5][i % 2]));
+        let noisy = phi(after(120, |i| 10.0 + [9.0, -9.0][i % 2]));
+        let shifted = phi(after(120, |i| if i < 60 { 8.5 } else { 20.0 } + [1.5, -1.5][i % 2]));
+        assert!(quiet < 1.3, "{quiet}");
+        assert!(noisy > 5.0, "{noisy}");
+        // batches of 30 have few differences: the one over the shift still weighs a little
+        assert!(shifted < noisy / 2.0, "{shifted} {noisy}");
+    }
+
+    #[test]
+    fn slow_noise_is_told_from_fast_noise() {
+        let (slow, batches) = after(600, |i| if (i / 30) % 2 == 0 { 14.0 } else { 7.0 });
+        assert!(slow.tau(&batches) > 0.2, "{}", slow.tau(&batches));
+        let (fast, batches) = after(600, |i| [14.0, 7.0][i % 2]);
+        assert_eq!(fast.tau(&batches), 0.0);
+    }
+}

@@ -1,0 +1,362 @@
+//! Judge: takes looks in, gives a verdict after each.
+//!
+//! Harm: the weighted mean of the SLIs' evidence is itself an e-process, so one budget `alpha` holds over all of them. When it reaches `1/alpha`
+//! the change has failed for good: a failed judge takes no further evidence, so its figures stay those that failed it. All else is read off the
+//! state, never stored beside it. Must never pass by default: `pass` is the absence of every reason against it.
+//! Next room: [`reasons`](crate::reasons).
+
+use serde::{Deserialize, Serialize};
+
+use crate::check::{Check, CheckState};
+use crate::counted::{Counted, Rules, recent};
+use crate::harm::Period;
+use crate::look::{Column, Gap, Gaps, Look, Reading, Sighting};
+use crate::reasons;
+use crate::sentence;
+use crate::settings::{Comparison, Settings, SettingsError, SliKind, SliSettings, StepSettings};
+use crate::verdict::{Answer, Kind, Reason, Samples, SliVerdict, Verdict};
+
+/// One look may supply at most this part of the evidence needed to fail.
+const MOST_PER_LOOK: f64 = 0.6;
+/// How much of an error message is kept.
+const TROUBLE_CHARS: usize = 160;
+
+/// The evidence on one change. Its state can be kept and taken up again: the bits stay the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judge {
+    pub(crate) settings: Settings,
+    /// Looks since the change began.
+    pub(crate) looks: u32,
+    pub(crate) step: Option<Step>,
+    pub(crate) slis: Vec<SliState>,
+    /// What the first unreachable source of the newest look said.
+    pub(crate) trouble: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) settings: StepSettings,
+    pub(crate) looks: u32,
+    pub(crate) useful_looks: u32,
+    /// Whether each of the recent looks was useful: one bit per look, the newest lowest.
+    useful: u32,
+    /// Requests of the first counted SLI, to check the split.
+    pub(crate) baseline_requests: u64,
+    pub(crate) canary_requests: u64,
+}
+
+impl Step {
+    fn new(settings: StepSettings) -> Self {
+        Step { settings, looks: 0, useful_looks: 0, useful: 0, baseline_requests: 0, canary_requests: 0 }
+    }
+
+    pub(crate) fn window(&self, fresh_looks: u32) -> u32 {
+        self.looks.min(fresh_looks)
+    }
+
+    pub(crate) fn useful_among(&self, looks: u32) -> u32 {
+        recent(self.useful, looks)
+    }
+
+    pub(crate) fn newest_is_useful(&self) -> bool {
+        self.useful & 1 != 0
+    }
+
+    fn count(&mut self, useful: Usefulness) {
+        let useful = u32::from(useful == Usefulness::Useful);
+        self.looks = self.looks.saturating_add(1);
+        self.useful_looks = self.useful_looks.saturating_add(useful);
+        self.useful = (self.useful << 1) | useful;
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Usefulness {
+    /// Every counted SLI had counts to judge.
+    Useful,
+    Gappy,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SliState {
+    Counted(Counted),
+    Check(Check),
+}
+
+impl Judge {
+    /// Refuses settings that make no sense.
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        settings.validate()?;
+        let state = |sli: &SliSettings| match sli.kind {
+            SliKind::Check => SliState::Check(Check::default()),
+            SliKind::Ratio { .. } | SliKind::Latency { .. } => SliState::Counted(Counted::new(&sli.kind)),
+        };
+        let slis = settings.slis.iter().map(state).collect();
+        Ok(Judge { settings, looks: 0, step: None, slis, trouble: None })
+    }
+
+    /// Starts safety, bake, coverage, freshness and the request minimum anew; evidence of harm carries on. After a fail it changes nothing.
+    pub fn begin_step(&mut self, step: StepSettings) -> Result<(), SettingsError> {
+        step.validate()?;
+        if self.has_failed() {
+            return Ok(());
+        }
+        for state in &mut self.slis {
+            match state {
+                SliState::Counted(counted) => counted.begin_step(),
+                SliState::Check(check) => check.begin_step(),
+            }
+        }
+        self.step = Some(Step::new(step));
+        self.trouble = None;
+        Ok(())
+    }
+
+    /// Takes one look in. Ignored before the first step and after a fail.
+    pub fn look(&mut self, look: &Look) -> Verdict {
+        if !self.has_failed()
+            && let Some(mut step) = self.step.take()
+        {
+            let useful = self.take_in(look, &mut step);
+            step.count(useful);
+            self.looks = self.looks.saturating_add(1);
+            self.step = Some(step);
+        }
+        self.verdict()
+    }
+
+    fn take_in(&mut self, look: &Look, step: &mut Step) -> Usefulness {
+        self.trouble = look.readings.iter().find_map(|reading| match reading {
+            Reading::Unreachable { why } => Some(why.chars().take(TROUBLE_CHARS).collect()),
+            Reading::Seen { .. } => None,
+        });
+        let rules = self.rules();
+        let mut useful = Usefulness::Useful;
+        let mut split_counted = false;
+        for (i, (sli, state)) in self.settings.slis.iter().zip(&mut self.slis).enumerate() {
+            let reading = reading_of(look, i, self.settings.slis.len());
+            match state {
+                SliState::Check(check) => check.look(reading.ok()),
+                SliState::Counted(counted) => {
+                    let seen = reading.and_then(|it| Sighting::read(&sli.kind, step.settings.comparison, it));
+                    match seen {
+                        Err(gaps) => {
+                            counted.miss(gaps);
+                            useful = Usefulness::Gappy;
+                        }
+                        Ok(sighting) => {
+                            let ceiling =
+                                MOST_PER_LOOK * ((1.0 / self.settings.alpha).ln() - self.settings.share(sli).ln());
+                            counted.look(sli, &sighting, Rules { ceiling, ..rules });
+                            if let (Sighting::Both { baseline, canary }, false) = (sighting, split_counted) {
+                                count_split(step, baseline, canary);
+                                split_counted = true;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        useful
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            period: if self.looks < self.settings.warm_up_looks { Period::WarmUp } else { Period::Open },
+            horizon_looks: self.settings.horizon_looks,
+            fresh_looks: self.settings.fresh_looks,
+            ceiling: 0.0,
+        }
+    }
+
+    /// What the evidence says now. Reads only.
+    pub fn verdict(&self) -> Verdict {
+        let slis = self.sli_verdicts();
+        let reasons = reasons::all(self, &slis);
+        let answer = self.answer(&reasons);
+        let harm_progress = (self.evidence().ln() / (1.0 / self.settings.alpha).ln()).clamp(0.0, 1.0);
+        let safety_progress = self.safety_progress();
+        Verdict {
+            answer,
+            confidence: self.confidence(answer, harm_progress, safety_progress),
+            health: 50.0 + 50.0 * safety_progress - 50.0 * harm_progress,
+            reasons,
+            slis,
+            harm_progress,
+            safety_progress,
+            looks: self.step.as_ref().map_or(0, |step| step.looks),
+            useful_looks: self.step.as_ref().map_or(0, |step| step.useful_looks),
+            evidence: self.evidence(),
+            alpha: self.settings.alpha,
+        }
+    }
+
+    /// A fail by evidence comes before all; then a source that did not answer; a pass needs that nothing stands in its way.
+    fn answer(&self, reasons: &[Reason]) -> Answer {
+        if self.has_failed() {
+            Answer::Fail
+        } else if self.is_unreachable() {
+            Answer::Unreachable
+        } else if reasons.iter().all(|reason| reason.code.is_note()) {
+            Answer::Pass
+        } else {
+            Answer::Insufficient
+        }
+    }
+
+    fn confidence(&self, answer: Answer, harm_progress: f64, safety_progress: f64) -> f64 {
+        match answer {
+            Answer::Fail if self.a_check_has_failed() => 100.0,
+            Answer::Fail => 100.0 * (1.0 - 1.0 / self.evidence()),
+            Answer::Pass => {
+                let least =
+                    self.counted().map(|(sli, counted)| self.ln_safety(sli, counted)).fold(f64::INFINITY, f64::min);
+                100.0 * (1.0 - (-least).exp())
+            }
+            Answer::Insufficient => 99.0 * harm_progress.max(safety_progress),
+            Answer::Unreachable => 0.0,
+        }
+    }
+
+    /// The harm evidence `E` of the whole change: the weighted mean over the counted SLIs.
+    pub(crate) fn evidence(&self) -> f64 {
+        let mut counted = self.counted().peekable();
+        if counted.peek().is_none() {
+            return 1.0;
+        }
+        counted.map(|(sli, counted)| self.settings.share(sli) * counted.evidence(&sli.kind)).sum()
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.evidence() >= 1.0 / self.settings.alpha || self.a_check_has_failed()
+    }
+
+    fn a_check_has_failed(&self) -> bool {
+        self.checks().any(|(_, check)| matches!(check.state(), CheckState::Failed { .. }))
+    }
+
+    fn is_unreachable(&self) -> bool {
+        self.counted().any(|(_, counted)| counted.gaps().in_newest(Gap::Unreachable))
+            || self.checks().any(|(_, check)| check.gaps().contains(Gap::Unreachable))
+    }
+
+    pub(crate) fn comparison(&self) -> Comparison {
+        self.step.as_ref().map_or(Comparison::Concurrent, |step| step.settings.comparison)
+    }
+
+    pub(crate) fn ln_safety(&self, sli: &SliSettings, counted: &Counted) -> f64 {
+        counted.ln_safety(&sli.kind, self.comparison())
+    }
+
+    fn safety_progress(&self) -> f64 {
+        let needed = (1.0 / self.settings.beta).ln();
+        let counted = self.counted().map(|(sli, counted)| self.ln_safety(sli, counted) / needed);
+        let checks = self.checks().map(|(_, check)| f64::from(u8::from(check.state() == CheckState::Passed)));
+        counted.chain(checks).fold(1.0, f64::min).max(0.0)
+    }
+
+    pub(crate) fn counted(&self) -> impl Iterator<Item = (&SliSettings, &Counted)> {
+        self.settings.slis.iter().zip(&self.slis).filter_map(|(sli, state)| match state {
+            SliState::Counted(counted) => Some((sli, counted)),
+            SliState::Check(_) => None,
+        })
+    }
+
+    pub(crate) fn checks(&self) -> impl Iterator<Item = (&SliSettings, &Check)> {
+        self.settings.slis.iter().zip(&self.slis).filter_map(|(sli, state)| match state {
+            SliState::Check(check) => Some((sli, check)),
+            SliState::Counted(_) => None,
+        })
+    }
+
+    fn sli_verdicts(&self) -> Vec<SliVerdict> {
+        let implicated = self.implicated();
+        let verdict = |(i, (sli, state)): (usize, (&SliSettings, &SliState))| match state {
+            SliState::Counted(counted) => self.counted_verdict(sli, counted, implicated[i]),
+            SliState::Check(check) => check_verdict(sli, check, implicated[i]),
+        };
+        self.settings.slis.iter().zip(&self.slis).enumerate().map(verdict).collect()
+    }
+
+    fn counted_verdict(&self, sli: &SliSettings, counted: &Counted, implicated: bool) -> SliVerdict {
+        let leading = counted.leading(sli, self.comparison());
+        let totals = counted.totals();
+        let mut verdict = SliVerdict {
+            name: sli.name.clone(),
+            kind: if matches!(sli.kind, SliKind::Latency { .. }) { Kind::Latency } else { Kind::Ratio },
+            effect: leading.effect.map(|effect| effect.ratio),
+            approximate_interval: leading.effect.map(|effect| effect.interval),
+            evidence: counted.evidence(&sli.kind),
+            // a figure for people: beyond this it says nothing more
+            safety: self.ln_safety(sli, counted).min(1e12f64.ln()).exp(),
+            samples: Samples {
+                baseline_total: totals.baseline,
+                baseline_bad: leading.baseline_bad,
+                canary_total: totals.canary,
+                canary_bad: leading.canary_bad,
+            },
+            expected_bad: leading.expected,
+            threshold_ms: leading.edge.map(|edge| edge.ms),
+            noise: leading.phi,
+            implicated,
+            why: String::new(),
+        };
+        verdict.why = sentence::counted(&verdict, &sli.kind, self.comparison(), leading.edge, self.settings.beta);
+        verdict
+    }
+
+    /// e-BH at level alpha on the weighted evidence (Wang & Ramdas 2022), and the checks that failed.
+    fn implicated(&self) -> Vec<bool> {
+        let contribution = |(sli, state): (&SliSettings, &SliState)| match state {
+            SliState::Counted(counted) => self.settings.share(sli) * counted.evidence(&sli.kind),
+            SliState::Check(_) => 0.0,
+        };
+        let weighted: Vec<f64> = self.settings.slis.iter().zip(&self.slis).map(contribution).collect();
+        let mut ranked = weighted.clone();
+        ranked.sort_by(|a, b| b.total_cmp(a));
+        let enough = |(rank, &e): (usize, &f64)| (e * (rank as f64 + 1.0) >= 1.0 / self.settings.alpha).then_some(e);
+        let least = ranked.iter().enumerate().rev().find_map(enough).unwrap_or(f64::INFINITY);
+        let is_implicated = |(e, state): (&f64, &SliState)| match state {
+            SliState::Counted(_) => *e >= least,
+            SliState::Check(check) => matches!(check.state(), CheckState::Failed { .. }),
+        };
+        weighted.iter().zip(&self.slis).map(is_implicated).collect()
+    }
+}
+
+/// The reading of an SLI; an empty look is missing data, a look of another length is of another shape.
+fn reading_of(look: &Look, i: usize, slis: usize) -> Result<&Reading, Gaps> {
+    match look.readings.len() {
+        0 => Err(Gaps::of([Gap::NoCanary, Gap::NoBaseline])),
+        n if n != slis => Err(Gaps::of([Gap::Schema])),
+        _ => look.readings.get(i).ok_or(Gaps::of([Gap::Schema])),
+    }
+}
+
+fn count_split(step: &mut Step, baseline: Column<'_>, canary: Column<'_>) {
+    step.baseline_requests = step.baseline_requests.saturating_add(baseline.total());
+    step.canary_requests = step.canary_requests.saturating_add(canary.total());
+}
+
+fn check_verdict(sli: &SliSettings, check: &Check, implicated: bool) -> SliVerdict {
+    SliVerdict {
+        name: sli.name.clone(),
+        kind: Kind::Check,
+        effect: None,
+        approximate_interval: None,
+        evidence: 1.0,
+        safety: 1.0,
+        samples: Samples {
+            baseline_total: 0,
+            baseline_bad: 0,
+            canary_total: check.runs_in_step,
+            canary_bad: check.failures_in_step,
+        },
+        expected_bad: 0.0,
+        threshold_ms: None,
+        noise: 1.0,
+        implicated,
+        why: sentence::check(&sli.name, check.state()),
+    }
+}

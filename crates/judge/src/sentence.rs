@@ -1,0 +1,134 @@
+//! Sentence: figures as people read them.
+//!
+//! Text only; nothing is decided here, and no program may read it back. Next room: [`verdict`](crate::verdict).
+
+use crate::check::{CheckState, FAILURES_TO_FAIL};
+use crate::counted::Edge;
+use crate::settings::{Comparison, SliKind};
+use crate::verdict::SliVerdict;
+
+/// What was counted, what was expected, and how strong the evidence is.
+pub(crate) fn counted(
+    sli: &SliVerdict,
+    kind: &SliKind,
+    comparison: Comparison,
+    edge: Option<Edge>,
+    beta: f64,
+) -> String {
+    let name = &sli.name;
+    if sli.samples.canary_total == 0 {
+        return format!("`{name}`: no request of this step could be judged yet.");
+    }
+    let bad = match edge {
+        None => "were bad".to_owned(),
+        Some(Edge { ms, quantile: None }) => format!("were slower than {ms} ms"),
+        Some(Edge { ms, quantile: Some(q) }) => {
+            format!("were slower than the baseline's p{} (now {ms} ms)", percent(q))
+        }
+    };
+    let expected = match comparison {
+        Comparison::Concurrent => "expected if equal",
+        Comparison::Objective => "allowed by the objective",
+    };
+    let effect = sli.effect.map_or(String::new(), |effect| format!(" (x{})", figure(effect)));
+    format!(
+        "`{name}`: {} of {} canary requests {bad}; {} {expected}{effect}. Evidence {} : 1 against '{}' since the change began; safety {} : 1 of \
+         {} : 1 needed. Noise factor {:.1}.",
+        grouped(sli.samples.canary_bad),
+        grouped(sli.samples.canary_total),
+        figure(sli.expected_bad),
+        figure(sli.evidence),
+        tolerated(kind, comparison),
+        figure(sli.safety),
+        figure(1.0 / beta),
+        sli.noise,
+    )
+}
+
+pub(crate) fn check(name: &str, state: CheckState) -> String {
+    match state {
+        CheckState::NotRun => format!("`{name}` has not run in this step."),
+        CheckState::Passed => format!("`{name}` passed when it last ran."),
+        CheckState::Failing { in_a_row } => {
+            format!("`{name}` failed {in_a_row} of the {FAILURES_TO_FAIL} times in a row that fail the change.")
+        }
+        CheckState::Failed { in_a_row } => format!("`{name}` failed {in_a_row} times in a row."),
+    }
+}
+
+/// The null of the harm evidence in words.
+fn tolerated(kind: &SliKind, comparison: Comparison) -> String {
+    let worse = |margin: f64| percent(margin - 1.0);
+    match (kind, comparison) {
+        (SliKind::Ratio { harm_margin, .. }, Comparison::Concurrent) => {
+            format!("at most {} % worse", worse(*harm_margin))
+        }
+        (SliKind::Latency { slowdown_harm, .. }, Comparison::Concurrent) => {
+            format!("at most {} % slower", worse(*slowdown_harm))
+        }
+        (_, Comparison::Objective) => "within the objective and its margin".to_owned(),
+        (SliKind::Check, Comparison::Concurrent) => "passes".to_owned(),
+    }
+}
+
+/// A share as per cent, without the digits that binary fractions add.
+pub(crate) fn percent(share: f64) -> String {
+    let rounded = (share * 1e4).round() / 100.0;
+    format!("{rounded}")
+}
+
+/// Two or three telling digits.
+pub(crate) fn figure(value: f64) -> String {
+    match value {
+        v if v >= 1e9 => "over 1,000,000,000".to_owned(),
+        v if v >= 99.5 => grouped(v.round() as u64),
+        v if v >= 9.95 => format!("{v:.0}"),
+        v if v >= 0.095 => format!("{v:.1}"),
+        v => format!("{v:.3}"),
+    }
+}
+
+/// `3310` as `3,310`.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `90_500` ms as `1 min 30 s`.
+pub(crate) fn span(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0) => format!("{ms} ms"),
+        (0, 0, s) => format!("{s} s"),
+        (0, m, 0) => format!("{m} min"),
+        (0, m, s) => format!("{m} min {s} s"),
+        (h, 0, _) => format!("{h} h"),
+        (h, m, _) => format!("{h} h {m} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_read_as_people_write_them() {
+        assert_eq!([0, 12, 999, 3310, 1_234_567].map(grouped), ["0", "12", "999", "3,310", "1,234,567"]);
+        assert_eq!(
+            [0.004, 0.5, 1.72, 42.4, 128.3, 1e12].map(figure),
+            ["0.004", "0.5", "1.7", "42", "128", "over 1,000,000,000"]
+        );
+        assert_eq!([0.95, 0.999, 1.1 - 1.0].map(percent), ["95", "99.9", "10"]);
+        assert_eq!(
+            [250, 4000, 60_000, 90_500, 3_600_000, 3_660_000].map(span),
+            ["250 ms", "4 s", "1 min", "1 min 30 s", "1 h", "1 h 1 min"]
+        );
+    }
+}
