@@ -479,7 +479,7 @@ mod tests {
     fn bombs_are_refused_and_not_unfolded() {
         let laughs = "a: &a [lol, lol]\nb: &b [*a, *a]\nc: [*b, *b]\n";
         assert!(refused(laughs).contains("aliases are not allowed"));
-        assert!(refused(&"[".repeat(5_000)).contains("nested more than"));
+        assert!(refused(&"[".repeat(5_000)).contains("this is not YAML"));
         assert!(refused(&format!("{}{}", "[".repeat(40), "]".repeat(40))).contains("nested more than"));
         assert!(refused(&format!("[{}]", "1,".repeat(60_000))).contains("more than 50000 values"));
         assert!(refused(&"x".repeat(10 << 20)).contains("the most that is read"));

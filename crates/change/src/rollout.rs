@@ -63,9 +63,10 @@ impl FromStr for Weight {
             return Err(bad());
         }
         let hundredths = if rest.len() == 1 { 10 } else { 1 };
-        let points =
-            whole.parse::<u16>().map_err(|_| bad())? * 100 + rest.parse::<u16>().map_err(|_| bad())? * hundredths;
-        if points > 10_000 { Err(format!("`{text}` is more than all traffic")) } else { Ok(Self(points)) }
+        let number = |s: &str| s.parse::<u32>().map_err(|_| bad());
+        let points = number(whole)? * 100 + number(rest)? * hundredths;
+        let points = u16::try_from(points).ok().filter(|p| *p <= Self::FULL.0);
+        points.map(Self).ok_or_else(|| format!("`{text}` is more than all traffic"))
     }
 }
 
