@@ -473,7 +473,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn any_entry_of_a_long_log_is_proved(size in 1..=70_000_u64, index: prop::sample::Index, at: prop::sample::Index, bit in 0..256_usize) {
+        fn any_entry_of_a_long_log_is_proved(
+            size in 1..=70_000_u64, index: prop::sample::Index, at: prop::sample::Index, bit in 0..256_usize
+        ) {
             let index = index.index(size as usize) as u64;
             let root = root_at(size, long_log()).unwrap();
             let mut proof = inclusion(index, size, long_log()).unwrap();
@@ -486,7 +488,9 @@ mod tests {
         }
 
         #[test]
-        fn any_long_log_continues_a_shorter_one(new in 1..=70_000_u64, old: prop::sample::Index, at: prop::sample::Index, bit in 0..256_usize) {
+        fn any_long_log_continues_a_shorter_one(
+            new in 1..=70_000_u64, old: prop::sample::Index, at: prop::sample::Index, bit in 0..256_usize
+        ) {
             let old = old.index(new as usize) as u64;
             let (old_root, new_root) = (root_at(old, long_log()).unwrap(), root_at(new, long_log()).unwrap());
             let mut proof = consistency(old, new, long_log()).unwrap();

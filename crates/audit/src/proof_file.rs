@@ -233,7 +233,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_the_proof_file_parser_panic(text: String, head in "(extra [A-Za-z=]{0,9}\n)?index [0-9]{0,3}\n([A-Z]{0,3}\n){0,2}") {
+        fn no_text_makes_the_proof_file_parser_panic(
+            text: String, head in "(extra [A-Za-z=]{0,9}\n)?index [0-9]{0,3}\n([A-Z]{0,3}\n){0,2}"
+        ) {
             let almost = format!("{FIRST_LINE}\n{head}\nlog.example\n0\n{}\n\n— a AAAAAAA=\n", leaf(b""));
             for text in [text, almost] {
                 if let Ok(file) = text.parse::<ProofFile>() {

@@ -420,7 +420,9 @@ mod tests {
         }
 
         #[test]
-        fn whatever_parses_as_a_path_is_written_back_the_same(path in "(tile/)?(entries|[0-9]{1,3})(/x?[0-9]{2,4}){0,8}(\\.p/[0-9]{0,4})?") {
+        fn whatever_parses_as_a_path_is_written_back_the_same(
+            path in "(tile/)?(entries|[0-9]{1,3})(/x?[0-9]{2,4}){0,8}(\\.p/[0-9]{0,4})?"
+        ) {
             if let Ok(id) = path.parse::<TileId>() {
                 prop_assert_eq!(id.path(), path.clone());
             }

@@ -1,7 +1,7 @@
 //! The growing tree: what changes when one more entry is hashed in?
 //!
 //! An [`Edge`] is all that an appender must remember of a log of any size: the hashes of the partial tiles at its right. It never
-//! holds a full tile, which it hands out once and forgets, and it never proves anything. Next room: [`proof`](crate::proof).
+//! holds a full tile, which it hands out once and forgets, and it never proves anything. Next room: [`proof`].
 
 use std::mem;
 
