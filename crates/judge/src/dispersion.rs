@@ -158,13 +158,14 @@ mod tests {
     #[test]
     fn noise_is_seen_and_a_level_shift_is_not_noise() {
         let phi = |(dispersion, batches): (Dispersion, Batches)| dispersion.phi(&batches);
-        let quiet = phi(after(120, |i| 10.0 + [1.5, -1.5][i % 2]));
-        let noisy = phi(after(120, |i| 10.0 + [9.0, -9.0][i % 2]));
-        let shifted = phi(after(120, |i| if i < 60 { 8.5 } else { 20.0 } + [1.5, -1.5][i % 2]));
+        let jitter = |i: usize| [1.5, -1.5][i % 2];
+        let quiet = phi(after(240, |i| 10.0 + jitter(i)));
+        let noisy = phi(after(240, |i| 10.0 + 6.0 * jitter(i)));
+        let shifted = phi(after(240, |i| if i < 120 { 8.5 } else { 11.5 } + jitter(i)));
+        let swaying = phi(after(240, |i| if (i / 30) % 2 == 0 { 8.5 } else { 11.5 } + jitter(i)));
         assert!(quiet < 1.3, "{quiet}");
         assert!(noisy > 5.0, "{noisy}");
-        // batches of 30 have few differences: the one over the shift still weighs a little
-        assert!(shifted < noisy / 2.0, "{shifted} {noisy}");
+        assert!(shifted < 2.5 && swaying > 2.0 * shifted, "{shifted} {swaying}");
     }
 
     #[test]

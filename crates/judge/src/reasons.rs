@@ -171,28 +171,56 @@ fn safety(judge: &Judge, step: &Step, sli: &SliSettings, counted: &Counted) -> V
     }
     let missing =
         format!("`{}`: safety {} : 1 of {} : 1 needed", sli.name, figure(ln_safety.exp()), figure(needed.exp()));
-    let left = judge.settings.horizon_looks.saturating_sub(judge.looks);
-    let growth = ln_safety / f64::from(step.useful_looks.max(1));
-    let looks = if growth > 0.0 { ((needed - ln_safety) / growth).ceil() } else { f64::INFINITY };
-    let (help, enough) = if looks.is_finite() {
-        let requests = counted.totals().canary as f64 / f64::from(step.useful_looks.max(1)) * looks;
-        let time = span((looks * judge.settings.look_interval_ms as f64) as u64);
-        (
-            format!("about {} more canary requests, {time} at the present growth", grouped(requests as u64)),
-            looks <= f64::from(left),
-        )
-    } else {
-        ("it does not grow yet; more traffic or a larger share would help".to_owned(), false)
-    };
-    let mut reasons = vec![about(ReasonCode::SafetyNotShown, sli, format!("{missing}; {help}"))];
-    if !enough && step.looks >= step.settings.bake_looks.max(1) {
+    let outlook = Outlook::of(judge, step, counted, needed - ln_safety, ln_safety);
+    let mut reasons = vec![about(ReasonCode::SafetyNotShown, sli, format!("{missing}; {}", outlook.help()))];
+    let baked = step.looks >= step.settings.bake_looks.max(1);
+    if baked && outlook.ends_too_late() && counted.totals().canary > 0 {
+        let left = span(outlook.left_ms());
         let text = format!(
-            "`{}`: the {left} planned looks that are left end first: {help}; raise the share, or plan more time",
+            "`{}`: the planned looks end in {left}, before safety can be shown; raise the share, or plan more time",
             sli.name
         );
         reasons.push(about(ReasonCode::LowTraffic, sli, text));
     }
     reasons
+}
+
+/// When safety will be shown, if its evidence grows on as it did in this step.
+struct Outlook {
+    /// Looks and canary requests still needed; `None` while the evidence doesn't grow.
+    needed: Option<(f64, f64)>,
+    left_looks: u32,
+    look_interval_ms: u64,
+}
+
+impl Outlook {
+    fn of(judge: &Judge, step: &Step, counted: &Counted, missing: f64, shown: f64) -> Self {
+        let useful = f64::from(step.useful_looks.max(1));
+        let needed = (shown > 0.0).then(|| {
+            let looks = (missing / shown * useful).ceil();
+            (looks, counted.totals().canary as f64 / useful * looks)
+        });
+        let left_looks = judge.settings.horizon_looks.saturating_sub(judge.looks);
+        Outlook { needed, left_looks, look_interval_ms: judge.settings.look_interval_ms }
+    }
+
+    fn ends_too_late(&self) -> bool {
+        self.needed.is_none_or(|(looks, _)| looks > f64::from(self.left_looks))
+    }
+
+    fn left_ms(&self) -> u64 {
+        u64::from(self.left_looks).saturating_mul(self.look_interval_ms)
+    }
+
+    fn help(&self) -> String {
+        match self.needed {
+            Some((looks, requests)) => {
+                let time = span((looks * self.look_interval_ms as f64) as u64);
+                format!("about {} more canary requests, {time} at the present growth", grouped(requests as u64))
+            }
+            None => "it does not grow yet; more traffic or a larger share would help".to_owned(),
+        }
+    }
 }
 
 fn noise(judge: &Judge, sli: &SliSettings, counted: &Counted) -> Option<Reason> {
@@ -293,7 +321,7 @@ fn bake(judge: &Judge, step: &Step) -> Option<Reason> {
         let text = format!(
             "{} of {least} looks of the bake are over, {} to go",
             step.looks,
-            span(left * judge.settings.look_interval_ms)
+            span(left.saturating_mul(judge.settings.look_interval_ms))
         );
         about_all(ReasonCode::BakeNotOver, text)
     })

@@ -84,7 +84,8 @@ pub(crate) fn figure(value: f64) -> String {
         v if v >= 99.5 => grouped(v.round() as u64),
         v if v >= 9.95 => format!("{v:.0}"),
         v if v >= 0.095 => format!("{v:.1}"),
-        v => format!("{v:.3}"),
+        v if v >= 0.001 || v == 0.0 => format!("{v:.3}"),
+        _ => "under 0.001".to_owned(),
     }
 }
 
@@ -122,8 +123,8 @@ mod tests {
     fn figures_read_as_people_write_them() {
         assert_eq!([0, 12, 999, 3310, 1_234_567].map(grouped), ["0", "12", "999", "3,310", "1,234,567"]);
         assert_eq!(
-            [0.004, 0.5, 1.72, 42.4, 128.3, 1e12].map(figure),
-            ["0.004", "0.5", "1.7", "42", "128", "over 1,000,000,000"]
+            [1e-9, 0.004, 0.5, 1.72, 42.4, 128.3, 1e12].map(figure),
+            ["under 0.001", "0.004", "0.5", "1.7", "42", "128", "over 1,000,000,000"]
         );
         assert_eq!([0.95, 0.999, 1.1 - 1.0].map(percent), ["95", "99.9", "10"]);
         assert_eq!(

@@ -54,8 +54,8 @@ impl Curve<'_> {
     fn nearest(&self, quantile: f64) -> Option<usize> {
         let mut beyond: u64 = self.learned.iter().fold(0, |sum, &n| sum.saturating_add(n));
         let mut best: Option<(f64, usize)> = None;
-        for edge in 0..self.edges_ms.len() {
-            beyond = beyond.saturating_sub(self.learned[edge]);
+        for (edge, &upto) in self.learned.iter().enumerate().take(self.edges_ms.len()) {
+            beyond = beyond.saturating_sub(upto);
             if beyond < LEAST_BEYOND {
                 break;
             }

@@ -2,7 +2,7 @@
 //!
 //! Seeded, so that the figures are the same in each run.
 
-use judge::{Answer, Comparison, Counts, Judge, Look, SliKind, SliSettings};
+use judge::{Answer, Comparison, Judge, Look, SliKind, SliSettings};
 
 use crate::world::{Cohort, Random, errors, latency, look, seen, settings, step};
 
@@ -84,7 +84,6 @@ fn slowest(answer: Answer, run: impl Fn(u64) -> Option<(Answer, u32)>) -> u32 {
         other => panic!("seed {seed}: {other:?}"),
     };
     let looks: Vec<u32> = (0..10).map(looks).collect();
-    println!("{answer:?}: {looks:?}");
     looks.into_iter().fold(0, u32::max)
 }
 
@@ -104,19 +103,19 @@ fn twice_the_errors_at_a_thousand_requests_a_second_fail_within_two_minutes() {
 }
 
 #[test]
-fn an_outage_fails_within_three_looks_and_never_on_one() {
+fn an_outage_fails_within_three_looks_at_first_and_five_later_and_never_on_one() {
     for seed in 0..10 {
         let outcome = busy(seed, 0.01, 0.5, 60, 60);
         assert!(matches!(outcome, Some((Answer::Fail, 2..=3))), "{outcome:?}");
     }
-    // the same after the warm-up
+    // late, most of the wealth has been lost on the healthy looks before: what is paid in per look must grow from little
     let mut random = Random::new(99);
     let outcome = settled(judge(vec![errors(None)], 0.01, Comparison::Concurrent, 60), 60, |t| {
         let canary = Cohort::errors(if t > 20 { 0.5 } else { 0.01 });
         let baseline = Cohort::errors(0.01).ratio(&mut random, 5000);
         look(seen(Some(baseline), Some(canary.ratio(&mut random, 5000))))
     });
-    assert!(matches!(outcome, Some((Answer::Fail, 22..=23))), "{outcome:?}");
+    assert!(matches!(outcome, Some((Answer::Fail, 23..=25))), "{outcome:?}");
 }
 
 #[test]
@@ -146,7 +145,7 @@ fn slowed(seed: u64, factor: f64, looks: u32, bake: u32) -> Option<(Answer, u32)
 #[test]
 fn a_canary_twenty_per_cent_slower_fails_and_an_equal_one_passes() {
     let slower = slowest(Answer::Fail, |seed| slowed(seed, 1.2, 60, 60));
-    assert!(slower <= 24, "{slower}");
+    assert!(slower <= 18, "{slower}");
     let equal = slowest(Answer::Pass, |seed| slowed(seed, 1.0, 60, 12));
     assert!(equal <= 16, "{equal}");
 }
@@ -174,7 +173,6 @@ fn a_look_costs_no_memory() {
         for _ in 0..looks {
             let cohort = Cohort::errors(0.01);
             let buckets = cohort.latency(&mut random, 50);
-            let Counts::Latency { .. } = buckets else { panic!("a histogram") };
             judge.look(&Look {
                 readings: vec![
                     seen(Some(cohort.ratio(&mut random, 500)), Some(cohort.ratio(&mut random, 500))),

@@ -5,6 +5,9 @@ use proptest::prelude::*;
 
 use crate::world::{EDGES_MS, errors, latency, smoke};
 
+/// More than safety needs, so that the minimum is what holds some of the steps.
+const MIN_REQUESTS: u64 = 20_000;
+
 #[derive(Debug, Clone)]
 enum Event {
     Begin { comparison: Comparison, bake: u32 },
@@ -50,9 +53,16 @@ fn healthy() -> Look {
     }
 }
 
-/// A healthy look with one reading replaced.
+/// A healthy look with one reading replaced; often by a failed or missing smoke test.
 fn marred() -> impl Strategy<Value = Look> {
-    (0usize..3, reading()).prop_map(|(i, reading)| {
+    let failed = Reading::Seen { baseline: None, canary: Some(Counts::Check { passed: false }) };
+    let not_run = Reading::Seen { baseline: None, canary: None };
+    let replaced = prop_oneof![
+        4 => (0usize..3, reading()),
+        2 => Just((2, failed)),
+        1 => Just((2, not_run)),
+    ];
+    replaced.prop_map(|(i, reading)| {
         let mut look = healthy();
         look.readings[i] = reading;
         look
@@ -67,7 +77,7 @@ fn event() -> impl Strategy<Value = Vec<Event>> {
     ];
     prop_oneof![
         2 => (comparison, 0u32..30).prop_map(|(comparison, bake)| vec![Event::Begin { comparison, bake }]),
-        4 => look.prop_map(|look| vec![Event::Look(look)]),
+        5 => look.prop_map(|look| vec![Event::Look(look)]),
         6 => (1usize..25).prop_map(|n| vec![Event::Look(healthy()); n]),
     ]
 }
@@ -116,7 +126,7 @@ impl Oracle {
             && self.looks.last() == Some(&true)
             && 10 * whole >= 8 * self.looks.len()
             && 2 * fresh.iter().filter(|&&whole| whole).count() >= fresh.len()
-            && self.requests.iter().all(|&requests| requests >= 100)
+            && self.requests.iter().all(|&requests| requests >= MIN_REQUESTS.into())
             && !self.unreachable
             && self.smoke == Some(true)
     }
@@ -149,7 +159,8 @@ fn slis() -> Vec<SliSettings> {
 
 /// Runs the events; gives each verdict to `seen` with the oracle of that moment.
 fn run(events: &[Event], mut seen: impl FnMut(&Oracle, &Verdict)) {
-    let mut judge = Judge::new(Settings::new(slis(), 10_000, 360)).expect("valid settings");
+    let settings = Settings { min_requests: MIN_REQUESTS, ..Settings::new(slis(), 10_000, 360) };
+    let mut judge = Judge::new(settings).expect("valid settings");
     let mut oracle = Oracle::default();
     for event in events {
         match event {
@@ -212,5 +223,5 @@ fn the_oracle_sees_passes() {
         assert!(verdict.answer != Answer::Pass || oracle.allows_pass());
         passes += u32::from(verdict.answer == Answer::Pass);
     });
-    assert!(passes >= 30, "{passes}");
+    assert!(passes >= 25, "{passes}");
 }

@@ -39,7 +39,6 @@ fn looks(answer: Answer, run: impl Fn(u64) -> Verdict) -> Vec<u32> {
         })
         .collect();
     looks.sort_unstable();
-    println!("{answer:?}: {looks:?}");
     looks
 }
 

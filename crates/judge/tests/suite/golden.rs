@@ -42,14 +42,24 @@ fn seven_of_ten_looks_a_hundred_times_worse_fail() {
         &after(vec![errors(None)], Comparison::Concurrent, looks),
         &expect![[r#"
             Fail after 3 looks
-            Harm: `errors`: 300 of 3,000 canary requests were bad; 152 expected if equal (x86). Evidence 124 : 1 against 'at most 10 % worse' since the change began; safety 1.0 : 1 of 20 : 1 needed. Noise factor 1.3.
+            Harm: `errors`: 300 of 3,000 canary requests were bad; 152 expected if equal (x86). Evidence 366 : 1 against 'at most 10 % worse' since the change began; safety 1.0 : 1 of 20 : 1 needed. Noise factor 1.2.
         "#]],
     );
 }
 
 #[test]
 fn a_stream_of_nothing_is_insufficient_and_says_what_is_missing() {
-    check(&after(vec![errors(None)], Comparison::Concurrent, same(seen(None, None), 40)), &expect![]);
+    check(
+        &after(vec![errors(None)], Comparison::Concurrent, same(seen(None, None), 40)),
+        &expect![[r#"
+            Insufficient after 40 looks
+            NoCanaryData: `errors`: no data of the canary in 18 of the last 18 looks; check that its telemetry is scraped and labelled as the canary
+            NoBaselineData: `errors`: no data of the baseline in 18 of the last 18 looks; check its telemetry, or compare this step with an objective
+            LowCoverage: 0 of 40 looks carried data of every SLI, 0 of the last 18: 80 % of all, half of the last ones and the newest are needed
+            TooFewRequests: `errors`: 0 of at least 100 canary requests judged in this step
+            SafetyNotShown: `errors`: safety 1.0 : 1 of 20 : 1 needed; it does not grow yet; more traffic or a larger share would help
+        "#]],
+    );
 }
 
 #[test]
@@ -61,7 +71,15 @@ fn looks_without_any_reading_are_insufficient() {
 
 #[test]
 fn one_point_a_side_is_insufficient() {
-    check(&after(vec![errors(None)], Comparison::Concurrent, same(seen(ratio(1, 0), ratio(1, 1)), 1)), &expect![]);
+    check(
+        &after(vec![errors(None)], Comparison::Concurrent, same(seen(ratio(1, 0), ratio(1, 1)), 1)),
+        &expect![[r#"
+        Insufficient after 1 looks
+        BakeNotOver: 1 of 10 looks of the bake are over, 1 min 30 s to go
+        TooFewRequests: `errors`: 1 of at least 100 canary requests judged in this step
+        SafetyNotShown: `errors`: safety 1.0 : 1 of 20 : 1 needed; it does not grow yet; more traffic or a larger share would help
+    "#]],
+    );
 }
 
 #[test]
@@ -77,7 +95,15 @@ fn constant_equal_streams_pass() {
 fn errors_everywhere_on_both_sides_are_no_harm_and_no_pass() {
     let verdict =
         after(vec![errors(Some(0.99))], Comparison::Concurrent, same(seen(ratio(500, 500), ratio(500, 500)), 60));
-    check(&verdict, &expect![]);
+    check(
+        &verdict,
+        &expect![[r#"
+            Insufficient after 60 looks
+            BaselineUnhealthy: `errors`: 100 % of the baseline's recent requests are bad, its objective allows 1 %: an incident is going on; wait for it to end
+            SafetyNotShown: `errors`: safety 0.5 : 1 of 20 : 1 needed; it does not grow yet; more traffic or a larger share would help
+            LowTraffic: `errors`: the planned looks end in 50 min, before safety can be shown; raise the share, or plan more time
+        "#]],
+    );
 }
 
 #[test]
@@ -90,7 +116,16 @@ fn errors_everywhere_in_the_canary_fail_but_not_on_one_look() {
 
 #[test]
 fn a_canary_without_traffic_never_passes() {
-    check(&after(vec![errors(None)], Comparison::Concurrent, same(seen(ratio(1000, 1), ratio(0, 0)), 60)), &expect![]);
+    check(
+        &after(vec![errors(None)], Comparison::Concurrent, same(seen(ratio(1000, 1), ratio(0, 0)), 60)),
+        &expect![[r#"
+            Insufficient after 60 looks
+            NoTraffic: `errors`: the canary had no requests in 18 of the last 18 looks; route traffic to it, or raise its share
+            LowCoverage: 0 of 60 looks carried data of every SLI, 0 of the last 18: 80 % of all, half of the last ones and the newest are needed
+            TooFewRequests: `errors`: 0 of at least 100 canary requests judged in this step
+            SafetyNotShown: `errors`: safety 1.0 : 1 of 20 : 1 needed; it does not grow yet; more traffic or a larger share would help
+        "#]],
+    );
 }
 
 #[test]
@@ -110,7 +145,16 @@ fn two_idle_cohorts_never_pass() {
 #[test]
 fn counts_that_contradict_themselves_are_missing_data() {
     let verdict = after(vec![errors(None)], Comparison::Concurrent, same(seen(ratio(1000, 1), ratio(1000, 1001)), 60));
-    check(&verdict, &expect![]);
+    check(
+        &verdict,
+        &expect![[r#"
+            Insufficient after 60 looks
+            InvalidCounts: `errors`: counts contradict themselves in 18 of the last 18 looks (more bad requests than requests, or an overflow); check the queries
+            LowCoverage: 0 of 60 looks carried data of every SLI, 0 of the last 18: 80 % of all, half of the last ones and the newest are needed
+            TooFewRequests: `errors`: 0 of at least 100 canary requests judged in this step
+            SafetyNotShown: `errors`: safety 1.0 : 1 of 20 : 1 needed; it does not grow yet; more traffic or a larger share would help
+        "#]],
+    );
     assert_eq!(verdict.evidence, 1.0, "no evidence either way");
 }
 
@@ -152,7 +196,14 @@ fn the_largest_numbers_neither_panic_nor_pass_unseen() {
 fn an_unreachable_source_is_unreachable_and_never_a_pass() {
     let mut looks = same(seen(ratio(5000, 50), ratio(5000, 50)), 60);
     looks.push(look(Reading::Unreachable { why: "connection refused".into() }));
-    check(&after(vec![errors(None)], Comparison::Concurrent, looks.clone()), &expect![]);
+    check(
+        &after(vec![errors(None)], Comparison::Concurrent, looks.clone()),
+        &expect![[r#"
+        Unreachable after 61 looks
+        Unreachable: `errors`: the source did not answer in the newest look: connection refused; looking goes on by itself
+        LowCoverage: 60 of 61 looks carried data of every SLI, 17 of the last 18: 80 % of all, half of the last ones and the newest are needed
+    "#]],
+    );
     looks.push(look(seen(ratio(5000, 50), ratio(5000, 50))));
     assert_eq!(after(vec![errors(None)], Comparison::Concurrent, looks).answer, Answer::Pass, "it answers again");
 }
@@ -224,7 +275,13 @@ fn an_objective_is_held_or_broken() {
     let held = after(vec![errors(Some(0.99))], Comparison::Objective, same(seen(None, ratio(1000, 2)), 30));
     assert_eq!(held.answer, Answer::Pass);
     let broken = after(vec![errors(Some(0.99))], Comparison::Objective, same(seen(None, ratio(1000, 30)), 30));
-    check(&broken, &expect![]);
+    check(
+        &broken,
+        &expect![[r#"
+            Fail after 8 looks
+            Harm: `errors`: 240 of 8,000 canary requests were bad; 80 allowed by the objective (x3.0). Evidence 113 : 1 against 'within the objective and its margin' since the change began; safety under 0.001 : 1 of 20 : 1 needed. Noise factor 1.1.
+        "#]],
+    );
 }
 
 #[test]
@@ -255,7 +312,13 @@ fn a_split_other_than_asked_for_holds() {
     let fine = look(seen(ratio(5000, 50), ratio(5000, 50)));
     judge.begin_step(asked(0.25)).expect("a valid step");
     let verdict = (0..60).fold(judge.verdict(), |_, _| judge.look(&fine));
-    check(&verdict, &expect![]);
+    check(
+        &verdict,
+        &expect![[r#"
+        Insufficient after 60 looks
+        SplitMismatch: the canary got 300,000 of 600,000 requests, 25 % were asked for: the router does something else than the plan; check its weights
+    "#]],
+    );
     judge.begin_step(asked(0.5)).expect("a valid step");
     let verdict = (0..60).fold(judge.verdict(), |_, _| judge.look(&fine));
     assert_eq!(verdict.answer, Answer::Pass);
@@ -267,7 +330,14 @@ fn a_split_other_than_asked_for_holds() {
 fn too_little_traffic_says_how_much_is_missing() {
     let mut judge = begun(Settings::new(vec![errors(None)], 10_000, 60), Comparison::Concurrent, 10);
     let verdict = (0..40).fold(judge.verdict(), |_, _| judge.look(&look(seen(ratio(200, 0), ratio(5, 0)))));
-    check(&verdict, &expect![]);
+    check(
+        &verdict,
+        &expect![[r#"
+            Insufficient after 40 looks
+            SafetyNotShown: `errors`: safety 1.3 : 1 of 20 : 1 needed; about 2,130 more canary requests, 1 h 11 min at the present growth
+            LowTraffic: `errors`: the planned looks end in 3 min 20 s, before safety can be shown; raise the share, or plan more time
+        "#]],
+    );
 }
 
 #[test]

@@ -4,10 +4,10 @@ use judge::{Comparison, Counts, Look, Reading, Settings, SliKind, SliSettings, S
 
 /// xorshift64*: the tests need repeatable numbers, not good ones.
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random((seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         for _ in 0..8 {
             random.unit();
@@ -16,7 +16,7 @@ impl Random {
     }
 
     /// Uniform in (0, 1).
-    pub fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -25,7 +25,7 @@ impl Random {
     }
 
     /// Exact: the gaps between hits are geometric.
-    pub fn binomial(&mut self, count: u64, p: f64) -> u64 {
+    pub(crate) fn binomial(&mut self, count: u64, p: f64) -> u64 {
         if p <= 0.0 || p >= 1.0 {
             return if p <= 0.0 { 0 } else { count };
         }
@@ -39,30 +39,30 @@ impl Random {
         }
     }
 
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
     }
 }
 
 /// How one cohort behaves.
 #[derive(Debug, Clone, Copy)]
-pub struct Cohort {
-    pub bad_share: f64,
-    pub median_ms: f64,
+pub(crate) struct Cohort {
+    pub(crate) bad_share: f64,
+    pub(crate) median_ms: f64,
 }
 
-pub const SIGMA: f64 = 0.35;
+pub(crate) const SIGMA: f64 = 0.35;
 
 impl Cohort {
-    pub fn errors(bad_share: f64) -> Self {
+    pub(crate) fn errors(bad_share: f64) -> Self {
         Cohort { bad_share, median_ms: 12.0 }
     }
 
-    pub fn ratio(&self, random: &mut Random, total: u64) -> Counts {
+    pub(crate) fn ratio(&self, random: &mut Random, total: u64) -> Counts {
         Counts::Ratio { total, bad: random.binomial(total, self.bad_share) }
     }
 
-    pub fn latency(&self, random: &mut Random, total: u64) -> Counts {
+    pub(crate) fn latency(&self, random: &mut Random, total: u64) -> Counts {
         let mut buckets = vec![0; EDGES_MS.len() + 1];
         for _ in 0..total {
             let ms = self.median_ms * (SIGMA * random.normal()).exp();
@@ -72,45 +72,45 @@ impl Cohort {
     }
 }
 
-pub const EDGES_MS: [f64; 22] = [
+pub(crate) const EDGES_MS: [f64; 22] = [
     1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 75.0, 100.0, 150.0, 200.0,
     250.0, 500.0, 1000.0,
 ];
 
-pub fn errors(objective: Option<f64>) -> SliSettings {
+pub(crate) fn errors(objective: Option<f64>) -> SliSettings {
     SliSettings { name: "errors".into(), kind: SliKind::ratio(), weight: 1.0, objective }
 }
 
-pub fn latency(objective: Option<f64>) -> SliSettings {
+pub(crate) fn latency(objective: Option<f64>) -> SliSettings {
     SliSettings { name: "latency".into(), kind: SliKind::latency(EDGES_MS.into(), Some(50.0)), weight: 1.0, objective }
 }
 
-pub fn smoke() -> SliSettings {
+pub(crate) fn smoke() -> SliSettings {
     SliSettings { name: "smoke".into(), kind: SliKind::Check, weight: 1.0, objective: None }
 }
 
-pub fn settings(slis: Vec<SliSettings>) -> Settings {
+pub(crate) fn settings(slis: Vec<SliSettings>) -> Settings {
     Settings::new(slis, 10_000, 360)
 }
 
-pub fn step(comparison: Comparison, bake_looks: u32) -> StepSettings {
+pub(crate) fn step(comparison: Comparison, bake_looks: u32) -> StepSettings {
     StepSettings { comparison, bake_looks, expected_share: None }
 }
 
-pub fn seen(baseline: Option<Counts>, canary: Option<Counts>) -> Reading {
+pub(crate) fn seen(baseline: Option<Counts>, canary: Option<Counts>) -> Reading {
     Reading::Seen { baseline, canary }
 }
 
-pub fn ratio(total: u64, bad: u64) -> Option<Counts> {
+pub(crate) fn ratio(total: u64, bad: u64) -> Option<Counts> {
     Some(Counts::Ratio { total, bad })
 }
 
-pub fn look(reading: Reading) -> Look {
+pub(crate) fn look(reading: Reading) -> Look {
     Look { readings: vec![reading] }
 }
 
 /// One look at errors and latency of a split stream of requests.
-pub fn both(random: &mut Random, requests: u64, share: f64, baseline: Cohort, canary: Cohort) -> Look {
+pub(crate) fn both(random: &mut Random, requests: u64, share: f64, baseline: Cohort, canary: Cohort) -> Look {
     let of_canary = (requests as f64 * share).round() as u64;
     let of_baseline = requests - of_canary;
     let side = |counts: Counts, total: u64| (total > 0).then_some(counts);
