@@ -1,1 +1,18 @@
-//! placeholder
+//! The loop: loads a change, asks the core, appends what it says, and acts through ports.
+//!
+//! Every trait towards the outside is in [`ports`]; every public operation is on [`Handle`]. Nothing is acted upon that the log does not say has begun,
+//! and after a crash the same intents are derived again: there is no queue of effects to lose. No rule of the lifecycle lives here.
+
+mod act;
+pub mod clock;
+mod commit;
+pub mod handle;
+pub mod in_force;
+mod judging;
+mod look;
+pub mod ports;
+pub mod project;
+mod reconcile;
+
+pub use handle::{CommandError, Handle, Overview, ProposeError, Settings};
+pub use in_force::InForce;

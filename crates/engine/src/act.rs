@@ -1,0 +1,234 @@
+//! Acting: performs one intent, and reports to the core what became of it.
+//!
+//! The intent is in the log as begun before it comes here; the report may be lost, and the intent comes again. Chooses nothing: what a step is stands
+//! in the plan, what follows from its outcome is the core's to say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use change::actor::Part;
+use change::facts::Facts;
+use change::gate::{self, Readiness};
+use change::lifecycle::Rejection;
+use change::rollout::{Desired, Failure, StepState};
+use change::{Actor, Change, Command, Digest, Intent, Span};
+
+use crate::commit::Attempt;
+use crate::handle::{CommandError, Engine};
+use crate::look;
+use crate::ports::{Act, Driver, Outcome, StoreError};
+use crate::reconcile::Round;
+
+/// What became of an intent.
+pub(crate) enum Done {
+    /// Something was appended: ask what is due now.
+    Moved,
+    /// Nothing yet: ask again after this time.
+    Again(Span),
+}
+
+/// The longest error text that goes into the log.
+const LONGEST_ERROR: usize = 2_000;
+
+impl Engine {
+    pub(crate) async fn perform(
+        self: &Arc<Self>,
+        change: &Change,
+        intent: Intent,
+        round: &mut Round,
+    ) -> Result<Done, StoreError> {
+        match intent {
+            Intent::Assess => self.assess(change).await,
+            Intent::Schedule => self.tell(change, Part::Clock, Command::Schedule).await,
+            Intent::LapseVotes => self.tell(change, Part::Clock, Command::LapseVotes).await,
+            Intent::Lapse => self.tell(change, Part::Clock, Command::Lapse).await,
+            Intent::BeginStep => self.begin_step(change).await,
+            Intent::Apply { step, attempt } => self.apply(change, step, attempt, round).await,
+            Intent::Look { step, attempt, every } => self.look(change, step, attempt, every, round).await,
+            Intent::BeginUndo => self.tell(change, Part::Rollout, Command::BeginUndo).await,
+            Intent::Undo { attempt } => self.undo(change, attempt, round).await,
+            Intent::Page { key } => self.page(change, key).await,
+        }
+    }
+
+    /// Reports to the core. A rejection means that the world has moved on: what is due is asked anew.
+    async fn tell(self: &Arc<Self>, change: &Change, part: Part, command: Command) -> Result<Done, StoreError> {
+        self.report(change, command, Attempt::by(&Actor::Clearway(part))).await
+    }
+
+    pub(crate) async fn report(
+        self: &Arc<Self>,
+        change: &Change,
+        command: Command,
+        attempt: Attempt,
+    ) -> Result<Done, StoreError> {
+        match self.clone().command(change.id, command, attempt).await {
+            Ok(after) if after.version > change.version => Ok(Done::Moved),
+            Ok(_) => Ok(Done::Again(self.settings.recheck)),
+            Err(CommandError::Rejected(rejection)) => {
+                tracing::debug!(change = %change.id, %rejection, "the core said no to a report");
+                Ok(self.after_rejection(&rejection))
+            }
+            Err(CommandError::Store(error)) => Err(error),
+            Err(CommandError::NoSuchChange(_) | CommandError::Busy(_)) => Ok(Done::Again(Span::secs(1))),
+        }
+    }
+
+    fn after_rejection(&self, rejection: &Rejection) -> Done {
+        match rejection {
+            Rejection::Stale { .. } | Rejection::WrongPhase { .. } => Done::Again(Span::millis(50)),
+            _ => Done::Again(self.settings.recheck),
+        }
+    }
+
+    async fn assess(self: &Arc<Self>, change: &Change) -> Result<Done, StoreError> {
+        let in_force = self.in_force();
+        let services = change.proposal.services.clone();
+        let effect = change.proposal.effect_digest;
+        let history = self.with_measures(|fold| fold.history(&services, effect)).await?;
+        let author = change::explain::actor(&change.author);
+        let now = change::time::to_millis(self.clock.now());
+        let facts = Facts::of(&change.proposal, &author, &in_force.governance.catalog, history, now);
+        let input = serde_json::to_value(&facts).unwrap_or_default();
+        let bytes = change::id::canonical(&input).into_bytes();
+        let proposal = change.proposal.clone();
+        let assessing = tokio::task::spawn_blocking(move || {
+            in_force.bundle.assess(&facts, &in_force.governance.approvals, &proposal)
+        });
+        let Ok(assessment) = assessing.await else {
+            tracing::error!(change = %change.id, "the policy broke off; asking again");
+            return Ok(Done::Again(self.settings.recheck));
+        };
+        let mut attempt = Attempt::by(&Actor::Clearway(Part::Policy));
+        attempt.blobs.push((Digest::of_bytes(&bytes), bytes));
+        self.report(change, Command::Assess(Box::new(assessment)), attempt).await
+    }
+
+    async fn begin_step(self: &Arc<Self>, change: &Change) -> Result<Done, StoreError> {
+        let Some(driver) = self.drivers.get(&change.proposal.plan.target.driver) else {
+            tracing::error!(change = %change.id, driver = change.proposal.plan.target.driver, "the driver is gone from this server");
+            return Ok(Done::Again(self.settings.recheck));
+        };
+        let mut attempt = Attempt::by(&Actor::Clearway(Part::Rollout));
+        let observed = match driver.observe(&change.proposal.plan.target).await {
+            Ok(observed) => observed,
+            Err(_) if change.rollout().is_some() => serde_json::Value::Null,
+            Err(error) => {
+                attempt.readiness =
+                    Some(Readiness::NotReady { problems: vec![format!("the target can't be seen: {error}")] });
+                serde_json::Value::Null
+            }
+        };
+        if change.rollout().is_none() && attempt.readiness.is_none() {
+            attempt.readiness = Some(self.readiness(change).await);
+        }
+        let done = self.report(change, Command::BeginStep { observed }, attempt).await?;
+        Ok(match done {
+            Done::Again(_) => Done::Again(self.settings.recheck),
+            Done::Moved => Done::Moved,
+        })
+    }
+
+    /// Whether the target, the way back and the telemetry are there. Asked only if nothing else holds the change: a change that waits for next week
+    /// has no business with the telemetry of today.
+    pub(crate) async fn readiness(&self, change: &Change) -> Readiness {
+        let Ok(mut given) = self.given(change, &Actor::Clearway(Part::Rollout)).await else {
+            return Readiness::Unknown { why: "the store could not be asked".into() };
+        };
+        given.readiness = Readiness::Ready;
+        if gate::ask(change, &given).iter().any(|g| !g.is_open()) {
+            return Readiness::Unknown { why: "target and telemetry are asked once the other gates are open".into() };
+        }
+        let target = &change.proposal.plan.target;
+        let Some(driver) = self.drivers.get(&target.driver) else {
+            return Readiness::NotReady { problems: vec![format!("this server has no driver `{}`", target.driver)] };
+        };
+        let mut problems = driver.ready(target).await.err().unwrap_or_default();
+        problems.extend(look::baseline_problems(&change.proposal, &driver.cohorts(target), &*self.eyes).await);
+        if problems.is_empty() { Readiness::Ready } else { Readiness::NotReady { problems } }
+    }
+
+    /// The driver of a change, unless the right to act has passed on.
+    async fn driver(&self, change: &Change, round: &mut Round) -> Result<Option<Arc<dyn Driver>>, StoreError> {
+        let held = self.hold_lease(round).await?;
+        Ok(self.drivers.get(&change.proposal.plan.target.driver).filter(|_| held).cloned())
+    }
+
+    async fn apply(
+        self: &Arc<Self>,
+        change: &Change,
+        step: usize,
+        attempt: u32,
+        round: &mut Round,
+    ) -> Result<Done, StoreError> {
+        let Some(driver) = self.driver(change, round).await? else { return Ok(Done::Again(self.settings.recheck)) };
+        let plan = &change.proposal.plan;
+        let desired = Desired { target: plan.target.clone(), weight: plan.steps[step].weight };
+        let act =
+            Act { change: change.id, step: (step + 1).to_string(), attempt, files: change.proposal.files.clone() };
+        let outcome = self.within_limit(driver.ensure(&act, &desired)).await;
+        let command = match outcome {
+            Outcome::Applied { actual } => Command::ReportApplied { step, attempt, actual },
+            Outcome::Pending { again } => return Ok(Done::Again(again)),
+            Outcome::Failed { failure, error } => {
+                Command::ReportFailed { step, attempt, failure, error: bounded(&error) }
+            }
+        };
+        self.tell(change, Part::Rollout, command).await
+    }
+
+    async fn undo(self: &Arc<Self>, change: &Change, attempt: u32, round: &mut Round) -> Result<Done, StoreError> {
+        let (Some(driver), Some(rollout)) = (self.driver(change, round).await?, change.rollout()) else {
+            return Ok(Done::Again(self.settings.recheck));
+        };
+        let act = Act { change: change.id, step: "undo".into(), attempt, files: change.proposal.files.clone() };
+        let outcome = self.within_limit(driver.undo(&act, &change.proposal.plan.target, &rollout.before)).await;
+        let command = match outcome {
+            Outcome::Applied { actual } => Command::ReportUndone { observed: actual },
+            Outcome::Pending { again } => return Ok(Done::Again(again)),
+            Outcome::Failed { failure, error } => {
+                Command::ReportUndoFailed { attempt, failure, error: bounded(&error) }
+            }
+        };
+        self.tell(change, Part::Rollout, command).await
+    }
+
+    /// Runs an act within the time that a lease leaves it; one that takes longer has an unknown outcome.
+    async fn within_limit(&self, act: impl Future<Output = Outcome>) -> Outcome {
+        let Ok(_permit) = self.acts.acquire().await else {
+            return Outcome::Pending { again: self.settings.recheck };
+        };
+        let limit = self.settings.act_limit;
+        match tokio::time::timeout(Duration::from_millis(limit.as_millis()), act).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::Failed {
+                failure: Failure::Unknown,
+                error: format!("the driver did not answer within {limit}"),
+            },
+        }
+    }
+
+    async fn page(self: &Arc<Self>, change: &Change, key: String) -> Result<Done, StoreError> {
+        let reason = change.pages.get(&key).map_or_else(String::new, |page| page.reason.clone());
+        match self.voice.page(change.id, &change.proposal.title, &reason).await {
+            Ok(channel) => self.tell(change, Part::Notify, Command::ReportPaged { key, channel }).await,
+            Err(error) => {
+                tracing::error!(change = %change.id, %error, "people could not be told; trying again");
+                Ok(Done::Again(Span::secs(10)))
+            }
+        }
+    }
+
+    /// Whether the step is the one that is being verified.
+    pub(crate) fn is_verifying(change: &Change, step: usize, attempt: u32) -> bool {
+        let current = change.rollout().filter(|r| r.step == step && r.attempt == attempt && r.back.is_none());
+        current.is_some_and(|r| matches!(r.state, StepState::Applied { .. }))
+    }
+}
+
+fn bounded(error: &str) -> String {
+    match error.char_indices().nth(LONGEST_ERROR) {
+        Some((at, _)) => format!("{}…", &error[..at]),
+        None => error.to_owned(),
+    }
+}

@@ -1,0 +1,198 @@
+//! Commit: load a change, ask the core, append what it says. The only way by which anything gets into the log of a change.
+//!
+//! Each append carries the expected version of the change's stream and of the streams of its lanes; where somebody was faster, the question is
+//! asked again with what is true now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use change::approval::{APPROVERS, SERVICE_OWNERS};
+use change::gate::Readiness;
+use change::lane::{self, Lane};
+use change::proposal::Proposal;
+use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, Phase, decide, evolve};
+
+use crate::handle::{CommandError, Engine};
+use crate::ports::{Batch, LookRow, NewEvent, StoreError, StreamWrite};
+use crate::project::{self, ChangeRow};
+
+/// How often a command is asked again after a conflict.
+const MOST_CONFLICTS: usize = 20;
+
+/// The lanes as far as they have been read, with the version of each.
+#[derive(Default)]
+pub(crate) struct LaneCache(Mutex<BTreeMap<String, (Lane, u64)>>);
+
+/// A command's circumstances: by whom, and what is to be kept beside its events.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub actor: Actor,
+    pub readiness: Option<Readiness>,
+    pub looks: Vec<LookRow>,
+    pub blobs: Vec<(Digest, Vec<u8>)>,
+}
+
+impl Attempt {
+    pub(crate) fn by(actor: &Actor) -> Self {
+        Self { actor: actor.clone(), readiness: None, looks: vec![], blobs: vec![] }
+    }
+}
+
+impl Engine {
+    /// The newest state of a change, as its row has it.
+    pub(crate) async fn load(&self, id: ChangeId) -> Result<Option<Change>, StoreError> {
+        let Some(row) = self.store.row(id).await? else { return Ok(None) };
+        match row.change() {
+            Ok(change) => Ok(Some(change)),
+            // A row that can't be read is no loss: the log has it all.
+            Err(error) => {
+                tracing::warn!(change = %id, %error, "the row of a change can't be read; folding its log");
+                Ok(self.store.read(&id.stream(), 0).await?.iter().fold(None, project::fold))
+            }
+        }
+    }
+
+    /// Asks a command of a change and appends what follows.
+    pub(crate) async fn command(
+        self: Arc<Self>,
+        id: ChangeId,
+        command: Command,
+        attempt: Attempt,
+    ) -> Result<Change, CommandError> {
+        for _ in 0..MOST_CONFLICTS {
+            let change = self.load(id).await?.ok_or(CommandError::NoSuchChange(id))?;
+            let (mut given, lane_versions) = self.asked(&change, &attempt.actor).await?;
+            if let Some(readiness) = &attempt.readiness {
+                given.readiness = readiness.clone();
+            }
+            let events = decide(&change, command.clone(), &given)?;
+            if events.is_empty() && attempt.looks.is_empty() {
+                return Ok(change);
+            }
+            match self.append(&change, events, &given, &lane_versions, &attempt).await {
+                Ok(after) => return Ok(after),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Err(CommandError::Busy(id))
+    }
+
+    async fn append(
+        self: &Arc<Self>,
+        before: &Change,
+        events: Vec<Event>,
+        given: &Given,
+        lane_versions: &BTreeMap<String, u64>,
+        attempt: &Attempt,
+    ) -> Result<Change, StoreError> {
+        let (id, actor, time) = (before.id, &given.actor, given.now);
+        let mut after = before.clone();
+        let mut lanes = Vec::new();
+        for event in &events {
+            let next = evolve(Some(after.clone()), id, event, actor, time).unwrap_or_else(|| after.clone());
+            lanes.extend(lane::moves(&after, &next));
+            after = next;
+        }
+        let moved = lanes.last().is_some();
+        let fresh = |event: Event| NewEvent { event, actor: actor.clone(), change: Some(id), time };
+        let mut writes = Vec::new();
+        if !events.is_empty() {
+            let events = events.into_iter().map(fresh).collect();
+            writes.push(StreamWrite { stream: id.stream(), expected: before.version, events });
+        }
+        for resource in before.proposal.claims.resources.iter().filter(|_| moved) {
+            // INVARIANT: the version is the one that the decision was made on, not a newer one that another change has read since.
+            let expected = lane_versions.get(resource).copied().unwrap_or(0);
+            let events = lanes.iter().cloned().map(fresh).collect();
+            writes.push(StreamWrite { stream: lane::stream(resource), expected, events });
+        }
+        let rows = if writes.is_empty() { vec![] } else { vec![ChangeRow::of(&after)] };
+        let batch =
+            Batch { writes, rows, looks: attempt.looks.clone(), blobs: attempt.blobs.clone(), idempotency: None };
+        let appended = self.store.append(batch).await?;
+        self.announce(Some(id), appended.size);
+        if after.version > before.version {
+            self.clone().wake(id);
+        }
+        if moved || after.phase() != before.phase() && after.phase().is_terminal() {
+            self.wake_waiting(&after);
+        }
+        Ok(after)
+    }
+
+    /// What the core may know of the world for this change and actor.
+    pub(crate) async fn given(&self, change: &Change, actor: &Actor) -> Result<Given, StoreError> {
+        self.asked(change, actor).await.map(|(given, _)| given)
+    }
+
+    /// The same, with the versions of the lanes that it rests on.
+    async fn asked(&self, change: &Change, actor: &Actor) -> Result<(Given, BTreeMap<String, u64>), StoreError> {
+        let now = change::time::to_millis(self.clock.now());
+        let in_force = self.in_force();
+        let (mut lanes, mut versions) = (Vec::new(), BTreeMap::new());
+        for resource in &change.proposal.claims.resources {
+            let (lane, version) = self.lane(resource).await?;
+            lanes.push(lane);
+            versions.insert(resource.clone(), version);
+        }
+        let mut completed = BTreeSet::new();
+        for id in &change.proposal.after {
+            if self.load(*id).await?.is_some_and(|c| c.phase() == Phase::Completed) {
+                completed.insert(*id);
+            }
+        }
+        let frozen = in_force.governance.calendar.frozen(&change.proposal.services, &change.proposal.environment, now);
+        let may = self.permissions(actor, &change.proposal);
+        let groups = actor.user().map_or_else(BTreeSet::new, |user| self.groups(user, &change.proposal, &may));
+        Ok((Given { may, groups, lanes, completed, frozen, ..Given::bare(now, actor.clone()) }, versions))
+    }
+
+    pub(crate) fn permissions(&self, actor: &Actor, proposal: &Proposal) -> BTreeSet<Permission> {
+        let user = actor.user().unwrap_or_default();
+        self.in_force().governance.access.permissions(user, &proposal.services, &proposal.environment)
+    }
+
+    /// The groups for which a user can vote on this change.
+    fn groups(&self, user: &str, proposal: &Proposal, may: &BTreeSet<Permission>) -> BTreeSet<String> {
+        let in_force = self.in_force();
+        let governance = &in_force.governance;
+        let mut groups = governance.access.groups_of(user);
+        if may.contains(&Permission::Approve) {
+            groups.insert(APPROVERS.to_owned());
+        }
+        if governance.catalog.owns(&governance.access, user, &proposal.services) {
+            groups.insert(SERVICE_OWNERS.to_owned());
+        }
+        groups
+    }
+
+    /// A lane as it is now: what was known of it and the events since.
+    async fn lane(&self, resource: &str) -> Result<(Lane, u64), StoreError> {
+        let (mut known, mut version) = self.lanes.get(resource);
+        let news = self.store.read(&lane::stream(resource), version).await?;
+        for recorded in &news {
+            known = known.evolve(&recorded.event);
+            version = recorded.version;
+        }
+        if !news.is_empty() {
+            self.lanes.put(resource, known.clone(), version);
+        }
+        Ok((known, version))
+    }
+}
+
+impl LaneCache {
+    fn get(&self, resource: &str) -> (Lane, u64) {
+        let known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.get(resource).cloned().unwrap_or_else(|| (Lane::free(resource), 0))
+    }
+
+    fn put(&self, resource: &str, lane: Lane, version: u64) {
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let newer = known.get(resource).is_none_or(|(_, v)| *v < version);
+        if newer {
+            known.insert(resource.to_owned(), (lane, version));
+        }
+    }
+}

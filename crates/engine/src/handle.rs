@@ -1,0 +1,562 @@
+//! The handle: every operation that pages, API and CLI have on the engine.
+//!
+//! Cheap to clone. Nothing here decides; what may happen is asked of the core, through [`commit`](crate::commit).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, RwLock};
+
+use change::document::Problem;
+use change::gate::{self, Gate};
+use change::governance::Governance;
+use change::lifecycle::Rejection;
+use change::proposal::{self, Files, Proposal, Proposed};
+use change::{Actor, Change, ChangeId, Command, Digest, Event, Permission, Span, Timestamp};
+use measure::Fold;
+use tokio::sync::{Semaphore, broadcast};
+
+use crate::commit::{Attempt, LaneCache};
+use crate::in_force::{Drivers, Here, InForce};
+use crate::ports::{
+    Batch, Clock, Eyes, IdempotencyKey, ListQuery, LookRow, NewEvent, Recorded, Store, StoreError, StreamWrite, Voice,
+};
+use crate::project::{self, ChangeRow};
+use crate::reconcile::Tasks;
+
+/// The stream of governance loads.
+pub const GOVERNANCE: &str = "governance";
+/// The stream of refused commands.
+pub const REFUSALS: &str = "refusals";
+/// The stream of the servers themselves.
+pub const SERVERS: &str = "servers";
+
+/// Limits and paces of the loop.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// A name for this replica, unique among those on one store.
+    pub replica: String,
+    /// How long a lease lasts.
+    pub lease: Span,
+    /// The most time that one act of a driver may take.
+    pub act_limit: Span,
+    /// How soon a closed gate is asked again when nothing wakes the change before.
+    pub recheck: Span,
+    /// How many acts may be under way at once.
+    pub most_acts: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            replica: "one".into(),
+            lease: Span::secs(30),
+            act_limit: Span::secs(120),
+            recheck: Span::secs(5),
+            most_acts: 64,
+        }
+    }
+}
+
+/// The parts that an engine is made of.
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub drivers: Drivers,
+    pub eyes: Arc<dyn Eyes>,
+    pub voice: Arc<dyn Voice>,
+    pub clock: Arc<dyn Clock>,
+    pub in_force: InForce,
+    pub settings: Settings,
+    /// What the first entry of this run says of the program.
+    pub build: String,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// The engine as its users hold it.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("replica", &self.engine.settings.replica).finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Engine {
+    pub store: Arc<dyn Store>,
+    pub drivers: Drivers,
+    pub eyes: Arc<dyn Eyes>,
+    pub voice: Arc<dyn Voice>,
+    pub clock: Arc<dyn Clock>,
+    pub in_force: RwLock<Arc<InForce>>,
+    pub settings: Settings,
+    pub lanes: LaneCache,
+    pub tasks: Tasks,
+    pub acts: Semaphore,
+    pub notices: broadcast::Sender<Notice>,
+    pub measures: tokio::sync::Mutex<Measures>,
+    pub refusals: Mutex<BTreeMap<String, Timestamp>>,
+}
+
+/// The folds over the whole log, and the position up to which they have read it.
+#[derive(Default)]
+pub(crate) struct Measures {
+    pub fold: Fold,
+    pub next: u64,
+}
+
+/// Tells whoever listens that something was appended, or that a look was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub change: Option<ChangeId>,
+    /// The size of the log after it.
+    pub size: u64,
+}
+
+/// Why a proposal was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ProposeError {
+    #[error("the change file has {} problem{}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
+    Invalid(Vec<Problem>),
+    #[error("`{actor}` may not propose changes of these services here")]
+    NotAllowed { actor: Actor },
+    #[error("the idempotency key `{0}` was used for another request")]
+    KeyReused(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a command did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error("there is no change `{0}`")]
+    NoSuchChange(ChangeId),
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    #[error("`{0}` is being changed by too many at once; try again")]
+    Busy(ChangeId),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A change with everything that a page shows of it.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    pub change: Change,
+    pub gates: Vec<Gate>,
+    pub log: Vec<Recorded>,
+}
+
+impl Handle {
+    /// Puts an engine together, records its start, and takes up every change that is not at its end.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    pub async fn start(parts: Parts) -> Result<Self, StoreError> {
+        let (notices, _) = broadcast::channel(1_024);
+        let engine = Engine {
+            store: parts.store,
+            drivers: parts.drivers,
+            eyes: parts.eyes,
+            voice: parts.voice,
+            clock: parts.clock,
+            in_force: RwLock::new(Arc::new(parts.in_force)),
+            acts: Semaphore::new(parts.settings.most_acts),
+            settings: parts.settings,
+            lanes: LaneCache::default(),
+            tasks: Tasks::default(),
+            notices,
+            measures: tokio::sync::Mutex::default(),
+            refusals: Mutex::default(),
+        };
+        let handle = Self { engine: Arc::new(engine) };
+        let timezones = "bundled with jiff".to_owned();
+        handle
+            .engine
+            .note(
+                SERVERS,
+                Event::ServerStarted { build: parts.build, timezones },
+                &Actor::Clearway(change::actor::Part::Server),
+            )
+            .await?;
+        handle.record_governance().await?;
+        handle.wake_all().await?;
+        Ok(handle)
+    }
+
+    /// Stops taking up work and waits until what is under way has come to a safe place.
+    pub async fn drain(&self) {
+        self.engine.tasks.drain().await;
+    }
+
+    async fn wake_all(&self) -> Result<(), StoreError> {
+        let mut query = ListQuery { limit: 1_000, ..ListQuery::default() };
+        loop {
+            let rows = self.engine.store.list(&query).await?;
+            for row in rows.iter().filter(|row| row.active) {
+                self.engine.clone().wake(row.id);
+            }
+            match rows.last() {
+                Some(last) if rows.len() == query.limit => query.before = Some(last.id),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn record_governance(&self) -> Result<(), StoreError> {
+        let governance = self.in_force().governance.clone();
+        let loads = self.engine.store.read(GOVERNANCE, 0).await?;
+        let same = |last: &Recorded| matches!(&last.event, Event::GovernanceLoaded { digest, .. } if *digest == governance.digest);
+        if loads.last().is_some_and(same) {
+            return Ok(());
+        }
+        let event = Event::GovernanceLoaded { digest: governance.digest, files: governance.files };
+        self.engine.note(GOVERNANCE, event, &Actor::Clearway(change::actor::Part::Server)).await
+    }
+
+    /// The governance in force.
+    pub fn in_force(&self) -> Arc<InForce> {
+        self.engine.in_force()
+    }
+
+    /// The drivers, by name.
+    pub fn drivers(&self) -> &Drivers {
+        &self.engine.drivers
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.engine.clock.now()
+    }
+
+    /// Listens to what is appended from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
+        self.engine.notices.subscribe()
+    }
+
+    /// Reads a change file as this server would, without proposing it.
+    ///
+    /// # Errors
+    /// Every problem of the file.
+    pub fn check(&self, text: &str, files: &Files) -> Result<Proposal, Vec<Problem>> {
+        let in_force = self.in_force();
+        let here = Here { in_force: &in_force, drivers: &self.engine.drivers, eyes: &*self.engine.eyes };
+        proposal::read(text, files, &here)
+    }
+
+    /// Proposes a change. With a key, the same request made again answers with the same change.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
+    pub async fn propose(
+        &self,
+        actor: &Actor,
+        text: &str,
+        files: &Files,
+        key: Option<&str>,
+    ) -> Result<Change, ProposeError> {
+        let request = Digest::of_value(&(text, files));
+        if let Some(earlier) = self.earlier(actor, key, request).await? {
+            return Ok(earlier);
+        }
+        let proposal = self.check(text, files).map_err(ProposeError::Invalid)?;
+        let may = self.engine.permissions(actor, &proposal);
+        if !may.contains(&Permission::Propose) {
+            return Err(ProposeError::NotAllowed { actor: actor.clone() });
+        }
+        let mut number = self.engine.store.last_number().await? + 1;
+        loop {
+            let id = ChangeId::new(number);
+            match self.engine.propose(id, actor, &proposal, key.map(|k| (k, request))).await {
+                Ok(change) => return Ok(change),
+                // Somebody else took the number in the meantime.
+                Err(StoreError::Conflict { .. }) => number += 1,
+                Err(StoreError::KeyUsed(key)) => {
+                    return self.earlier(actor, Some(&key), request).await?.ok_or(ProposeError::KeyReused(key));
+                }
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+
+    async fn earlier(&self, actor: &Actor, key: Option<&str>, request: Digest) -> Result<Option<Change>, ProposeError> {
+        let Some(key) = key else { return Ok(None) };
+        let Some(used) = self.engine.store.idempotency(&actor.to_string(), key).await? else { return Ok(None) };
+        if used.request != request {
+            return Err(ProposeError::KeyReused(key.to_owned()));
+        }
+        Ok(self.engine.load(used.change).await?)
+    }
+
+    /// Asks something of a change on behalf of an identified user. A refusal is recorded.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn command(&self, actor: &Actor, id: ChangeId, command: Command) -> Result<Change, CommandError> {
+        let name = command_name(&command);
+        let result = self.engine.clone().command(id, command, Attempt::by(actor)).await;
+        if let Err(CommandError::Rejected(rejection)) = &result {
+            self.engine.record_refusal(actor, id, name, rejection).await;
+        }
+        result
+    }
+
+    /// Amends a change from an edited file.
+    ///
+    /// # Errors
+    /// The problems of the file, or why the command did not happen.
+    pub async fn amend(
+        &self,
+        actor: &Actor,
+        id: ChangeId,
+        text: &str,
+        files: &Files,
+    ) -> Result<Result<Change, CommandError>, Vec<Problem>> {
+        let proposal = Box::new(self.check(text, files)?);
+        Ok(self.command(actor, id, Command::Amend { proposal }).await)
+    }
+
+    /// The change with this number.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn change(&self, id: ChangeId) -> Result<Option<Change>, StoreError> {
+        self.engine.load(id).await
+    }
+
+    /// A change, its gates as they are now, and its log.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn overview(&self, id: ChangeId) -> Result<Option<Overview>, StoreError> {
+        let log = self.engine.store.read(&id.stream(), 0).await?;
+        let Some(change) = log.iter().fold(None, project::fold) else { return Ok(None) };
+        let gates = self.gates_of(&change).await?;
+        Ok(Some(Overview { change, gates, log }))
+    }
+
+    /// The gates of a change as they are now. A change that has ended has none to pass.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn gates_of(&self, change: &Change) -> Result<Vec<Gate>, StoreError> {
+        if change.phase().is_terminal() {
+            return Ok(vec![]);
+        }
+        let mut given = self.engine.given(change, &Actor::Clearway(change::actor::Part::Clock)).await?;
+        if let Some(hold) = &change.hold {
+            given.readiness = readiness_of(&hold.gates);
+        } else if change.rollout().is_none() && change.not_before().is_some() {
+            given.readiness = self.engine.readiness(change).await;
+        }
+        Ok(gate::ask(change, &given))
+    }
+
+    /// The rows of the change list.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn list(&self, query: &ListQuery) -> Result<Vec<ChangeRow>, StoreError> {
+        self.engine.store.list(query).await
+    }
+
+    /// The events of one change, or of the whole log from a position.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn log(&self, from: u64, limit: usize) -> Result<Vec<Recorded>, StoreError> {
+        self.engine.store.read_all(from, limit).await
+    }
+
+    /// The looks of a change after a number.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn looks(&self, id: ChangeId, after: u64) -> Result<Vec<LookRow>, StoreError> {
+        self.engine.store.looks(id, after + 1).await
+    }
+
+    /// One file of the log in the tlog-tiles layout.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.engine.store.log_file(path).await
+    }
+
+    /// The inclusion proof of an entry.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn proof(&self, position: u64) -> Result<Option<String>, StoreError> {
+        self.engine.store.proof(position).await
+    }
+
+    /// Something kept beside the log, by its digest.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.engine.store.blob(digest).await
+    }
+
+    pub fn verifier_key(&self) -> String {
+        self.engine.store.verifier_key()
+    }
+
+    /// The measures of a period, from the log alone.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn measures(&self, from: Timestamp, to: Timestamp) -> Result<measure::Report, StoreError> {
+        self.engine.with_measures(|fold| fold.report(from, to)).await
+    }
+
+    /// What a user may do to changes of these services in this environment.
+    pub fn permissions(&self, user: &str, services: &BTreeSet<String>, environment: &str) -> BTreeSet<Permission> {
+        self.in_force().governance.access.permissions(user, services, environment)
+    }
+
+    /// Puts another governance in force, and its load into the log.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn govern(&self, in_force: InForce) -> Result<(), StoreError> {
+        *self.engine.in_force.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(in_force);
+        self.record_governance().await?;
+        self.wake_all().await
+    }
+
+    /// The governance in force as a value.
+    pub fn governance(&self) -> Governance {
+        self.in_force().governance.clone()
+    }
+}
+
+// A held change has been asked moments ago; asking target and telemetry again for each reader of a page would be a load of its own.
+fn readiness_of(gates: &[Gate]) -> gate::Readiness {
+    let closed = gates.iter().find_map(|g| match (&g.gate, &g.state) {
+        (gate::GateName::Readiness, gate::GateState::Closed { reason, .. }) => Some(reason.clone()),
+        _ => None,
+    });
+    closed.map_or(gate::Readiness::Ready, |reason| gate::Readiness::NotReady { problems: vec![reason] })
+}
+
+fn command_name(command: &Command) -> &'static str {
+    match command {
+        Command::Amend { .. } => "amend",
+        Command::Withdraw { .. } => "withdraw",
+        Command::Approve { .. } => "approve",
+        Command::Refuse { .. } => "reject",
+        Command::Pause { .. } => "pause",
+        Command::Resume { .. } => "resume",
+        Command::Promote { .. } => "promote",
+        Command::Rollback { .. } => "rollback",
+        Command::CompleteByHand { .. } => "complete",
+        Command::Review { .. } => "review",
+        _ => "internal",
+    }
+}
+
+impl Engine {
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.in_force.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    async fn propose(
+        self: &Arc<Self>,
+        id: ChangeId,
+        actor: &Actor,
+        proposal: &Proposal,
+        key: Option<(&str, Digest)>,
+    ) -> Result<Change, StoreError> {
+        let now = change::time::to_millis(self.clock.now());
+        let uid = uuid::Builder::from_unix_timestamp_millis(
+            u64::try_from(now.as_millisecond()).unwrap_or(0),
+            &rand::random(),
+        )
+        .into_uuid();
+        let event = Event::Proposed(Box::new(Proposed { uid, author: actor.clone(), proposal: proposal.clone() }));
+        // INVARIANT: a `Proposed` on nothing always makes a change.
+        let change = change::evolve(None, id, &event, actor, now).expect("a proposal makes a change");
+        let event = NewEvent { event, actor: actor.clone(), change: Some(id), time: now };
+        let idempotency = key.map(|(key, request)| IdempotencyKey {
+            actor: actor.to_string(),
+            key: key.to_owned(),
+            request,
+            change: id,
+        });
+        let batch = Batch {
+            writes: vec![StreamWrite { stream: id.stream(), expected: 0, events: vec![event] }],
+            rows: vec![ChangeRow::of(&change)],
+            idempotency,
+            ..Batch::default()
+        };
+        let appended = self.store.append(batch).await?;
+        self.announce(Some(id), appended.size);
+        self.clone().wake(id);
+        Ok(change)
+    }
+
+    /// Appends one event to a stream that has no state of its own.
+    pub(crate) async fn note(&self, stream: &str, event: Event, actor: &Actor) -> Result<(), StoreError> {
+        loop {
+            let expected = self.store.read(stream, 0).await?.len() as u64;
+            let time = change::time::to_millis(self.clock.now());
+            let event = NewEvent { event: event.clone(), actor: actor.clone(), change: None, time };
+            let writes = vec![StreamWrite { stream: stream.to_owned(), expected, events: vec![event] }];
+            match self.store.append(Batch { writes, ..Batch::default() }).await {
+                Ok(appended) => {
+                    self.announce(None, appended.size);
+                    return Ok(());
+                }
+                Err(StoreError::Conflict { .. }) => {}
+                Err(other) => return Err(other),
+            }
+        }
+    }
+
+    pub(crate) fn announce(&self, change: Option<ChangeId>, size: u64) {
+        // Nobody listening is no error.
+        let _ = self.notices.send(Notice { change, size });
+    }
+
+    /// A refusal of an identified user is an entry; the same one again within a minute is not.
+    async fn record_refusal(&self, actor: &Actor, id: ChangeId, command: &str, rejection: &Rejection) {
+        let key = format!("{actor} {id} {command} {}", rejection.code());
+        let now = self.clock.now();
+        {
+            let mut recent = self.refusals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            recent.retain(|_, at| change::time::after(*at, Span::secs(60)) > now);
+            if recent.len() >= 1_000 || recent.insert(key, now).is_some() {
+                return;
+            }
+        }
+        let reason = format!("{id}: {rejection}");
+        let event = Event::CommandRefused { command: command.to_owned(), code: rejection.code().to_owned(), reason };
+        if let Err(error) = self.note(REFUSALS, event, actor).await {
+            tracing::error!(change = %id, %error, "a refusal could not be recorded");
+        }
+    }
+
+    /// Folds what is new in the log, then reads the folds.
+    pub(crate) async fn with_measures<T>(&self, read: impl FnOnce(&Fold) -> T) -> Result<T, StoreError> {
+        let mut measures = self.measures.lock().await;
+        loop {
+            let events = self.store.read_all(measures.next, 1_000).await?;
+            for recorded in &events {
+                if let Some(id) = ChangeId::of_stream(&recorded.stream) {
+                    measures.fold.add(id, &recorded.event, &recorded.actor, recorded.time);
+                }
+                measures.next = recorded.position + 1;
+            }
+            if events.len() < 1_000 {
+                return Ok(read(&measures.fold));
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Judging: the judge of one rollout, fed look by look, and folded again from the kept looks after a crash.
+//!
+//! State is a fold over evidence: each look is stored in one transaction with what the log says of it, so that a crash loses none, and the same looks
+//! give the same verdict. The statistics are the judge's; what follows from an answer is the core's.
+
+use std::sync::Arc;
+
+use change::rollout::Rollout;
+use change::verification::{Answer, EvidenceTaken, Judgement, Reason, Sample, SliJudgement, chain};
+use change::{Change, Command, Digest, Span, Timestamp, actor::Part};
+use judge::{Judge, Look, Settings, SliKind, SliSettings, StepSettings, Verdict};
+use serde_json::{Value, json};
+
+use crate::act::Done;
+use crate::commit::Attempt;
+use crate::handle::Engine;
+use crate::look::{self, Counters, Seen};
+use crate::ports::{Act, LookRow, StoreError};
+use crate::reconcile::Round;
+
+/// The judge of one rollout, and what it needs for the next look.
+pub(crate) struct Judging {
+    judge: Judge,
+    /// The step and attempt that the judge is at.
+    at: Option<(usize, u32)>,
+    /// Whether every histogram has shown its edges.
+    edged: bool,
+    /// The number of the newest look of the change.
+    number: u64,
+    last: Option<Timestamp>,
+    counters: Counters,
+    digest: Option<Digest>,
+    looks: u32,
+}
+
+impl Judging {
+    /// Folds the kept looks of a change.
+    fn fold(change: &Change, rows: &[LookRow]) -> Result<Self, String> {
+        let seen: Vec<Vec<Seen>> = rows
+            .iter()
+            .map(|row| serde_json::from_value(row.readings.clone()))
+            .collect::<Result<_, _>>()
+            .map_err(|e| e.to_string())?;
+        let edges = |name: &str| {
+            seen.iter().flatten().find(|s| s.sli == name && s.edges_ms.is_some()).and_then(|s| s.edges_ms.clone())
+        };
+        let mut edged = true;
+        let mut slis: Vec<SliSettings> = Vec::new();
+        for sli in &change.proposal.verify.slis {
+            let kind = match &sli.latency {
+                None => SliKind::ratio(),
+                Some(latency) => {
+                    let found = edges(&sli.name);
+                    edged &= found.is_some();
+                    let edges = found.unwrap_or_else(|| vec![1_000.0]);
+                    let below = latency.below.map(|span| span.as_millis() as f64);
+                    // The edge at or below the promise: what lies between the two counts as bad.
+                    let objective =
+                        below.map(|ms| edges.iter().copied().filter(|e| *e <= ms).last().unwrap_or(edges[0]));
+                    SliKind::latency(edges, objective)
+                }
+            };
+            slis.push(SliSettings {
+                name: sli.name.clone(),
+                kind,
+                weight: 1.0,
+                objective: sli.objective.map(|o| o.share()),
+            });
+        }
+        for command in &change.proposal.verify.commands {
+            let name = look::check_name(&command.run);
+            slis.push(SliSettings { name, kind: SliKind::Check, weight: 1.0, objective: None });
+        }
+        let every = change.proposal.verify.every;
+        let planned: u32 = change.proposal.plan.steps.iter().map(|s| s.bake.looks(every)).sum();
+        let horizon = planned.saturating_add(change.proposal.verify.watch.looks(every));
+        let judge = Judge::new(Settings::new(slis, every.as_millis(), horizon)).map_err(|e| e.to_string())?;
+        let mut judging =
+            Self { judge, at: None, edged, number: 0, last: None, counters: Counters::new(), digest: None, looks: 0 };
+        for (row, seen) in rows.iter().zip(seen) {
+            judging.begin(change, row.step, row.attempt)?;
+            judging.add(&seen, row.at, row.number);
+            judging.counters = serde_json::from_value(row.counters.clone()).unwrap_or_default();
+        }
+        Ok(judging)
+    }
+
+    fn begin(&mut self, change: &Change, step: usize, attempt: u32) -> Result<(), String> {
+        if self.at == Some((step, attempt)) {
+            return Ok(());
+        }
+        let every = change.proposal.verify.every;
+        let settings = match change.proposal.plan.steps.get(step) {
+            Some(s) => {
+                let concurrent = s.comparison == change::verification::Comparison::Concurrent;
+                StepSettings {
+                    comparison: if concurrent { judge::Comparison::Concurrent } else { judge::Comparison::Objective },
+                    bake_looks: s.bake.looks(every),
+                    expected_share: concurrent.then(|| s.weight.share()),
+                }
+            }
+            None => StepSettings {
+                comparison: judge::Comparison::Objective,
+                bake_looks: change.proposal.verify.watch.looks(every),
+                expected_share: None,
+            },
+        };
+        self.judge.begin_step(settings).map_err(|e| e.to_string())?;
+        (self.at, self.digest, self.looks) = (Some((step, attempt)), None, 0);
+        Ok(())
+    }
+
+    fn add(&mut self, seen: &[Seen], at: Timestamp, number: u64) -> Verdict {
+        let readings = seen.iter().map(|s| s.reading.clone()).collect();
+        let verdict = self.judge.look(&Look { readings });
+        (self.number, self.last, self.looks) = (number, Some(at), self.looks + 1);
+        self.digest = Some(chain(self.digest, &serde_json::to_value(seen).unwrap_or_default()));
+        verdict
+    }
+}
+
+impl Engine {
+    /// Takes a look if it is time for one, keeps it, and tells the core what the judge says.
+    pub(crate) async fn look(
+        self: &Arc<Self>,
+        change: &Change,
+        step: usize,
+        attempt: u32,
+        every: Span,
+        round: &mut Round,
+    ) -> Result<Done, StoreError> {
+        let Some(rollout) = change.rollout().filter(|_| Self::is_verifying(change, step, attempt)) else {
+            return Ok(Done::Again(Span::millis(50)));
+        };
+        if let Some(done) = self.superseded(change, rollout).await? {
+            return Ok(done);
+        }
+        let mut judging = match round.judging.take() {
+            Some(judging) => judging,
+            None => match Judging::fold(change, &self.store.looks(change.id, 1).await?) {
+                Ok(judging) => judging,
+                Err(error) => {
+                    tracing::error!(change = %change.id, %error, "the judge can't be set up; asking again");
+                    return Ok(Done::Again(self.settings.recheck));
+                }
+            },
+        };
+        let now = change::time::to_millis(self.clock.now());
+        // A clock that was set back must not stop the looks: the wait is never longer than one interval.
+        let wait = judging.last.map_or(Span::ZERO, |last| change::time::between(now, change::time::after(last, every)));
+        if wait > Span::ZERO {
+            round.judging = Some(judging);
+            return Ok(Done::Again(wait.min(every)));
+        }
+        let Some(driver) = self.drivers.get(&change.proposal.plan.target.driver) else {
+            return Ok(Done::Again(self.settings.recheck));
+        };
+        let cohorts = driver.cohorts(&change.proposal.plan.target);
+        let act =
+            Act { change: change.id, step: (step + 1).to_string(), attempt, files: change.proposal.files.clone() };
+        let (seen, counters) = look::take(&change.proposal, &cohorts, &*self.eyes, &act, &judging.counters).await;
+        if let Err(error) = judging.begin(change, step, attempt) {
+            tracing::error!(change = %change.id, %error, "the judge refuses the step; asking again");
+            return Ok(Done::Again(self.settings.recheck));
+        }
+        let number = judging.number + 1;
+        let verdict = judging.add(&seen, now, number);
+        let edges_came = !judging.edged && seen.iter().any(|s| s.edges_ms.is_some());
+        judging.counters = counters;
+        let judgement = judgement(&verdict, step, attempt, now);
+        let row = LookRow {
+            change: change.id,
+            number,
+            step,
+            attempt,
+            at: now,
+            readings: serde_json::to_value(&seen).unwrap_or_default(),
+            counters: serde_json::to_value(&judging.counters).unwrap_or_default(),
+            verdict: summary(&judgement),
+        };
+        let digest = judging.digest.unwrap_or_else(|| chain(None, &Value::Null));
+        let evidence = EvidenceTaken { step, attempt, looks: judging.looks, digest };
+        let command = Command::Judge { judgement: Box::new(judgement), evidence };
+        let kept = Attempt { looks: vec![row], ..Attempt::by(&change::Actor::Clearway(Part::Judge)) };
+        match self.clone().command(change.id, command, kept).await {
+            Ok(after) => {
+                // Edges that show themselves late make another judge: it is folded anew from all looks.
+                round.judging = (!edges_came).then_some(judging);
+                Ok(if after.version > change.version { Done::Moved } else { Done::Again(every) })
+            }
+            Err(crate::handle::CommandError::Store(error)) => Err(error),
+            // The change has moved on, and the look was not kept: the judge is folded anew, without it.
+            Err(_) => Ok(Done::Again(Span::millis(50))),
+        }
+    }
+
+    /// During the watch, a later change may have taken a lane of this one.
+    async fn superseded(self: &Arc<Self>, change: &Change, rollout: &Rollout) -> Result<Option<Done>, StoreError> {
+        if rollout.step < change.proposal.plan.steps.len() || rollout.superseded_by.is_some() {
+            return Ok(None);
+        }
+        let given = self.given(change, &change::Actor::Clearway(Part::Rollout)).await?;
+        let taken = given.lanes.iter().find(|lane| lane.is_held_by_another(change.id)).and_then(|lane| lane.holder);
+        match taken {
+            None => Ok(None),
+            Some(by) => {
+                let attempt = Attempt::by(&change::Actor::Clearway(Part::Rollout));
+                self.report(change, Command::SupersedeWatch { by }, attempt).await.map(Some)
+            }
+        }
+    }
+}
+
+/// What the log says of a verdict. Figures are rounded to six digits: the evidence itself is kept beside the log.
+fn judgement(verdict: &Verdict, step: usize, attempt: u32, at: Timestamp) -> Judgement {
+    let answer = match verdict.answer {
+        judge::Answer::Pass => Answer::Pass,
+        judge::Answer::Fail => Answer::Fail,
+        judge::Answer::Insufficient => Answer::Insufficient,
+        judge::Answer::Unreachable => Answer::Unreachable,
+    };
+    let code = |reason: &judge::Reason| {
+        serde_json::to_value(reason.code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    let reasons =
+        verdict.reasons.iter().map(|r| Reason { code: code(r), sli: r.sli.clone(), text: r.text.clone() }).collect();
+    Judgement {
+        answer,
+        step,
+        attempt,
+        why: why(verdict),
+        reasons,
+        slis: verdict.slis.iter().map(sli).collect(),
+        looks: verdict.looks,
+        evidence: rounded(verdict.evidence),
+        harm: rounded(verdict.harm_progress),
+        safety: rounded(verdict.safety_progress),
+        at,
+    }
+}
+
+fn sli(verdict: &judge::SliVerdict) -> SliJudgement {
+    let samples = &verdict.samples;
+    SliJudgement {
+        name: verdict.name.clone(),
+        effect: verdict.effect.map(rounded),
+        interval: verdict.approximate_interval.map(|i| i.map(rounded)),
+        evidence: rounded(verdict.evidence),
+        safety: rounded(verdict.safety),
+        canary: Sample { total: samples.canary_total, bad: samples.canary_bad },
+        baseline: Sample { total: samples.baseline_total, bad: samples.baseline_bad },
+        implicated: verdict.implicated,
+        why: verdict.why.clone(),
+    }
+}
+
+/// The reason in words: of a failure the SLIs that are implicated, of a pass what each SLI showed, else what is missing first.
+fn why(verdict: &Verdict) -> String {
+    let whys = |implicated: bool| {
+        let slis = verdict.slis.iter().filter(|s| s.implicated == implicated);
+        slis.map(|s| s.why.as_str()).collect::<Vec<_>>().join(" ")
+    };
+    let first = verdict.reasons.iter().find(|r| !r.code.is_note()).map(|r| r.text.clone());
+    match verdict.answer {
+        judge::Answer::Fail if verdict.slis.iter().any(|s| s.implicated) => whys(true),
+        judge::Answer::Pass => whys(false),
+        _ => first.unwrap_or_else(|| "no reason was given".into()),
+    }
+}
+
+/// Six significant digits; what is not finite becomes the largest figure that JSON holds safely.
+fn rounded(value: f64) -> f64 {
+    let clamped = if value.is_nan() { 0.0 } else { value.clamp(-1e300, 1e300) };
+    format!("{clamped:.5e}").parse().unwrap_or(clamped)
+}
+
+/// The part of a judgement that is kept with each look, for charts.
+fn summary(judgement: &Judgement) -> Value {
+    let slis: Vec<Value> = judgement
+        .slis
+        .iter()
+        .map(|s| json!({"name": s.name, "effect": s.effect, "interval": s.interval, "evidence": s.evidence, "safety": s.safety}))
+        .collect();
+    json!({"answer": judgement.answer, "evidence": judgement.evidence, "harm": judgement.harm, "safety": judgement.safety, "slis": slis})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_rounded_and_always_finite() {
+        assert_eq!(rounded(1.234_567_89), 1.234_57);
+        assert_eq!(rounded(f64::INFINITY), 1e300);
+        assert_eq!(rounded(f64::NAN), 0.0);
+        assert_eq!(rounded(0.0), 0.0);
+    }
+
+    #[test]
+    fn a_verdict_without_data_is_insufficient_in_the_log_too() {
+        let settings = Settings::new(
+            vec![SliSettings { name: "errors".into(), kind: SliKind::ratio(), weight: 1.0, objective: None }],
+            1_000,
+            10,
+        );
+        let mut judge = Judge::new(settings).expect("settings that make sense");
+        judge
+            .begin_step(StepSettings {
+                comparison: judge::Comparison::Concurrent,
+                bake_looks: 1,
+                expected_share: Some(0.5),
+            })
+            .expect("a step");
+        let verdict = judge.look(&Look { readings: vec![judge::Reading::Seen { baseline: None, canary: None }] });
+        let judgement = judgement(&verdict, 0, 1, Timestamp::UNIX_EPOCH);
+        assert_eq!(judgement.answer, Answer::Insufficient);
+        assert!(!judgement.why.is_empty());
+    }
+}

@@ -1,0 +1,147 @@
+//! Reconciling: one task a change, that takes no hint of why it was woken.
+//!
+//! Woken by a commit or by a timer, it loads the change, asks what is due, does it, and asks again. A task that ends leaves nothing behind: when the
+//! change moves, it is started anew and derives everything from the log.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use change::{Change, ChangeId, Phase, Span, due};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::act::Done;
+use crate::handle::Engine;
+use crate::judging::Judging;
+use crate::ports::{BootMillis, Lease};
+
+/// The longest that a task sleeps without asking again: a bound on how late a forgotten hint can be.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// The pause after a failure of the store.
+const AFTER_FAULT: Duration = Duration::from_secs(1);
+
+/// The tasks under way.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    hints: Mutex<BTreeMap<ChangeId, Arc<Notify>>>,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// Tells every task to stop at its next safe place, and waits for them.
+    pub(crate) async fn drain(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+/// What a task keeps between two rounds: only what it can derive again.
+pub(crate) struct Round {
+    pub id: ChangeId,
+    pub judging: Option<Judging>,
+    pub lease: Option<Lease>,
+}
+
+impl Engine {
+    /// Hints that something may be due for a change, and starts its task if there is none.
+    pub(crate) fn wake(self: Arc<Self>, id: ChangeId) {
+        if self.tasks.stop.is_cancelled() {
+            return;
+        }
+        let mut hints = self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hint) = hints.get(&id) {
+            return hint.notify_one();
+        }
+        let hint = Arc::new(Notify::new());
+        hints.insert(id, hint.clone());
+        drop(hints);
+        let engine = self.clone();
+        self.tasks.tracker.spawn(async move { engine.run(id, hint).await });
+    }
+
+    /// Wakes the changes that may wait for this one: those that are held.
+    pub(crate) fn wake_waiting(self: &Arc<Self>, moved: &Change) {
+        let hints = self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        hints.iter().filter(|(id, _)| **id != moved.id).for_each(|(_, hint)| hint.notify_one());
+    }
+
+    async fn run(self: Arc<Self>, id: ChangeId, hint: Arc<Notify>) {
+        let mut round = Round { id, judging: None, lease: None };
+        loop {
+            let sleep = match self.reconcile(&mut round).await {
+                Ok(Next::Again) => Duration::ZERO,
+                Ok(Next::After(span)) => Duration::from_millis(span.as_millis()).min(LONGEST_SLEEP),
+                Ok(Next::Never) if self.forget(id, &hint) => return,
+                Ok(Next::Never) => Duration::ZERO,
+                Err(error) => {
+                    tracing::error!(change = %id, %error, "the store failed; asking again");
+                    AFTER_FAULT
+                }
+            };
+            if self.tasks.stop.is_cancelled() {
+                return;
+            }
+            if sleep > Duration::ZERO {
+                tokio::select! {
+                    () = hint.notified() => {}
+                    () = tokio::time::sleep(sleep) => {}
+                    () = self.tasks.stop.cancelled() => return,
+                }
+            }
+        }
+    }
+
+    /// Ends the task of a change, unless a hint has come in the meantime.
+    fn forget(&self, id: ChangeId, hint: &Arc<Notify>) -> bool {
+        let mut hints = self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        let hinted = futures::FutureExt::now_or_never(hint.notified()).is_some();
+        if !hinted {
+            hints.remove(&id);
+        }
+        !hinted
+    }
+
+    async fn reconcile(self: &Arc<Self>, round: &mut Round) -> Result<Next, crate::ports::StoreError> {
+        let Some(change) = self.load(round.id).await? else { return Ok(Next::Never) };
+        let due = due(&change, change::time::to_millis(self.clock.now()));
+        if due.intents.is_empty() && due.wake_at.is_none() {
+            return Ok(if change.phase().is_terminal() { Next::Never } else { Next::After(Span::secs(60)) });
+        }
+        let mut soonest = due.wake_at.map(|at| change::time::between(self.clock.now(), at));
+        for intent in due.intents {
+            if !self.hold_lease(round).await? {
+                return Ok(Next::After(self.settings.recheck));
+            }
+            match self.perform(&change, intent, round).await? {
+                Done::Moved => return Ok(Next::Again),
+                Done::Again(after) => soonest = Some(soonest.map_or(after, |s| s.min(after))),
+            }
+        }
+        // A watch ends, a gate opens or a lane is freed without an event of this change; asking is cheap.
+        let most = if matches!(change.phase(), Phase::Held { .. }) { self.settings.recheck } else { Span::secs(60) };
+        Ok(Next::After(soonest.unwrap_or(most)))
+    }
+
+    /// Whether this replica holds the right to act for the change for long enough to act once more.
+    pub(crate) async fn hold_lease(&self, round: &mut Round) -> Result<bool, crate::ports::StoreError> {
+        let now = self.clock.boot();
+        let lease = self.settings.lease.as_millis();
+        let good = round.lease.as_ref().is_some_and(|l| now.0 + lease / 2 < l.until.0);
+        if !good {
+            let name = format!("change/{}", round.id);
+            round.lease = self.store.lease(&name, &self.settings.replica, now, BootMillis(now.0 + lease)).await?;
+        }
+        Ok(round.lease.is_some())
+    }
+}
+
+/// What a task does after a round.
+enum Next {
+    Again,
+    After(Span),
+    Never,
+}
