@@ -1,0 +1,320 @@
+//! The command line: every command, its options, help and examples.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use change::ChangeId;
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// The control plane for changes to production.
+///
+/// A change is proposed, assessed, approved, scheduled, rolled out step by step, verified against live telemetry, and promoted or rolled back by
+/// itself. Every fact of it is in a log that a stranger can verify.
+#[derive(Debug, Parser)]
+#[command(name = "clearway", version, max_term_width = 110, after_help = crate::exit::CODES)]
+pub(crate) struct Args {
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The server; found by itself on the machine that it runs on.
+    #[arg(long, global = true, env = "CLEARWAY_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// The file that holds the token; found by itself on the machine that the server runs on.
+    #[arg(long, global = true, env = "CLEARWAY_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Where a server on this machine keeps its store, token and address.
+    #[arg(long, global = true, env = "CLEARWAY_DIR", value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Play three changes on a small web shop, with everything real.
+    #[command(after_help = "Examples:\n  clearway demo            keeps running for you to look around\n  clearway demo --once     plays all three within 45 seconds, checks the log, and ends")]
+    Demo(Demo),
+    /// Run the server.
+    #[command(after_help = "Examples:\n  clearway serve\n  clearway serve --config /etc/clearway/clearway.toml\n  clearway serve --listen 127.0.0.1:0 --governance ./governance")]
+    Serve(Serve),
+    /// Check a change file (or a configuration) without proposing it: all problems at once.
+    #[command(after_help = "Examples:\n  clearway check change.yaml\n  clearway check --offline change.yaml      only its form, without a server\n  clearway check clearway.toml")]
+    Check(Check),
+    /// Propose a change.
+    #[command(after_help = "Examples:\n  clearway propose change.yaml\n  clearway propose change.yaml --watch\n  cat change.yaml | clearway propose -")]
+    Propose(Propose),
+    /// Replace what a change proposes, before its rollout begins. Votes for another effect are void.
+    Amend {
+        change: ChangeId,
+        /// The edited change file; `-` for standard input.
+        file: PathBuf,
+    },
+    /// Show a change: where it stands, its gates, steps and verdict.
+    #[command(after_help = "Examples:\n  clearway show CHG-7\n  clearway show 7 --json")]
+    Show { change: ChangeId },
+    /// List changes, newest first.
+    #[command(after_help = "Examples:\n  clearway list\n  clearway list --phase rolling_out --phase paused\n  clearway list --service checkout --json")]
+    List(List),
+    /// Say why a change does not go on: every gate, and what would open it.
+    Why { change: ChangeId },
+    /// Approve the effect that a change has now.
+    #[command(after_help = "Examples:\n  clearway approve CHG-7\n  clearway approve CHG-7 --comment 'looked at the plan'\n  clearway approve CHG-7 --effect sha256:4f2c...   refuses if the effect is another one by now")]
+    Approve {
+        change: ChangeId,
+        #[arg(long)]
+        comment: Option<String>,
+        /// The effect digest that you have looked at; the present one if absent.
+        #[arg(long)]
+        effect: Option<change::Digest>,
+    },
+    /// Refuse a change.
+    Reject {
+        change: ChangeId,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Pause a rollout. A failing verdict still rolls it back.
+    Pause {
+        change: ChangeId,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Go on after a pause.
+    Resume {
+        change: ChangeId,
+        /// After an unknown outcome: what you found at the target.
+        #[arg(long, value_enum)]
+        found: Option<Found>,
+    },
+    /// Take the step that is being verified as passed. Refused while its verdict is `fail`; recorded as an override.
+    Promote {
+        change: ChangeId,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Roll a change back now.
+    Rollback {
+        change: ChangeId,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Withdraw a change before its rollout begins.
+    Withdraw {
+        change: ChangeId,
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Record that a failed rollback was completed by hand.
+    Complete {
+        change: ChangeId,
+        /// How you know that the target is as it was.
+        #[arg(long)]
+        evidence: String,
+    },
+    /// Record the review that a change owes.
+    Review {
+        change: ChangeId,
+        #[arg(long)]
+        summary: String,
+    },
+    /// Follow a change live until it ends.
+    #[command(after_help = "Examples:\n  clearway watch CHG-7\n  clearway watch CHG-7 --json     one JSON line per event")]
+    Watch { change: ChangeId },
+    /// Print the log of a change, or of everything.
+    #[command(after_help = "Examples:\n  clearway log CHG-7\n  clearway log --from 100 --limit 50 --json")]
+    Log(Log),
+    /// Figures about changes, from the log alone.
+    #[command(after_help = "Examples:\n  clearway metrics\n  clearway metrics --since 90d --json")]
+    Metrics {
+        /// How far back.
+        #[arg(long, default_value = "28d")]
+        since: change::Span,
+    },
+    /// The drivers of this server and their options.
+    Drivers,
+    /// Verify and export the log.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Tokens by which users and machines are known.
+    #[command(subcommand)]
+    Token(Token),
+    /// Upkeep of a store, on its own machine.
+    #[command(subcommand)]
+    Admin(Admin),
+    /// Run the embedded weighted HTTP router.
+    #[command(after_help = "Examples:\n  clearway router --config router.toml\n\nrouter.toml:\n  listen = \"127.0.0.1:8080\"\n  admin = \"127.0.0.1:7070\"\n  [[backends]]\n  name = \"shop\"\n  versions = [{ name = \"v1\", address = \"127.0.0.1:9001\", weight = 10000 }, { name = \"v2\", address = \"127.0.0.1:9002\", weight = 0 }]")]
+    Router {
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Writes the addresses that are really listened on here, as JSON, once it listens.
+        #[arg(long, value_name = "FILE", hide = true)]
+        announce: Option<PathBuf>,
+    },
+    /// Print the JSON Schema of a kind of file, for editors.
+    Schema {
+        #[arg(value_enum)]
+        kind: Schema,
+    },
+    /// Print completions for a shell.
+    #[command(after_help = "Examples:\n  clearway completions bash > /etc/bash_completion.d/clearway\n  clearway completions zsh > ~/.zfunc/_clearway")]
+    Completions { shell: clap_complete::Shell },
+    /// The shop of the demo, as a process of its own.
+    #[command(hide = true)]
+    DemoShop(DemoShop),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Demo {
+    /// Play all three changes, approve the third, check the log, print a summary, and end.
+    #[arg(long)]
+    pub once: bool,
+    /// Requests a second.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(50..=5_000))]
+    pub rate: u32,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// The configuration; without it everything has a default.
+    #[arg(long, env = "CLEARWAY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The address to listen on.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// The folder with access.yaml, approvals.yaml, calendar.yaml, slis.yaml, services/ and policy/.
+    #[arg(long, value_name = "DIR")]
+    pub governance: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Check {
+    /// A change file, or a `clearway.toml`; `-` for standard input.
+    pub file: PathBuf,
+    /// Check the form only, without asking a server for the names in it.
+    #[arg(long)]
+    pub offline: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Propose {
+    /// The change file; `-` for standard input.
+    pub file: PathBuf,
+    /// Follow it until it ends.
+    #[arg(long)]
+    pub watch: bool,
+    /// A key by which this request can be repeated safely.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    /// Only changes in this phase; can be given several times.
+    #[arg(long)]
+    pub phase: Vec<String>,
+    /// Only changes of this service.
+    #[arg(long)]
+    pub service: Option<String>,
+    /// Only changes with a smaller number: the next page.
+    #[arg(long)]
+    pub before: Option<ChangeId>,
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub limit: u32,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Log {
+    /// The change; everything if absent.
+    pub change: Option<ChangeId>,
+    /// The first position, for the log of everything.
+    #[arg(long, default_value_t = 0)]
+    pub from: u64,
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub limit: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Verify a log offline: every hash, the signature, gap-free streams, and for a store that its tables are what the log says.
+    #[command(after_help = "Examples:\n  clearway audit verify                               the store of this machine's server\n  clearway audit verify --store /var/lib/clearway\n  clearway audit verify --export ./export --key \"$(cat known.vkey)\"\n  clearway audit verify --url https://clearway.example --key \"$(cat known.vkey)\"")]
+    Verify(Verify),
+    /// Write the log as plain files in the tlog-tiles layout, with the verifier key beside them.
+    Export {
+        /// The folder of the store; that of this machine's server if absent.
+        #[arg(long, value_name = "DIR")]
+        store: Option<PathBuf>,
+        /// The folder to write to. What is there already is kept; only what is new is written.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Print the inclusion proof of an entry, as a `.tlog-proof` file.
+    Proof { position: u64 },
+    /// Print the verifier key of the log.
+    Key,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// The folder of a store.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["export", "url"])]
+    pub store: Option<PathBuf>,
+    /// A folder that `audit export` wrote.
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    pub export: Option<PathBuf>,
+    /// The address of a server that serves its log.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// The verifier key that you trust; without it the key that lies beside the log is used, and that is said.
+    #[arg(long)]
+    pub key: Option<String>,
+    /// A checkpoint seen earlier, which this log has to continue: a file.
+    #[arg(long, value_name = "FILE")]
+    pub since: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token for a user of access.yaml, on the server's machine. It is shown once and kept as a hash.
+    Create {
+        /// The id of the user.
+        user: String,
+    },
+    /// Say who the server takes you for.
+    Whoami,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Admin {
+    /// Drop the tables of a store that is not being served, and make them anew from the log.
+    Rebuild,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoShop {
+    #[arg(long)]
+    pub listen: SocketAddr,
+    #[arg(long)]
+    pub version: String,
+    #[arg(long)]
+    pub behaviour: String,
+    #[arg(long)]
+    pub announce: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Found {
+    Applied,
+    NotApplied,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Schema {
+    Change,
+    Config,
+    Access,
+    Approvals,
+    Calendar,
+    Slis,
+    Service,
+    Policy,
+}

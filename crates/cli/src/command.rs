@@ -1,0 +1,68 @@
+//! Commands: each reads its arguments, asks the server or the store, and prints. No rules here.
+
+mod audit;
+mod changes;
+mod files;
+mod here;
+
+use clap::CommandFactory as _;
+
+use crate::args::{Args, Command};
+use crate::client::Client;
+use crate::exit::{ERROR, Failure, Outcome};
+use crate::{demo, serve};
+
+/// Runs one command.
+pub(crate) fn run(args: Args) -> Outcome {
+    match &args.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Args::command(), "clearway", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Schema { kind } => files::schema(*kind),
+        Command::Serve(_) | Command::Demo(_) | Command::Router { .. } | Command::DemoShop(_) => block_on(many_threads(), long_running(args)),
+        _ => block_on(one_thread(), short(args)),
+    }
+}
+
+async fn long_running(args: Args) -> Outcome {
+    match &args.command {
+        Command::Serve(serve) => serve::serve(&args, serve).await,
+        Command::Demo(options) => demo::play(&args, options).await,
+        Command::Router { config, announce } => here::router(config, announce.as_deref()).await,
+        Command::DemoShop(shop) => here::shop(shop).await,
+        _ => Ok(()),
+    }
+}
+
+async fn short(args: Args) -> Outcome {
+    match &args.command {
+        Command::Check(check) => files::check(&args, check).await,
+        Command::Audit(audit) => audit::run(&args, audit).await,
+        Command::Admin(admin) => here::admin(&args, admin).await,
+        Command::Token(token) => here::token(&args, token).await,
+        _ => changes::run(&args, &Client::find(&args)?).await,
+    }
+}
+
+fn block_on(runtime: std::io::Result<tokio::runtime::Runtime>, work: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = runtime.map_err(|e| Failure::new(ERROR, format!("the runtime can't be started: {e}")))?;
+    runtime.block_on(work)
+}
+
+fn many_threads() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Prints JSON, or text made of it.
+pub(crate) fn print(args: &Args, value: &serde_json::Value, text: impl FnOnce() -> String) {
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+    } else {
+        println!("{}", text().trim_end());
+    }
+}

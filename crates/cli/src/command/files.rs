@@ -1,0 +1,116 @@
+//! Commands about files: reading, checking, and their schemas.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::Command as Process;
+
+use change::document::{Document, Problem};
+use change::proposal::{ChangeFile, named_files};
+use change::Digest;
+use serde_json::{Value, json};
+
+use super::print;
+use crate::args::{Args, Check, Schema};
+use crate::client::Client;
+use crate::config::Config;
+use crate::exit::{ERROR, Failure, INVALID, Outcome};
+use crate::show;
+
+/// The text of a file, or of standard input.
+fn read_text(file: &Path) -> Outcome<String> {
+    let failed = |e: std::io::Error| Failure::new(ERROR, format!("`{}` can't be read: {e}", file.display()));
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().take(change::document::MAX_BYTES as u64 + 1).read_to_string(&mut text).map_err(failed)?;
+        return Ok(text);
+    }
+    let size = std::fs::metadata(file).map_err(failed)?.len();
+    if size > change::document::MAX_BYTES as u64 {
+        let message = format!("`{}` has {size} bytes; the most that is read is {}", file.display(), change::document::MAX_BYTES);
+        return Err(Failure::new(INVALID, message));
+    }
+    std::fs::read_to_string(file).map_err(failed)
+}
+
+/// A change file as a request: its text, with the commit of its clone, and the digests of the files that it names.
+pub(super) fn read_change_file(file: &Path) -> Outcome<Value> {
+    let mut text = read_text(file)?;
+    let beside = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    if let Some(commit) = commit(beside).filter(|_| file != Path::new("-") && !names_commit(&text)) {
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(&format!("commit: {commit}\n"));
+    }
+    let mut files = BTreeMap::new();
+    for name in named_files(&text) {
+        if let Ok(bytes) = std::fs::read(beside.join(&name)) {
+            files.insert(name, Digest::of_bytes(&bytes));
+        }
+    }
+    Ok(json!({"file": text, "files": files}))
+}
+
+fn names_commit(text: &str) -> bool {
+    // A file that can't be read, or is written in one line, is left as it is: the server says what is wrong with it.
+    Document::from_yaml(text).map_or(true, |d| d.value().get("commit").is_some()) || text.trim_start().starts_with('{')
+}
+
+/// The commit of the clone that a folder belongs to, if it does.
+fn commit(folder: &Path) -> Option<String> {
+    let output = Process::new("git").arg("-C").arg(folder).args(["rev-parse", "--verify", "HEAD"]).stderr(std::process::Stdio::null()).output().ok()?;
+    let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && commit.len() >= 40).then_some(commit)
+}
+
+pub(super) async fn check(args: &Args, check: &Check) -> Outcome {
+    let name = check.file.display().to_string();
+    if check.file.extension().is_some_and(|e| e == "toml") {
+        let problems = Config::read(&read_text(&check.file)?, &check.file).err().unwrap_or_default();
+        return say(args, &name, &problems_json(&problems), None);
+    }
+    if check.offline {
+        let text = read_text(&check.file)?;
+        let read = Document::from_yaml(&text).and_then(|document| document.read::<ChangeFile>());
+        return say(args, &name, &problems_json(&read.err().unwrap_or_default()), None);
+    }
+    let answer = Client::find(args)?.post("/changes/check", &read_change_file(&check.file)?, None).await?;
+    let problems = answer.get("problems").and_then(Value::as_array).cloned().unwrap_or_default();
+    say(args, &name, &problems, Some(&answer))
+}
+
+fn problems_json(problems: &[Problem]) -> Vec<Value> {
+    problems.iter().map(|p| serde_json::to_value(p).unwrap_or_default()).collect()
+}
+
+fn say(args: &Args, name: &str, problems: &[Value], answer: Option<&Value>) -> Outcome {
+    let whole = answer.cloned().unwrap_or_else(|| json!({"valid": problems.is_empty(), "problems": problems}));
+    if problems.is_empty() {
+        let effect = whole.get("effect_digest").and_then(Value::as_str).map(|e| format!(" (effect {e})"));
+        print(args, &whole, || format!("{name} is valid{}", effect.unwrap_or_default()));
+        return Ok(());
+    }
+    if args.json {
+        print(args, &whole, String::new);
+        return Err(Failure::new(INVALID, ""));
+    }
+    let lines: Vec<String> = problems.iter().map(show::problem_line).collect();
+    let plural = if problems.len() == 1 { "problem" } else { "problems" };
+    Err(Failure::new(INVALID, format!("{name} has {} {plural}\n{}", problems.len(), lines.join("\n"))))
+}
+
+pub(super) fn schema(kind: Schema) -> Outcome {
+    let schema = match kind {
+        Schema::Change => schemars::schema_for!(ChangeFile),
+        Schema::Config => schemars::schema_for!(Config),
+        Schema::Access => schemars::schema_for!(change::actor::Access),
+        Schema::Approvals => schemars::schema_for!(change::governance::Matrix),
+        Schema::Calendar => schemars::schema_for!(change::schedule::Calendar),
+        Schema::Slis => schemars::schema_for!(change::governance::SliFile),
+        Schema::Service => schemars::schema_for!(change::catalog::Service),
+        Schema::Policy => schemars::schema_for!(change::facts::Facts),
+    };
+    println!("{}", serde_json::to_string_pretty(&schema).unwrap_or_default());
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Commands that do their work on this machine: router, shop, upkeep of a store, tokens.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::print;
+use crate::args::{Admin, Args, DemoShop, Token};
+use crate::client::Client;
+use crate::exit::{ERROR, Failure, INVALID, Outcome};
+use crate::place::Place;
+use crate::serve::{open_store, shutdown};
+use crate::tokens::Tokens;
+
+pub(super) async fn router(config: &Path, announce: Option<&Path>) -> Outcome {
+    let text = std::fs::read_to_string(config).map_err(|e| Failure::new(ERROR, format!("`{}` can't be read: {e}", config.display())))?;
+    let config: router::Config = toml::from_str(&text).map_err(|e| Failure::new(INVALID, format!("{}: {e}", config.display())))?;
+    let router = router::bind(config).await.map_err(|e| Failure::new(ERROR, e.to_string()))?;
+    let addresses = router.addresses();
+    eprintln!("routing on {}, admin on {}", addresses.listen, addresses.admin);
+    if let Some(file) = announce {
+        announce_to(file, &json!({"listen": addresses.listen, "admin": addresses.admin}))?;
+    }
+    router.run(shutdown()).await;
+    Ok(())
+}
+
+pub(super) async fn shop(shop: &DemoShop) -> Outcome {
+    let preset: sim::shop::Preset = shop.behaviour.parse().map_err(|e| Failure::new(INVALID, format!("{e}")))?;
+    let config = sim::shop::ShopConfig { listen: shop.listen, version: shop.version.clone(), behaviour: preset.into(), seed: 7 };
+    let running = sim::shop::bind(config).await?;
+    announce_to(&shop.announce, &json!({"listen": running.address()}))?;
+    running.run(shutdown()).await;
+    Ok(())
+}
+
+/// Tells whoever started this process where it listens: under another name first, so that half a file is never read.
+fn announce_to(file: &Path, addresses: &serde_json::Value) -> Outcome {
+    let beside = file.with_extension("new");
+    std::fs::write(&beside, addresses.to_string())?;
+    std::fs::rename(&beside, file)?;
+    Ok(())
+}
+
+pub(super) async fn admin(args: &Args, admin: &Admin) -> Outcome {
+    let place = Place::find(args.dir.as_deref())?;
+    match admin {
+        Admin::Rebuild => {
+            let store = open_store(&place)?;
+            let changes = engine::ports::Store::rebuild(&store).await.map_err(|e| Failure::new(ERROR, e.to_string()))?;
+            print(args, &json!({"changes": changes}), || format!("the tables of {changes} changes were made anew from the log"));
+            Ok(())
+        }
+    }
+}
+
+pub(super) async fn token(args: &Args, token: &Token) -> Outcome {
+    match token {
+        Token::Create { user } => {
+            let place = Place::find(args.dir.as_deref())?;
+            let token = Tokens::open(&place)?.create(user)?;
+            print(args, &json!({"user": user, "token": token}), || {
+                format!("{token}\n\nThis is the token of `{user}`. It is shown once: keep it in a file with `chmod 600`, and name that with `--token-file`.")
+            });
+            Ok(())
+        }
+        Token::Whoami => {
+            let who = Client::find(args)?.get("/whoami").await?;
+            print(args, &who, || who.get("user").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! `clearway.toml`: how a server is set up. Checked like every file that people write: all problems at once, each with its place.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use change::Span;
+use change::document::{Document, Place, Problem};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use toml::de::{DeTable, DeValue};
+
+/// The configuration of a server. Everything has a default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// The address to listen on.
+    #[schemars(with = "String", example = "127.0.0.1:7878")]
+    pub listen: SocketAddr,
+    /// The address by which people reach it, for links; made from `listen` if absent.
+    pub url: Option<String>,
+    /// The folder of the governance files; one administrator and the default policy if absent.
+    pub governance: Option<PathBuf>,
+    /// Whether everybody may read the log's tiles and checkpoints. Otherwise the permission `audit` is needed.
+    pub public_log: bool,
+    /// Commands in change files.
+    pub commands: Commands,
+    /// Routers that the driver `router` may command, by name.
+    pub routers: BTreeMap<String, Router>,
+    /// Telemetry sources that SLIs may name.
+    pub sources: BTreeMap<String, Source>,
+    /// How people are told.
+    pub notify: Notify,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7878)),
+            url: None,
+            governance: None,
+            public_log: false,
+            commands: Commands::default(),
+            routers: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            notify: Notify::default(),
+        }
+    }
+}
+
+/// Whether change files may name commands, and where they run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Commands {
+    /// Off by default: whoever may propose a change could run commands on this machine.
+    pub allow: bool,
+    /// The folder that they run in; that of this file if absent.
+    pub dir: Option<PathBuf>,
+}
+
+/// A router's admin address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Router {
+    #[schemars(regex(pattern = "^https?://[^ ]+$"), example = "http://127.0.0.1:7070")]
+    pub admin: String,
+    /// A file that holds its token.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+}
+
+/// Where telemetry comes from: pages to scrape, or a Prometheus.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Source {
+    /// The addresses of pages in the Prometheus or OpenMetrics text format.
+    #[serde(default)]
+    #[schemars(inner(regex(pattern = "^https?://[^ ]+$")), length(max = 100))]
+    pub scrape: Vec<String>,
+    /// The address of a Prometheus.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^https?://[^ ]+$"), example = "http://127.0.0.1:9090")]
+    pub prometheus: Option<String>,
+    /// A file that holds a bearer token.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+}
+
+/// How people are told, beside the server's own log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Notify {
+    /// An address that gets each page as JSON.
+    #[schemars(regex(pattern = "^https?://[^ ]+$"), example = "https://chat.example/hooks/clearway")]
+    pub webhook: Option<String>,
+}
+
+/// How long a driver may take for one act.
+pub(crate) const ACT_LIMIT: Span = Span::secs(120);
+
+impl Config {
+    /// Reads a configuration; relative paths in it are relative to its own folder.
+    pub(crate) fn read(text: &str, path: &Path) -> Result<Self, Vec<Problem>> {
+        let document = document(text)?;
+        let mut config: Self = document.read()?;
+        let mut problems = Vec::new();
+        for (name, source) in &config.sources {
+            if source.scrape.is_empty() == source.prometheus.is_none() {
+                problems.push(document.problem(&format!("/sources/{name}"), "a source has one of `scrape` and `prometheus`", None));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let beside = |given: &mut Option<PathBuf>| {
+            if let Some(relative) = given.as_mut().filter(|p| p.is_relative()) {
+                *relative = path.parent().unwrap_or_else(|| Path::new(".")).join(&*relative);
+            }
+        };
+        beside(&mut config.governance);
+        config.commands.dir.get_or_insert_with(|| PathBuf::from("."));
+        beside(&mut config.commands.dir);
+        config.routers.values_mut().for_each(|r| beside(&mut r.token_file));
+        config.sources.values_mut().for_each(|s| beside(&mut s.token_file));
+        Ok(config)
+    }
+}
+
+/// TOML as a document with places.
+fn document(text: &str) -> Result<Document, Vec<Problem>> {
+    let lines = Lines::of(text);
+    let whole = |message: String, at: usize| Problem { place: lines.place(at), path: String::new(), message, help: None };
+    if text.len() > change::document::MAX_BYTES {
+        return Err(vec![whole(format!("the file has {} bytes", text.len()), 0)]);
+    }
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let say = |e: &toml::de::Error| whole(format!("this is not TOML: {}", e.message()), e.span().map_or(0, |s| s.start));
+        return Err(errors.iter().take(20).map(say).collect());
+    }
+    let mut places = BTreeMap::new();
+    let value = read_table(table.get_ref(), "", &lines, &mut places);
+    Ok(Document::from_parts(value, places))
+}
+
+fn read_table(table: &DeTable<'_>, pointer: &str, lines: &Lines, places: &mut BTreeMap<String, Place>) -> Value {
+    let mut map = Map::new();
+    for (key, value) in table {
+        let inner = format!("{pointer}/{}", key.get_ref().replace('~', "~0").replace('/', "~1"));
+        map.insert(key.get_ref().to_string(), read_value(value.get_ref(), &inner, lines, places));
+        places.insert(inner, lines.place(key.span().start));
+    }
+    Value::Object(map)
+}
+
+fn read_value(value: &DeValue<'_>, pointer: &str, lines: &Lines, places: &mut BTreeMap<String, Place>) -> Value {
+    match value {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).map_or_else(|_| Value::String(number.as_str().to_owned()), Value::from),
+        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Value::Null, Value::from),
+        DeValue::Boolean(truth) => Value::Bool(*truth),
+        DeValue::Datetime(at) => Value::String(at.to_string()),
+        DeValue::Array(items) => {
+            let read = |(i, item): (usize, &toml::Spanned<DeValue<'_>>)| {
+                let inner = format!("{pointer}/{i}");
+                places.insert(inner.clone(), lines.place(item.span().start));
+                read_value(item.get_ref(), &inner, lines, places)
+            };
+            Value::Array(items.iter().enumerate().map(read).collect())
+        }
+        DeValue::Table(table) => read_table(table, pointer, lines, places),
+    }
+}
+
+/// The byte offsets at which lines begin.
+struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Self {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { text, starts }
+    }
+
+    fn place(&self, offset: usize) -> Place {
+        let line = self.starts.partition_point(|start| *start <= offset).max(1);
+        let start = self.starts[line - 1];
+        let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
+        Place { line, column }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_problems_of_a_configuration_are_said_with_their_places() {
+        let text = "listn = 1\n\n[sources.shop]\nscrape = [\"ftp://x\"]\n\n[sources.both]\nscrape = [\"http://a\"]\nprometheus = 7\n";
+        let problems = Config::read(text, Path::new("clearway.toml")).expect_err("it is broken");
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 3, "{said:#?}");
+        assert!(said[0].starts_with("1:1: `listn`: there is no field `listn`\n  help: did you mean `listen`?"), "{said:#?}");
+        assert!(said[1].starts_with("4:11: `sources.shop.scrape[0]`"), "{said:#?}");
+        assert!(said[2].starts_with("8:1: `sources.both.prometheus`"), "{said:#?}");
+    }
+
+    #[test]
+    fn a_source_is_one_thing_or_the_other() {
+        let problems = Config::read("[sources.none]\n", Path::new("x")).expect_err("it names neither");
+        assert!(problems[0].message.contains("one of `scrape` and `prometheus`"));
+    }
+
+    #[test]
+    fn what_is_not_toml_is_said_with_its_place() {
+        let problems = Config::read("listen = \n", Path::new("x")).expect_err("not TOML");
+        assert!(problems[0].to_string().starts_with("1:"), "{problems:?}");
+        assert!(problems[0].message.contains("this is not TOML"));
+    }
+
+    #[test]
+    fn relative_paths_are_relative_to_the_file() {
+        let config = Config::read("governance = \"rules\"\n", Path::new("/etc/clearway/clearway.toml")).expect("valid");
+        assert_eq!(config.governance, Some(PathBuf::from("/etc/clearway/rules")));
+    }
+}

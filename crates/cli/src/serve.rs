@@ -1,0 +1,220 @@
+//! Serving: puts store, drivers, probes, governance and pages together, and runs them until told to stop.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use audit::SigningKey;
+use change::governance::Governance;
+use engine::clock::SystemClock;
+use engine::handle::Parts;
+use engine::ports::{Driver, Eyes, Voice};
+use engine::{Handle, InForce, Settings};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{Args, Serve};
+use crate::config::{ACT_LIMIT, Config};
+use crate::exit::{ERROR, Failure, INVALID, Outcome};
+use crate::place::{Place, Running, read_private, write_private};
+use crate::tokens::Tokens;
+
+/// The administrator of a server without an access.yaml, and the user whose token lies beside the store.
+pub(crate) const ADMIN: &str = "admin";
+
+/// A server under way.
+pub(crate) struct Serving {
+    pub url: String,
+    pub handle: Handle,
+    pub tokens: Arc<Tokens>,
+    place: Place,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Serving {
+    /// Stops: no new requests, what is under way comes to a safe place.
+    pub(crate) async fn stop(self) -> Outcome {
+        self.stop.cancel();
+        self.handle.drain().await;
+        self.place.withdraw();
+        match self.task.await {
+            Ok(ended) => ended.map_err(|e| Failure::new(ERROR, format!("the server broke off: {e}"))),
+            Err(e) => Err(Failure::new(ERROR, format!("the server broke off: {e}"))),
+        }
+    }
+
+    /// Waits until the server breaks off by itself.
+    async fn broke_off(&mut self) -> Failure {
+        let ended = (&mut self.task).await;
+        Failure::new(ERROR, format!("the server broke off: {ended:?}"))
+    }
+}
+
+pub(crate) async fn serve(args: &Args, options: &Serve) -> Outcome {
+    log_to_stderr("info");
+    let mut config = match &options.config {
+        Some(file) => read_config(file)?,
+        None => Config { commands: crate::config::Commands { allow: false, dir: Some(".".into()) }, ..Config::default() },
+    };
+    config.listen = options.listen.unwrap_or(config.listen);
+    config.governance = options.governance.clone().or(config.governance);
+    let place = Place::find(args.dir.as_deref())?;
+    let mut serving = start(&place, &config, ADMIN).await?;
+    eprintln!("clearway {} serves {} from {}", env!("CARGO_PKG_VERSION"), serving.url, place.dir.display());
+    eprintln!("the token of `{}` is in {}", admin_of(&serving.handle), place.token().display());
+    tokio::select! {
+        () = shutdown() => {}
+        failure = serving.broke_off() => return Err(failure),
+    }
+    eprintln!("stopping: what is under way comes to a safe place");
+    serving.stop().await
+}
+
+fn admin_of(handle: &Handle) -> String {
+    handle.governance().access.users.first().map_or_else(|| ADMIN.to_owned(), |u| u.id.clone())
+}
+
+/// Starts a server in a folder.
+pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcome<Serving> {
+    place.create()?;
+    let governance = match &config.governance {
+        Some(folder) => read_governance(folder)?,
+        None => Governance::embedded(admin),
+    };
+    let store = open_store(place)?;
+    let tokens = Arc::new(Tokens::open(place)?);
+    let first = governance.access.users.first().map_or_else(|| admin.to_owned(), |u| u.id.clone());
+    if !tokens.knows(&first) || !place.token().exists() {
+        write_private(&place.token(), tokens.create(&first)?.as_bytes())?;
+    }
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .map_err(|e| Failure::new(ERROR, format!("`{}` can't be listened on: {e}", config.listen)).help("choose another with `--listen 127.0.0.1:0`"))?;
+    let url = config.url.clone().map_or_else(|| listener.local_addr().map(|a| format!("http://{a}")), Ok)?;
+    let in_force = InForce::new(governance).map_err(|e| Failure::new(INVALID, e.to_string()))?;
+    let (drivers, eyes, voice) = hands_eyes_voice(place, config, &url)?;
+    let settings = Settings { replica: format!("{}", std::process::id()), act_limit: ACT_LIMIT, ..Settings::default() };
+    let build = format!("clearway {}", env!("CARGO_PKG_VERSION"));
+    let parts = Parts { store: Arc::new(store), drivers, eyes, voice, clock: Arc::new(SystemClock), in_force, settings, build };
+    let handle = Handle::start(parts).await.map_err(|e| Failure::new(ERROR, e.to_string()))?;
+    let app = server::App { handle: handle.clone(), identify: tokens.clone(), base_url: url.clone(), public_log: config.public_log };
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(server::serve(listener, app, stop.clone().cancelled_owned()));
+    place.announce(&Running { url: url.clone(), pid: std::process::id() })?;
+    Ok(Serving { url, handle, tokens, place: place.clone(), stop, task })
+}
+
+pub(crate) fn open_store(place: &Place) -> Outcome<store::SqliteStore> {
+    place.create()?;
+    let key = signing_key(place)?;
+    store::SqliteStore::open(&place.dir, key).map_err(|e| Failure::new(ERROR, e.to_string()))
+}
+
+/// The key that signs checkpoints; made at the first start. The log's name is made with it and never changes.
+pub(crate) fn signing_key(place: &Place) -> Outcome<SigningKey> {
+    let broken = |why: &str| Failure::new(ERROR, format!("`{}` is not a key of a log: {why}", place.key().display()));
+    if !place.key().exists() {
+        if place.dir.join("clearway.db").exists() {
+            let message = format!("the key `{}` of this store is missing", place.key().display());
+            return Err(Failure::new(ERROR, message).help("bring it back from a backup: without it the log can't be continued under its name"));
+        }
+        let (seed, name): ([u8; 32], [u8; 8]) = (rand::random(), rand::random());
+        let text = format!("clearway.local/{}\n{}\n", hex(&name), hex(&seed));
+        write_private(&place.key(), text.as_bytes())?;
+    }
+    let text = String::from_utf8(read_private(&place.key())?).map_err(|_| broken("it is not text"))?;
+    let (origin, seed) = text.trim().split_once('\n').ok_or_else(|| broken("it has no second line"))?;
+    let seed = unhex(seed.trim()).ok_or_else(|| broken("the seed is not 64 hexadecimal digits"))?;
+    SigningKey::from_seed(origin, seed).map_err(|e| broken(&e.to_string()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
+    bytes?.try_into().ok()
+}
+
+type Ports = (BTreeMap<String, Arc<dyn Driver>>, Arc<dyn Eyes>, Arc<dyn Voice>);
+
+fn hands_eyes_voice(place: &Place, config: &Config, url: &str) -> Outcome<Ports> {
+    let token = |file: &Option<std::path::PathBuf>| -> Outcome<Option<String>> {
+        file.as_deref().map(|f| read_private(f).map(|b| String::from_utf8_lossy(&b).trim().to_owned())).transpose()
+    };
+    let mut routers = BTreeMap::new();
+    for (name, router) in &config.routers {
+        routers.insert(name.clone(), drivers::RouterSettings { admin: router.admin.clone(), token: token(&router.token_file)? });
+    }
+    let mut sources = BTreeMap::new();
+    for (name, source) in &config.sources {
+        let token = token(&source.token_file)?;
+        let read = match &source.prometheus {
+            Some(url) => drivers::Source::Prometheus { url: url.clone(), token },
+            None => drivers::Source::Scrape { urls: source.scrape.clone(), token },
+        };
+        sources.insert(name.clone(), read);
+    }
+    let commands = drivers::CommandSettings {
+        allow: config.commands.allow,
+        dir: config.commands.dir.clone().unwrap_or_else(|| ".".into()),
+        state: place.dir.join("commands"),
+    };
+    let router = drivers::RouterDriver::new(routers).map_err(|e| Failure::new(INVALID, e))?;
+    let mut hands: BTreeMap<String, Arc<dyn Driver>> = BTreeMap::new();
+    hands.insert("router".into(), Arc::new(router));
+    hands.insert("exec".into(), Arc::new(drivers::ExecDriver::new(commands.clone())));
+    let eyes = drivers::Probes::new(sources, commands).map_err(|e| Failure::new(INVALID, e))?;
+    let voices = drivers::Voices::new(config.notify.webhook.clone(), url).map_err(|e| Failure::new(INVALID, e))?;
+    Ok((hands, Arc::new(eyes), Arc::new(voices)))
+}
+
+pub(crate) fn read_config(file: &Path) -> Outcome<Config> {
+    let text = std::fs::read_to_string(file).map_err(|e| Failure::new(ERROR, format!("`{}` can't be read: {e}", file.display())))?;
+    Config::read(&text, file).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(|p| format!("  {p}")).collect();
+        Failure::new(INVALID, format!("{} is not valid\n{}", file.display(), lines.join("\n")))
+    })
+}
+
+/// Reads a governance folder: its YAML files and policies, and nothing else that lies there.
+fn read_governance(folder: &Path) -> Outcome<Governance> {
+    let failed = |path: &Path, e: &std::io::Error| Failure::new(ERROR, format!("`{}` can't be read: {e}", path.display()));
+    let mut files = BTreeMap::new();
+    for (below, endings) in [("", &["yaml"][..]), ("services", &["yaml", "yml"]), ("policy", &["rego"])] {
+        let dir = folder.join(below);
+        if !below.is_empty() && !dir.exists() {
+            continue;
+        }
+        for entry in std::fs::read_dir(&dir).map_err(|e| failed(&dir, &e))? {
+            let path = entry.map_err(|e| failed(&dir, &e))?.path();
+            let ours = path.is_file() && path.extension().and_then(|e| e.to_str()).is_some_and(|e| endings.contains(&e));
+            let (true, Some(name)) = (ours, path.file_name().and_then(|n| n.to_str())) else { continue };
+            let name = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
+            files.insert(name, std::fs::read_to_string(&path).map_err(|e| failed(&path, &e))?);
+        }
+    }
+    Governance::read(&files).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(|(file, p)| format!("  {file}:{p}")).collect();
+        Failure::new(INVALID, format!("the governance in `{}` is not valid\n{}", folder.display(), lines.join("\n")))
+    })
+}
+
+/// Ends when the process is told to stop.
+pub(crate) async fn shutdown() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(signal) => signal,
+        Err(_) => return std::future::pending().await,
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+pub(crate) fn log_to_stderr(level: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CLEARWAY_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}

@@ -1,0 +1,128 @@
+//! Showing: changes, gates and logs as text for people.
+
+use std::fmt::Write as _;
+
+use change::gate::{Gate, GateState};
+use change::{Change, explain};
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+/// A problem of a file, on one line and its hint on the next.
+pub(crate) fn problem_line(problem: &Value) -> String {
+    let number = |field: &str| problem.pointer(&format!("/place/{field}")).and_then(Value::as_u64).unwrap_or(1);
+    let text = |field: &str| problem.get(field).and_then(Value::as_str).unwrap_or_default();
+    let path = if text("path").is_empty() { String::new() } else { format!("`{}`: ", text("path")) };
+    let help = if text("help").is_empty() { String::new() } else { format!("\n      help: {}", text("help")) };
+    format!("  {}:{}: {path}{}{help}", number("line"), number("column"), text("message"))
+}
+
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header.iter().map(|h| h.to_uppercase()));
+    table.add_rows(rows);
+    table.to_string()
+}
+
+/// The change list.
+pub(crate) fn list(rows: &[Value]) -> String {
+    if rows.is_empty() {
+        return "there is no such change yet; propose one with `clearway propose change.yaml`".into();
+    }
+    let text = |row: &Value, field: &str| row.get(field).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let line = |row: &Value| {
+        let services = row.get("services").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let services = services.collect::<Vec<_>>().join(", ");
+        let status: String = text(row, "status").chars().take(100).collect();
+        vec![text(row, "id"), text(row, "phase").replace('_', " "), text(row, "risk"), services, text(row, "title"), status]
+    };
+    table(&["change", "phase", "risk", "services", "title", "status"], rows.iter().map(line).collect())
+}
+
+/// Everything about one change on one screen.
+pub(crate) fn change(change: &Change, gates: &[Gate]) -> String {
+    let proposal = &change.proposal;
+    let mut out = String::new();
+    let services = proposal.services.iter().cloned().collect::<Vec<_>>().join(", ");
+    let _ = writeln!(out, "{}  {}", change.id, proposal.title);
+    let _ = writeln!(out, "  {}", explain::status(change));
+    let _ = writeln!(out);
+    let mut field = |name: &str, value: &str| {
+        if !value.is_empty() {
+            let _ = writeln!(out, "  {name:<12} {value}");
+        }
+    };
+    field("phase", &change.phase().to_string());
+    field("kind", &format!("{} on {services} in {}", proposal.kind, proposal.environment));
+    field("owner", &format!("{}, proposed by {} at {}", proposal.owner, explain::actor(&change.author), change.proposed_at));
+    if let Some(assessed) = &change.assessment {
+        let a = &assessed.assessment;
+        field("risk", &format!("{} ({} of 100)", a.level, a.score));
+    }
+    field("commit", proposal.commit.as_deref().unwrap_or_default());
+    field("artifact", proposal.artifact.as_deref().unwrap_or_default());
+    field("effect", &proposal.effect_digest.to_string());
+    let factors = change.assessment.iter().flat_map(|a| &a.assessment.factors);
+    let reasons: Vec<String> = factors.map(|f| format!("    {:>3}  {}", f.points, f.reason)).collect();
+    if !reasons.is_empty() {
+        let _ = writeln!(out, "\nWhy this risk\n{}", reasons.join("\n"));
+    }
+    let _ = writeln!(out, "\nPlan ({:?}, driver {})", proposal.plan.strategy, proposal.plan.target.driver);
+    out.push_str(&steps(change));
+    let closed: Vec<&Gate> = gates.iter().filter(|g| !g.is_open()).collect();
+    if !closed.is_empty() {
+        let _ = writeln!(out, "\nClosed gates");
+        closed.iter().for_each(|g| out.push_str(&gate(g)));
+    }
+    if let Some(judgement) = change.any_rollout().and_then(|r| r.judgement.as_ref()) {
+        let _ = writeln!(out, "\nVerdict of {}: {}\n  {}", change.step_name(judgement.step), judgement.answer, judgement.why);
+    }
+    if let Some(review) = change.review.as_ref().filter(|r| r.done.is_none()) {
+        let _ = writeln!(out, "\nOwed: a review by {} ({})", review.due, review.reason);
+    }
+    out
+}
+
+fn steps(change: &Change) -> String {
+    let rollout = change.any_rollout();
+    let mut out = String::new();
+    for (i, step) in change.proposal.plan.steps.iter().enumerate() {
+        let mark = match rollout {
+            Some(r) if i < r.step => "done",
+            Some(r) if i == r.step && !change.phase().is_terminal() => "now",
+            _ => "",
+        };
+        let _ = writeln!(out, "  {:>4}  {:<6} bake {}, deadline {}  {mark}", i + 1, step.weight.to_string(), step.bake, step.deadline);
+    }
+    out
+}
+
+fn gate(gate: &Gate) -> String {
+    match &gate.state {
+        GateState::Open => format!("  open    {}\n", gate.gate),
+        GateState::Closed { reason, opens_at, who_can, .. } => {
+            let mut line = format!("  closed  {}: {reason}\n", gate.gate);
+            if let Some(at) = opens_at {
+                let _ = writeln!(line, "          opens by itself at {at}");
+            }
+            if let Some(who) = who_can {
+                let _ = writeln!(line, "          who can open it: {who}");
+            }
+            line
+        }
+    }
+}
+
+/// All gates in their order.
+pub(crate) fn gates(change: &Change, gates: &[Gate]) -> String {
+    let mut out = format!("{}  {}\n  {}\n\n", change.id, change.proposal.title, explain::status(change));
+    gates.iter().for_each(|g| out.push_str(&gate(g)));
+    out
+}
+
+/// One event of a log.
+pub(crate) fn event(event: &Value) -> String {
+    let text = |field: &str| event.get(field).and_then(Value::as_str).unwrap_or_default();
+    let time = text("time").get(11..19).unwrap_or_default();
+    format!("{time}  {:<18} {}", text("actor").trim_start_matches("user:"), text("sentence"))
+}
