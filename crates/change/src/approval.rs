@@ -13,7 +13,8 @@ use crate::assessment::{Assessment, Requirement};
 use crate::id::Digest;
 use crate::time::{Span, Timestamp, after};
 
-/// How long a vote counts before the rollout begins. From then on age does not matter.
+/// How long a vote counts before the rollout begins, from when it was cast or, where the change asks for a later time, from then. Once the rollout has
+/// begun, age does not matter.
 pub const VOTE_LASTS: Span = Span::secs(7 * 86_400);
 
 /// The group that every user with the permission to approve belongs to.

@@ -119,11 +119,21 @@ impl Document {
         }
         if problems.is_empty() {
             return serde_json::from_value(self.value.clone())
-                .map_err(|error| vec![self.problem("", error.to_string(), None)]);
+                .map_err(|error| vec![self.problem(&self.quoted(&error.to_string()), error.to_string(), None)]);
         }
         problems.sort_by(|a, b| (a.place, &a.path, &a.message).cmp(&(b.place, &b.path, &b.message)));
         problems.dedup();
         Err(problems)
+    }
+
+    /// The pointer of the text that a message quotes, if there is one such text. A value that has the right form and still can't be read (a time in
+    /// a zone that nobody knows) is refused by its type, which knows what is wrong and not where it stands.
+    fn quoted(&self, message: &str) -> String {
+        let Some(quoted) = message.split('`').nth(1).filter(|q| !q.is_empty()) else { return String::new() };
+        let says =
+            |pointer: &str| self.value.pointer(pointer).and_then(Value::as_str).is_some_and(|t| t.contains(quoted));
+        let found: Vec<&String> = self.places.keys().filter(|pointer| says(pointer)).collect();
+        if let [only] = found.as_slice() { (*only).clone() } else { String::new() }
     }
 
     fn explain(&self, schema: &Value, error: &jsonschema::ValidationError<'_>, out: &mut Vec<Problem>) {
@@ -151,38 +161,33 @@ impl Document {
                 out.push(self.problem(at, format!("`{name}` is missing"), description));
             }
             ValidationErrorKind::Type { kind } => {
-                let help = (matches!(kind, TypeKind::Single(t) if t.to_string() == "string")
-                    && !instance.is_object()
-                    && !instance.is_array())
-                .then(|| format!("quote it: \"{}\"", plain(instance)));
-                out.push(self.problem(at, format!("expected {}, found {}", wanted(kind), found(instance)), help));
+                let help = instead(&types(kind), instance, example(schema, error));
+                out.push(self.expected(at, &types(kind), instance, help));
             }
             ValidationErrorKind::Enum { options } => {
                 let known: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
                 out.push(self.one_of(at, instance, &known));
             }
             ValidationErrorKind::Pattern { pattern } => {
-                let owner = parent(error.schema_path().as_str());
-                let example =
-                    schema.pointer(owner).and_then(|s| s.get("examples")?.get(0)?.as_str().map(str::to_owned));
-                let help = example
-                    .map_or_else(|| format!("it has to match {pattern}"), |e| format!("write for example `{e}`"));
-                out.push(self.problem(at, format!("`{}` has not the right form", plain(instance)), Some(help)));
+                let help = example(schema, error).unwrap_or_else(|| format!("it has to match `{pattern}`"));
+                out.push(self.problem(at, format!("`{}` does not have the right form", plain(instance)), Some(help)));
             }
             ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-                self.explain_choice(schema, error, context, out)
+                self.explain_choice(schema, error, context, out);
             }
+            ValidationErrorKind::MinItems { limit: 1 } => out.push(self.problem(at, "the list is empty", None)),
             ValidationErrorKind::MinItems { limit } => {
-                out.push(self.problem(at, format!("needs at least {limit} of them"), None))
+                out.push(self.problem(at, format!("needs at least {limit} of them"), None));
             }
             ValidationErrorKind::MaxItems { limit } => {
-                out.push(self.problem(at, format!("has more than {limit} of them"), None))
+                out.push(self.problem(at, format!("has more than {limit} of them"), None));
             }
+            ValidationErrorKind::MinLength { limit: 1 } => out.push(self.problem(at, "the text is empty", None)),
             ValidationErrorKind::MinLength { limit } => {
-                out.push(self.problem(at, format!("needs at least {limit} characters"), None))
+                out.push(self.problem(at, format!("needs at least {limit} characters"), None));
             }
             ValidationErrorKind::MaxLength { limit } => {
-                out.push(self.problem(at, format!("has more than {limit} characters"), None))
+                out.push(self.problem(at, format!("has more than {limit} characters"), None));
             }
             _ => out.push(self.problem(at, shorten(&error.masked().to_string()), None)),
         }
@@ -217,10 +222,27 @@ impl Document {
                 .any(|e| e.instance_path().as_str() == at && matches!(e.kind(), ValidationErrorKind::Type { .. }))
         };
         let fitting: Vec<_> = context.iter().filter(|branch| !mismatched(branch)).collect();
-        match fitting.iter().min_by_key(|branch| branch.len()) {
-            Some(branch) => branch.iter().for_each(|e| self.explain(schema, e, out)),
-            None => out.push(self.problem(at, format!("{} does not belong here", found(error.instance())), None)),
+        if let Some(branch) = fitting.iter().min_by_key(|branch| branch.len()) {
+            return branch.iter().for_each(|e| self.explain(schema, e, out));
         }
+        let mismatches = context.iter().flatten().filter_map(|e| match e.kind() {
+            ValidationErrorKind::Type { kind } if e.instance_path().as_str() == at && types(kind) != ["null"] => {
+                Some((e, types(kind)))
+            }
+            _ => None,
+        });
+        let mismatches: Vec<_> = mismatches.collect();
+        match mismatches.as_slice() {
+            [(only, _)] => self.explain(schema, only, out),
+            several => {
+                let names: Vec<String> = several.iter().flat_map(|(_, names)| names.clone()).collect();
+                out.push(self.expected(at, &names, error.instance(), None));
+            }
+        }
+    }
+
+    fn expected(&self, at: &str, types: &[String], instance: &Value, help: Option<String>) -> Problem {
+        self.problem(at, format!("expected {}, found {}", wanted(types), found(instance)), help)
     }
 
     fn one_of(&self, at: &str, instance: &Value, known: &[&str]) -> Problem {
@@ -292,7 +314,12 @@ impl<'a> Reader<'a> {
             }
             Some(Err(error)) => {
                 let place = Place { line: error.marker().line().max(1), column: error.marker().col() + 1 };
-                Err(refuse(place, "", &format!("this is not YAML: {}", error.info()), None))
+                // The parser has a limit of its own, and may look ahead far enough to meet it before this reader meets its one.
+                let message = match error.info() {
+                    info if info.contains("recursion limit") => too_deep(),
+                    info => format!("this is not YAML: {info}"),
+                };
+                Err(refuse(place, "", &message, None))
             }
         }
     }
@@ -304,7 +331,7 @@ impl<'a> Reader<'a> {
             return Err(refuse(place, pointer, &format!("the file has more than {MAX_NODES} values"), None));
         }
         if self.depth > MAX_DEPTH {
-            return Err(refuse(place, pointer, &format!("the file is nested more than {MAX_DEPTH} deep"), None));
+            return Err(refuse(place, pointer, &too_deep(), None));
         }
         match event {
             Event::Alias(_) => Err(refuse(place, pointer, "aliases are not allowed here", Some("write the value out"))),
@@ -353,6 +380,10 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+fn too_deep() -> String {
+    format!("the file is nested more than {MAX_DEPTH} deep")
 }
 
 fn refuse(place: Place, pointer: &str, message: &str, help: Option<&str>) -> Box<Problem> {
@@ -410,12 +441,49 @@ fn properties(schema: &Value, keyword: &str) -> Vec<String> {
     properties_of(schema, keyword).into_iter().flat_map(Map::keys).cloned().collect()
 }
 
+/// The first sentence of a description, as the end of another one: without its capital and its full stop.
 fn first_sentence(text: &str) -> String {
-    text.split_once(". ").map_or(text.trim_end_matches('.'), |(first, _)| first).replace('\n', " ")
+    let first = text.split_once(". ").map_or(text, |(first, _)| first).replace('\n', " ");
+    let first = if first.ends_with("...") { &first } else { first.trim_end_matches('.') };
+    let capital = first.chars().take(2).filter(|c| c.is_uppercase()).count() == 1;
+    match first.chars().next() {
+        Some(c) if capital => format!("{}{}", c.to_lowercase(), &first[c.len_utf8()..]),
+        _ => first.to_owned(),
+    }
 }
 
-fn wanted(kind: &TypeKind) -> String {
-    let name = |t: &str| match t {
+/// What the schema around a keyword says of a value: its description, and how one is written.
+fn example(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Option<String> {
+    let around = schema.pointer(parent(error.schema_path().as_str()))?;
+    let example = format!("write for example `{}`", around.get("examples")?.get(0)?.as_str()?);
+    let description = around.get("description").and_then(Value::as_str).map(first_sentence);
+    Some(description.map_or_else(|| example.clone(), |description| format!("{description}; {example}")))
+}
+
+/// How to write a value of another type instead.
+fn instead(types: &[String], instance: &Value, example: Option<String>) -> Option<String> {
+    let wants = |name: &str| types.iter().any(|t| t == name);
+    let scalar = !instance.is_object() && !instance.is_array() && !instance.is_null();
+    if wants("object") {
+        Some("write its fields as `name: value`".into())
+    } else if wants("array") && scalar {
+        Some(format!("write `[{}]`", plain(instance)))
+    } else if wants("string") && scalar {
+        example.or_else(|| Some("put it in quotes, so that it is text".into()))
+    } else {
+        None
+    }
+}
+
+fn types(kind: &TypeKind) -> Vec<String> {
+    match kind {
+        TypeKind::Single(t) => vec![t.to_string()],
+        TypeKind::Multiple(types) => types.iter().map(|t| t.to_string()).collect(),
+    }
+}
+
+fn wanted(types: &[String]) -> String {
+    let name = |t: &String| match t.as_str() {
         "object" => "a mapping",
         "array" => "a list",
         "string" => "text",
@@ -424,13 +492,8 @@ fn wanted(kind: &TypeKind) -> String {
         "number" => "a number",
         _ => "nothing",
     };
-    match kind {
-        TypeKind::Single(t) => name(&t.to_string()).to_owned(),
-        TypeKind::Multiple(types) => {
-            let names: Vec<_> = types.iter().map(|t| name(&t.to_string())).filter(|n| *n != "nothing").collect();
-            names.join(" or ")
-        }
-    }
+    let names: Vec<&str> = types.iter().map(name).filter(|n| *n != "nothing" || types.len() == 1).collect();
+    names.join(" or ")
 }
 
 fn found(value: &Value) -> String {
@@ -439,7 +502,8 @@ fn found(value: &Value) -> String {
         Value::Object(_) => "a mapping".into(),
         Value::Array(_) => "a list".into(),
         Value::String(text) => format!("the text `{}`", shorten(text)),
-        leaf => format!("`{leaf}`"),
+        Value::Number(number) => format!("the number `{number}`"),
+        Value::Bool(truth) => format!("`{truth}`"),
     }
 }
 
@@ -479,7 +543,7 @@ mod tests {
     fn bombs_are_refused_and_not_unfolded() {
         let laughs = "a: &a [lol, lol]\nb: &b [*a, *a]\nc: [*b, *b]\n";
         assert!(refused(laughs).contains("aliases are not allowed"));
-        assert!(refused(&"[".repeat(5_000)).contains("this is not YAML"));
+        assert!(refused(&"[".repeat(5_000)).contains("nested more than"));
         assert!(refused(&format!("{}{}", "[".repeat(40), "]".repeat(40))).contains("nested more than"));
         assert!(refused(&format!("[{}]", "1,".repeat(60_000))).contains("more than 50000 values"));
         assert!(refused(&"x".repeat(10 << 20)).contains("the most that is read"));

@@ -98,6 +98,9 @@ pub struct Change {
     pub id: ChangeId,
     pub uid: Uuid,
     pub author: Actor,
+    /// Those who gave it another effect than the author had; like the author, they can't approve it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub amended_by: BTreeSet<Actor>,
     #[schemars(with = "String")]
     pub proposed_at: Timestamp,
     /// From 1; each amendment adds one.
@@ -510,7 +513,7 @@ pub enum Rejection {
     NotAllowed { actor: Actor, permission: Permission },
     #[error("only Clearway itself does this")]
     NotForPeople,
-    #[error("`{actor}` is the author of `{change}`; a change is approved by somebody else")]
+    #[error("`{actor}` wrote `{change}` or a part of it; a change is approved by somebody else")]
     OwnChange { actor: Actor, change: ChangeId },
     #[error("`{actor}` has approved this effect already")]
     AlreadyVoted { actor: Actor },

@@ -317,4 +317,5 @@ pub(crate) enum Schema {
     Slis,
     Service,
     Policy,
+    Openapi,
 }

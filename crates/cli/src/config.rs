@@ -98,6 +98,8 @@ pub(crate) struct Notify {
 
 /// How long a driver may take for one act.
 pub(crate) const ACT_LIMIT: Span = Span::secs(120);
+/// How long a command of a change file may take: an act is a check, the command and a check.
+pub(crate) const LONGEST_COMMAND: Span = Span::secs(75);
 
 impl Config {
     /// Reads a configuration; relative paths in it are relative to its own folder.

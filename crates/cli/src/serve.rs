@@ -13,7 +13,7 @@ use engine::{Handle, InForce, Settings};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Args, Serve};
-use crate::config::{ACT_LIMIT, Config};
+use crate::config::{ACT_LIMIT, Config, LONGEST_COMMAND};
 use crate::exit::{ERROR, Failure, INVALID, Outcome};
 use crate::place::{Place, Running, read_private, write_private};
 use crate::tokens::Tokens;
@@ -141,8 +141,9 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 type Ports = (BTreeMap<String, Arc<dyn Driver>>, Arc<dyn Eyes>, Arc<dyn Voice>);
 
 fn hands_eyes_voice(place: &Place, config: &Config, url: &str) -> Outcome<Ports> {
-    let token = |file: &Option<std::path::PathBuf>| -> Outcome<Option<String>> {
-        file.as_deref().map(|f| read_private(f).map(|b| String::from_utf8_lossy(&b).trim().to_owned())).transpose()
+    let invalid = |e: drivers::SettingsError| Failure::new(INVALID, e.to_string());
+    let token = |file: &Option<std::path::PathBuf>| -> Outcome<Option<drivers::Token>> {
+        file.as_deref().map(|f| read_private(f).map(|b| drivers::Token::new(String::from_utf8_lossy(&b).trim()))).transpose()
     };
     let mut routers = BTreeMap::new();
     for (name, router) in &config.routers {
@@ -157,18 +158,26 @@ fn hands_eyes_voice(place: &Place, config: &Config, url: &str) -> Outcome<Ports>
         };
         sources.insert(name.clone(), read);
     }
+    let of_ours = |name: &str, otherwise: &str| std::env::var(name).unwrap_or_else(|_| otherwise.to_owned());
     let commands = drivers::CommandSettings {
         allow: config.commands.allow,
         dir: config.commands.dir.clone().unwrap_or_else(|| ".".into()),
-        state: place.dir.join("commands"),
+        path: of_ours("PATH", "/usr/bin:/bin"),
+        home: of_ours("HOME", "/").into(),
+        lang: of_ours("LANG", "C.UTF-8"),
+        grace: std::time::Duration::from_secs(2),
     };
-    let router = drivers::RouterDriver::new(routers).map_err(|e| Failure::new(INVALID, e))?;
+    let exec = drivers::ExecSettings { commands: commands.clone(), markers: place.dir.join("commands"), longest_timeout: LONGEST_COMMAND };
     let mut hands: BTreeMap<String, Arc<dyn Driver>> = BTreeMap::new();
-    hands.insert("router".into(), Arc::new(router));
-    hands.insert("exec".into(), Arc::new(drivers::ExecDriver::new(commands.clone())));
-    let eyes = drivers::Probes::new(sources, commands).map_err(|e| Failure::new(INVALID, e))?;
-    let voices = drivers::Voices::new(config.notify.webhook.clone(), url).map_err(|e| Failure::new(INVALID, e))?;
-    Ok((hands, Arc::new(eyes), Arc::new(voices)))
+    hands.insert("router".into(), Arc::new(drivers::RouterDriver::new(routers).map_err(invalid)?));
+    hands.insert("exec".into(), Arc::new(drivers::ExecDriver::new(exec)));
+    let eyes = drivers::Probes::new(sources, commands, drivers::Limits::default()).map_err(invalid)?;
+    let mut channels: Vec<Box<dyn Voice>> = Vec::new();
+    if let Some(webhook) = &config.notify.webhook {
+        let settings = drivers::WebhookSettings { name: "webhook".into(), url: webhook.clone(), token: None, server: Some(url.to_owned()) };
+        channels.push(Box::new(drivers::Webhook::new(settings).map_err(invalid)?));
+    }
+    Ok((hands, Arc::new(eyes), Arc::new(drivers::Voices::new(channels))))
 }
 
 pub(crate) fn read_config(file: &Path) -> Outcome<Config> {

@@ -1,1 +1,11 @@
-//! placeholder
+//! Measures: how well do changes go, by the log?
+//!
+//! Folds over events, and arithmetic. Each figure comes with its sample and the changes that it counts, so that it can be looked into; where there is
+//! nothing to count it is absent, never zero. It must never read a clock or a store: events and periods are arguments. [`fold`] keeps what is needed
+//! of each change, [`report`] makes the figures of a period from it.
+
+pub mod fold;
+pub mod report;
+
+pub use fold::Fold;
+pub use report::{ByRisk, Figure, Report, Unit};

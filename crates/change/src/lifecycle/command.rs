@@ -140,7 +140,7 @@ fn approve(change: &Change, given: &Given, effect: Digest, comment: Option<Strin
             now: change.proposal.effect_digest.short(),
         });
     }
-    if actor == change.author {
+    if actor == change.author || change.amended_by.contains(&actor) {
         return Err(Rejection::OwnChange { actor, change: change.id });
     }
     if change.votes.iter().any(|v| v.voter == actor && v.counts(effect, given.now)) {
@@ -193,6 +193,10 @@ fn begin_step(change: &Change, given: &Given, observed: serde_json::Value) -> De
         Stage::Rolling(rollout) => next_step(change, rollout)?,
         Stage::Waiting | Stage::Ended { .. } => return Err(wrong_phase(change, "no step is next")),
     };
+    let to_come = |r: &Rollout| matches!(r.state, StepState::Retrying { at, .. } if at > given.now);
+    if change.rollout().is_some_and(to_come) {
+        return Ok(vec![]);
+    }
     let closed = gate::closed_ones(gate::ask(change, given));
     if !closed.is_empty() {
         let codes =

@@ -29,6 +29,7 @@ fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
         id,
         uid: proposed.uid,
         author: proposed.author.clone(),
+        amended_by: Default::default(),
         proposed_at: at,
         revision: 1,
         proposal: proposed.proposal.clone(),
@@ -53,6 +54,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             change.hold = None;
             if *votes == Carry::Void {
                 change.votes.clear();
+                change.amended_by.insert(actor.clone());
             }
         }
         Event::Assessed(assessment) => change.assessment = Some(Assessed { assessment: (**assessment).clone(), at }),
@@ -78,7 +80,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
         Event::Held { gates } => change.hold = Some(Hold { gates: gates.clone(), since: at }),
         Event::Released => change.hold = None,
         Event::StepBegun { step, attempt, effect, observed, .. } => {
-            begin_step(change, *step, *attempt, *effect, observed, at)
+            begin_step(change, *step, *attempt, *effect, observed, at);
         }
         Event::CompletedByHand { evidence } => end(change, End::RolledBack, evidence),
         Event::RolledBack { .. } => {
@@ -87,13 +89,14 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
         }
         Event::Completed => end(change, End::Completed, "every step and the watch have passed"),
         Event::PageOwed { key, reason } => {
-            change.pages.entry(key.clone()).or_insert_with(|| Page { reason: reason.clone(), sent_at: None });
+            // A page that is owed once more after it was sent has a new cause: it is sent once more.
+            change.pages.insert(key.clone(), Page { reason: reason.clone(), sent_at: None });
         }
         Event::Paged { key, .. } => {
             change.pages.entry(key.clone()).and_modify(|page| page.sent_at = Some(at));
         }
         Event::ReviewOwed { reason, due } => {
-            change.review = Some(Review { reason: reason.clone(), due: *due, done: None })
+            change.review = Some(Review { reason: reason.clone(), due: *due, done: None });
         }
         Event::ReviewDone { summary } => {
             change.review.iter_mut().for_each(|review| review.done = Some(summary.clone()));

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use audit::verify::{Earlier, LogSource, Progress, Trust, verify_with};
-use audit::{Checkpoint, Envelope, VerifierKey};
-use engine::ports::Recorded;
+use audit::verify::{Earlier, LogSource, Progress, Report, Trust};
+use audit::{Checkpoint, VerifierKey};
 use serde_json::json;
 
 use super::print;
@@ -65,13 +64,10 @@ async fn verify(args: &Args, options: &Verify) -> Outcome {
             Some(_) => Client::find(&Args { server: Some(url.clone()), ..copy_of(args) })?,
             None => Client::new(url, None)?,
         };
-        let earlier = options.since.clone();
-        let found = tokio::task::spawn_blocking({
-            let runtime = tokio::runtime::Handle::current();
-            move || check(&Served { client: &client, runtime }, &key, earlier.as_deref(), None)
-        });
-        let report = found.await.map_err(|e| Failure::new(ERROR, e.to_string()))??;
-        return tell(args, &report, "the key that you gave");
+        let (anchor, runtime) = (Anchor::new(&key, options.since.as_deref())?, tokio::runtime::Handle::current());
+        let checked = tokio::task::spawn_blocking(move || check(&Served { client: &client, runtime }, &anchor));
+        let report = checked.await.map_err(|e| Failure::new(ERROR, e.to_string()))??;
+        return tell(args, &report, "the key that you gave", Tables::NotThere);
     }
     if let Some(folder) = &options.export {
         let beside = || std::fs::read_to_string(folder.join("vkey")).map(|k| k.trim().to_owned());
@@ -79,7 +75,8 @@ async fn verify(args: &Args, options: &Verify) -> Outcome {
             Some(key) => (key.clone(), "the key that you gave"),
             None => (beside().map_err(|e| Failure::new(ERROR, format!("there is no verifier key beside the export: {e}")))?, "the key beside the export"),
         };
-        return tell(args, &check(&Folder(folder.clone()), &key, options.since.as_deref(), None)?, whose);
+        let anchor = Anchor::new(&key, options.since.as_deref())?;
+        return tell(args, &check(&Folder(folder.clone()), &anchor)?, whose, Tables::NotThere);
     }
     let dir = store_dir(args, options.store.as_deref())?;
     let (key, whose) = match &options.key {
@@ -87,7 +84,14 @@ async fn verify(args: &Args, options: &Verify) -> Outcome {
         None => (key_of_store(&dir)?, "the key in the store"),
     };
     let log = store::SqliteLog::open_read_only(&dir).map_err(|e| Failure::new(NOT_VERIFIED, e.to_string()))?;
-    tell(args, &check(&log, &key, options.since.as_deref(), Some(&log))?, whose)
+    let anchor = Anchor::new(&key, options.since.as_deref())?;
+    // State is the fold of the log: a table that says otherwise was edited.
+    let checked = log.verify(&anchor.trust(), &mut |_: Progress| {});
+    let report = checked.map_err(|e| {
+        let help = "the log is right where it verifies: make the tables anew with `clearway admin rebuild`, and find out who edited them";
+        Failure::new(NOT_VERIFIED, e.to_string()).help(help)
+    })?;
+    tell(args, &report, whose, Tables::AreTheFold)
 }
 
 fn copy_of(args: &Args) -> Args {
@@ -101,43 +105,29 @@ fn store_dir(args: &Args, given: Option<&Path>) -> Outcome<PathBuf> {
     }
 }
 
-/// What a verification found to be true.
-struct Verified {
-    report: audit::verify::Report,
-    changes: Option<u64>,
+/// Whose key, and what it continues: what a log is checked against.
+struct Anchor {
+    origin: String,
+    keys: [VerifierKey; 1],
+    earlier: Option<Earlier>,
 }
 
-fn check(source: &dyn LogSource, key: &str, since: Option<&Path>, store: Option<&store::SqliteLog>) -> Outcome<Verified> {
-    let not_a_key = |e: &dyn std::fmt::Display| Failure::new(ERROR, format!("`{key}` is not a verifier key: {e}"));
-    let key: VerifierKey = key.trim().parse().map_err(|e| not_a_key(&e))?;
-    let origin = key.name().to_owned();
-    let keys = [key];
-    let earlier = since.map(|file| earlier(file, &keys, &origin)).transpose()?;
-    let trust = Trust { origin: &origin, keys: &keys, earlier };
-    let mut changes: std::collections::BTreeMap<String, change::Change> = std::collections::BTreeMap::new();
-    let mut visit = |envelope: &Envelope, _: &[u8]| {
-        let recorded: Recorded = store::recorded(envelope).map_err(|e| e.to_string())?;
-        let before = changes.remove(&recorded.stream);
-        if let Some(after) = engine::project::fold(before, &recorded) {
-            changes.insert(recorded.stream.clone(), after);
-        }
-        Ok(())
-    };
-    let report = verify_with(source, &trust, &mut |_: Progress| {}, &mut visit).map_err(|e| Failure::new(NOT_VERIFIED, e.to_string()))?;
-    let Some(log) = store else { return Ok(Verified { report, changes: None }) };
-    // State is the fold of the log: a table that says otherwise was edited.
-    let rows = log.rows().map_err(|e| Failure::new(NOT_VERIFIED, e.to_string()))?;
-    for row in &rows {
-        let folded = changes.remove(&row.id.stream()).map(|change| engine::project::ChangeRow::of(&change));
-        if folded.as_ref() != Some(row) {
-            return Err(Failure::new(NOT_VERIFIED, format!("the table says of `{}` what the log does not", row.id))
-                .help("the log is right: make the tables anew with `clearway admin rebuild`, and find out who edited them"));
-        }
+impl Anchor {
+    fn new(key: &str, since: Option<&Path>) -> Outcome<Self> {
+        let key: VerifierKey = key.trim().parse().map_err(|e| Failure::new(ERROR, format!("`{key}` is not a verifier key: {e}")))?;
+        let origin = key.name().to_owned();
+        let keys = [key];
+        let earlier = since.map(|file| earlier(file, &keys, &origin)).transpose()?;
+        Ok(Self { origin, keys, earlier })
     }
-    if let Some(missing) = changes.keys().next() {
-        return Err(Failure::new(NOT_VERIFIED, format!("the tables lack `{missing}`, which the log has")).help("make them anew with `clearway admin rebuild`"));
+
+    fn trust(&self) -> Trust<'_> {
+        Trust { origin: &self.origin, keys: &self.keys, earlier: self.earlier.clone() }
     }
-    Ok(Verified { report, changes: Some(rows.len() as u64) })
+}
+
+fn check(source: &dyn LogSource, anchor: &Anchor) -> Outcome<Report> {
+    audit::verify::verify(source, &anchor.trust(), &mut |_: Progress| {}).map_err(|e| Failure::new(NOT_VERIFIED, e.to_string()))
 }
 
 fn earlier(file: &Path, keys: &[VerifierKey], origin: &str) -> Outcome<Earlier> {
@@ -146,8 +136,14 @@ fn earlier(file: &Path, keys: &[VerifierKey], origin: &str) -> Outcome<Earlier> 
     Ok(Earlier { size: checkpoint.size, root: checkpoint.root })
 }
 
-fn tell(args: &Args, verified: &Verified, whose_key: &str) -> Outcome {
-    let report = &verified.report;
+/// What was found of the tables beside a log.
+#[derive(PartialEq)]
+enum Tables {
+    NotThere,
+    AreTheFold,
+}
+
+fn tell(args: &Args, report: &Report, whose_key: &str, tables: Tables) -> Outcome {
     let json = json!({
         "verified": true,
         "origin": report.origin,
@@ -155,11 +151,11 @@ fn tell(args: &Args, verified: &Verified, whose_key: &str) -> Outcome {
         "root": report.root.to_string(),
         "streams": report.streams,
         "tiles": report.tiles,
-        "changes": verified.changes,
+        "tables": if tables == Tables::AreTheFold { "are what the log says" } else { "not there" },
         "key": whose_key,
     });
     print(args, &json, || {
-        let tables = verified.changes.map_or_else(String::new, |n| format!("\n  the tables of {n} changes are what the log says"));
+        let tables = if tables == Tables::AreTheFold { "\n  the tables are what the log says" } else { "" };
         format!(
             "the log `{}` verifies\n  {} entries in {} streams, {} tiles, every hash recomputed\n  root {}\n  signed by {whose_key}{tables}",
             report.origin, report.size, report.streams, report.tiles, report.root
@@ -171,6 +167,9 @@ fn tell(args: &Args, verified: &Verified, whose_key: &str) -> Outcome {
 /// The verifier key of a store.
 fn key_of_store(dir: &Path) -> Outcome<String> {
     let place = Place { dir: dir.to_owned() };
+    if !place.key().exists() {
+        return Err(Failure::new(ERROR, format!("there is no store in `{}`", dir.display())).help("name its folder with `--store DIR`"));
+    }
     crate::serve::signing_key(&place).map(|key| key.verifier().to_string())
 }
 

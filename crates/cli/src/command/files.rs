@@ -110,6 +110,10 @@ pub(super) fn schema(kind: Schema) -> Outcome {
         Schema::Slis => schemars::schema_for!(change::governance::SliFile),
         Schema::Service => schemars::schema_for!(change::catalog::Service),
         Schema::Policy => schemars::schema_for!(change::facts::Facts),
+        Schema::Openapi => {
+            println!("{}", serde_json::to_string_pretty(&server::openapi()).unwrap_or_default());
+            return Ok(());
+        }
     };
     println!("{}", serde_json::to_string_pretty(&schema).unwrap_or_default());
     Ok(())

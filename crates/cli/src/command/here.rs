@@ -21,7 +21,7 @@ pub(super) async fn router(config: &Path, announce: Option<&Path>) -> Outcome {
     if let Some(file) = announce {
         announce_to(file, &json!({"listen": addresses.listen, "admin": addresses.admin}))?;
     }
-    router.run(shutdown()).await;
+    router.run(told_to_stop(announce.is_some())).await;
     Ok(())
 }
 
@@ -30,8 +30,21 @@ pub(super) async fn shop(shop: &DemoShop) -> Outcome {
     let config = sim::shop::ShopConfig { listen: shop.listen, version: shop.version.clone(), behaviour: preset.into(), seed: 7 };
     let running = sim::shop::bind(config).await?;
     announce_to(&shop.announce, &json!({"listen": running.address()}))?;
-    running.run(shutdown()).await;
+    running.run(told_to_stop(true)).await;
     Ok(())
+}
+
+/// Ends on a signal, and, for a process that another one started for itself, when that one has ended: its end of our standard input is closed then.
+async fn told_to_stop(owned: bool) {
+    let orphaned = async {
+        let mut nothing = [0; 64];
+        let mut input = tokio::io::stdin();
+        while matches!(tokio::io::AsyncReadExt::read(&mut input, &mut nothing).await, Ok(n) if n > 0) {}
+    };
+    tokio::select! {
+        () = shutdown() => {}
+        () = orphaned, if owned => {}
+    }
 }
 
 /// Tells whoever started this process where it listens: under another name first, so that half a file is never read.

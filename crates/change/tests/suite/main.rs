@@ -1,0 +1,10 @@
+//! The proof of the pure core: a matrix of every phase and command, properties of long random lives, an exhaustive check of a small world with
+//! mutants that it has to find, and change files as people write them.
+
+mod world;
+
+mod change_file;
+mod matrix;
+mod model;
+mod mutants;
+mod properties;

@@ -1,0 +1,9 @@
+//! Log: a line in the log of the server, whatever else is configured.
+
+use change::ChangeId;
+
+pub(super) const CHANNEL: &str = "log";
+
+pub(super) fn page(change: ChangeId, title: &str, reason: &str) {
+    tracing::warn!(%change, title, reason, "people are asked to look at a change");
+}

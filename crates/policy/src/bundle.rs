@@ -1,0 +1,339 @@
+//! The bundle: the rules of an organisation and the built-in ones, compiled once, asked about each change.
+//!
+//! A bundle is a value with a digest; the same bundle gives the same assessment of the same facts, on any replica and on any day. Asking never fails:
+//! what goes wrong on the way is a denial with the code `policy_error`. Which answers count is in `answers`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use change::Digest;
+use change::assessment::{Assessment, Denial, Factor, Requirement, Risk};
+use change::facts::Facts;
+use change::governance::Matrix;
+use change::proposal::Proposal;
+use regorus::unstable::{Rule, RuleHead};
+use regorus::utils::limits::ExecutionTimerConfig;
+use regorus::{Engine, Value};
+
+use crate::PolicyError;
+use crate::answers::{ASKED, Answers};
+use crate::room::with_room;
+use crate::{builtins, guard};
+
+/// The built-in rules. They are modules like any other, and part of the digest.
+const PACK: [(&str, &str); 2] = [
+    ("builtin/practice.rego", include_str!("../pack/practice.rego")),
+    ("builtin/risk.rego", include_str!("../pack/risk.rego")),
+];
+/// Where the built-in modules lie, which no file does.
+const BUILT_IN: &str = "builtin/";
+/// Packages at and below this one are asked.
+const ROOT: &str = "clearway";
+/// Packages below this one are the built-in ones.
+const RESERVED: [&str; 2] = [ROOT, "builtin"];
+
+/// How long all rules together may take for one change. The built-in ones take 5 ms in an unoptimised build.
+const TIME_LIMIT: Duration = Duration::from_secs(1);
+/// Steps of the interpreter between two looks at the clock; a step is about a microsecond.
+const CHECK_EVERY: NonZeroU32 = NonZeroU32::new(64).unwrap();
+
+/// Compiled policies.
+#[derive(Clone)]
+pub struct Bundle {
+    engine: Engine,
+    /// Asks every package every rule at once, so that one time limit covers them all.
+    query: String,
+    digest: Digest,
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bundle").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+impl Bundle {
+    /// Compiles modules, given by path and text, together with the built-in ones. Modules in files `*_test.rego` have to compile too, but are never asked.
+    ///
+    /// # Errors
+    /// The first problem, with its file and line.
+    pub fn compile(modules: &BTreeMap<String, String>) -> Result<Self, PolicyError> {
+        if let Some(path) = modules.keys().find(|path| path.starts_with(BUILT_IN)) {
+            return Err(PolicyError::new(path, 1, format!("paths below `{BUILT_IN}` are built in; choose another")));
+        }
+        let own = |(path, text): (&String, &String)| (path.clone(), text.clone());
+        let built_in = PACK.map(|(path, text)| (path.to_owned(), text.to_owned()));
+        let all: BTreeMap<String, String> = modules.iter().map(own).chain(built_in).collect();
+        let rules: BTreeMap<String, String> = all.iter().filter(|(path, _)| !is_test(path)).map(own).collect();
+        if rules.len() < all.len() {
+            prepare(&all)?;
+        }
+        let (engine, query) = prepare(&rules)?;
+        Ok(Self { engine, query, digest: Digest::of_value(&all) })
+    }
+
+    /// Over the paths and texts of all modules, the built-in ones included.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// What the rules and the approval matrix say of a change. Blocks for a second at most.
+    pub fn assess(&self, facts: &Facts, matrix: &Matrix, proposal: &Proposal) -> Assessment {
+        let input = Digest::of_value(facts);
+        let answers = match self.ask(facts) {
+            Ok(answers) => answers,
+            Err(reason) => return self.closed(reason, input, proposal),
+        };
+        let points: u32 = answers.factors.iter().map(|f| u32::from(f.points)).sum();
+        let score = u8::try_from(points.min(100)).unwrap_or(100);
+        let level = Risk::of_score(score);
+        let mut denials = answers.denials;
+        let from_matrix = matrix.requirements(proposal, level).unwrap_or_else(|| {
+            let reason = format!("no rule of approvals.yaml matches a change of {level} risk like this one");
+            denials.push(Denial { code: "no_approval_rule".into(), reason });
+            vec![]
+        });
+        Assessment {
+            score,
+            level,
+            factors: answers.factors,
+            denials,
+            warnings: answers.warnings,
+            requires: merge(from_matrix, answers.requires),
+            policy: self.digest,
+            input,
+            effect: proposal.effect_digest,
+        }
+    }
+
+    fn ask(&self, facts: &Facts) -> Result<Answers, String> {
+        let json = serde_json::to_string(facts).map_err(|e| format!("the facts have no JSON form: {e}"))?;
+        let answer = with_room(|| {
+            let mut engine = self.engine.clone();
+            engine.set_input_json(&json).map_err(|e| e.to_string())?;
+            let answer = evaluate(&mut engine, &self.query).map_err(|e| in_short(&e))?;
+            answer.to_json_str().map_err(|e| e.to_string())
+        })?;
+        Answers::read(&answer?)
+    }
+
+    fn closed(&self, reason: String, input: Digest, proposal: &Proposal) -> Assessment {
+        let code = "policy_error".to_owned();
+        Assessment {
+            score: 100,
+            level: Risk::Critical,
+            factors: vec![Factor { code: code.clone(), points: 100, reason: reason.clone() }],
+            denials: vec![Denial { code, reason }],
+            warnings: vec![],
+            requires: vec![],
+            policy: self.digest,
+            input,
+            effect: proposal.effect_digest,
+        }
+    }
+}
+
+/// A rule named `test_*` of a module in a file `*_test.rego`, and how it went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestRun {
+    pub file: String,
+    pub line: u32,
+    pub name: String,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+}
+
+impl TestRun {
+    /// Runs the tests among these modules.
+    ///
+    /// # Errors
+    /// Those of [`Bundle::compile`].
+    pub fn all(modules: &BTreeMap<String, String>) -> Result<Vec<Self>, PolicyError> {
+        Bundle::compile(modules)?;
+        let built_in = PACK.map(|(path, text)| (path.to_owned(), text.to_owned()));
+        run_tests(&modules.clone().into_iter().chain(built_in).collect())
+    }
+}
+
+fn run_tests(modules: &BTreeMap<String, String>) -> Result<Vec<TestRun>, PolicyError> {
+    let (mut engine, _) = prepare(modules)?;
+    let runs = with_room(|| {
+        let tests = tests_of(&mut engine);
+        tests.into_iter().map(|(run, query)| run_test(engine.clone(), run, &query)).collect()
+    });
+    runs.map_err(|e| PolicyError::new("", 1, e))
+}
+
+fn run_test(mut engine: Engine, run: TestRun, query: &str) -> TestRun {
+    let failure = match evaluate(&mut engine, query) {
+        Ok(Value::Bool(true)) => None,
+        Ok(Value::Undefined) => Some("it is undefined".into()),
+        Ok(other) => Some(format!("it is `{other}`")),
+        Err(error) => Some(in_short(&error)),
+    };
+    TestRun { failure, ..run }
+}
+
+fn tests_of(engine: &mut Engine) -> Vec<(TestRun, String)> {
+    let mut tests: BTreeMap<String, TestRun> = BTreeMap::new();
+    for module in engine.get_modules().iter().filter(|m| is_test(m.package.span.source.file())) {
+        let file = module.package.span.source.file();
+        for rule in &module.policy {
+            let Rule::Spec { head: RuleHead::Compr { refr, .. }, .. } = rule.as_ref() else { continue };
+            let name = refr.span().text().to_owned();
+            let query = format!("data.{}.{name}", module.package.refr.span().text());
+            if name.starts_with("test_") {
+                let run = TestRun { file: file.clone(), line: refr.span().line, name, failure: None };
+                tests.entry(query).or_insert(run);
+            }
+        }
+    }
+    tests.into_iter().map(|(query, run)| (run, query)).collect()
+}
+
+fn is_test(path: &str) -> bool {
+    path.ends_with("_test.rego")
+}
+
+/// An engine that has analysed the modules, and the query that asks them.
+fn prepare(modules: &BTreeMap<String, String>) -> Result<(Engine, String), PolicyError> {
+    for (path, text) in modules {
+        guard::check_text(path, text)?;
+    }
+    let first = modules.keys().next().map_or("", String::as_str);
+    with_room(|| compile(modules)).unwrap_or_else(|broken| Err(PolicyError::new(first, 1, broken)))
+}
+
+fn compile(modules: &BTreeMap<String, String>) -> Result<(Engine, String), PolicyError> {
+    let mut engine = Engine::new();
+    // A builtin that fails ends the evaluation. The other mode makes it undefined, and a rule with it silent.
+    engine.set_strict_builtin_errors(true);
+    engine.set_gather_prints(true);
+    engine.set_execution_timer_config(ExecutionTimerConfig { limit: TIME_LIMIT, check_interval: CHECK_EVERY });
+    builtins::install(&mut engine).map_err(|e| PolicyError::new("", 1, e))?;
+    let mut last = "";
+    for (path, text) in modules {
+        last = path;
+        let added = engine.add_policy(path.clone(), text.clone());
+        added.map_err(|e| PolicyError::of_interpreter(&e.to_string(), path))?;
+    }
+    let query = query(&packages(&engine)?);
+    guard::check_calls(engine.get_modules())?;
+    // The modules are analysed when they are first asked something: now, so that an error in them has a place and a time.
+    evaluate(&mut engine, "true").map_err(|e| PolicyError::of_interpreter(&e, last))?;
+    Ok((engine, query))
+}
+
+/// The packages to ask, by the parts of their names.
+fn packages(engine: &Engine) -> Result<BTreeSet<Vec<String>>, PolicyError> {
+    let listed = engine.get_policy_package_components().map_err(|e| PolicyError::of_interpreter(&e.to_string(), ""))?;
+    let mut asked = BTreeSet::new();
+    for package in listed {
+        let (file, parts) = (package.source_file, package.components);
+        let name = parts.join(".");
+        if parts.starts_with(&RESERVED.map(str::to_owned)) && !file.starts_with(BUILT_IN) {
+            let message = format!("the package `{name}` is built in; choose a name of your own below `{ROOT}`");
+            return Err(PolicyError::new(&file, 1, message));
+        }
+        if parts.first().is_some_and(|first| first == ROOT) {
+            asked.insert(parts);
+            continue;
+        }
+        // A library may lie anywhere, but a denial that nobody asks for would be a gate that stands open.
+        for rule in ASKED {
+            if engine.has_declared_rule_rooted_at(&file, rule).unwrap_or(true) {
+                let message = format!("nobody asks `{rule}` of the package `{name}`; name it `{ROOT}.{name}`");
+                return Err(PolicyError::new(&file, 1, message));
+            }
+        }
+    }
+    Ok(asked)
+}
+
+/// Asks each package each rule. A rule that is not there, or is undefined, is an empty list.
+fn query(packages: &BTreeSet<Vec<String>>) -> String {
+    let of_package = |parts: &Vec<String>| {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let below: String = parts.iter().map(|part| format!("[{}]", quoted(part))).collect();
+        let rule = |name| format!("\"{name}\": [v | v := data{below}.{name}]");
+        format!("{{\"package\": {},\n{}}}", quoted(&parts.join(".")), ASKED.map(rule).join(",\n"))
+    };
+    format!("[{}]", packages.iter().map(of_package).collect::<Vec<_>>().join(",\n"))
+}
+
+/// The value of the query's first expression; an error is in the interpreter's own words.
+fn evaluate(engine: &mut Engine, query: &str) -> Result<Value, String> {
+    let results = engine.eval_query(query.to_owned(), false).map_err(|e| e.to_string())?;
+    let mut expressions = results.result.into_iter().flat_map(|r| r.expressions);
+    Ok(expressions.next().map_or(Value::Undefined, |e| e.value))
+}
+
+/// An error of the interpreter in one line.
+fn in_short(error: &str) -> String {
+    if error.contains("exceeded time limit") {
+        // Without the elapsed nanoseconds that the interpreter names: the same policy gives the same words.
+        return format!("the policies took longer than {} s", TIME_LIMIT.as_secs());
+    }
+    if error.contains("--> ") { PolicyError::of_interpreter(error, "").to_string() } else { error.to_owned() }
+}
+
+/// The matrix's requirements, and those of policies: for a group that both name, the larger count and the shorter time.
+fn merge(from_matrix: Vec<Requirement>, from_policies: Vec<Requirement>) -> Vec<Requirement> {
+    let mut merged = from_matrix;
+    for more in from_policies {
+        match merged.iter_mut().find(|r| r.by == more.by) {
+            Some(known) => {
+                known.count = known.count.max(more.count);
+                known.within = known.within.min(more.within);
+            }
+            None => merged.push(more),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_test_of_the_built_in_rules_passes() {
+        let tests = [
+            ("builtin/practice_test.rego", include_str!("../pack/practice_test.rego")),
+            ("builtin/risk_test.rego", include_str!("../pack/risk_test.rego")),
+        ];
+        let modules = PACK.into_iter().chain(tests).map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
+        let runs = run_tests(&modules).expect("they compile");
+        let failed: Vec<_> = runs.iter().filter(|run| run.failure.is_some()).collect();
+        assert!(failed.is_empty(), "{failed:#?}");
+        let written: usize = tests.iter().map(|(_, text)| text.matches("\ntest_").count()).sum();
+        assert_eq!((runs.len(), written > 15), (written, true));
+    }
+
+    #[test]
+    fn a_bundle_can_be_asked_from_any_thread() {
+        fn shared<T: Send + Sync + Clone>() {}
+        shared::<Bundle>();
+    }
+
+    #[test]
+    fn of_two_requirements_for_a_group_the_larger_count_and_the_shorter_time_hold() {
+        let requirement = |by: &str, count, hours: u64| Requirement {
+            by: by.into(),
+            count,
+            within: change::time::Span::secs(hours * 3_600),
+        };
+        let merged = merge(
+            vec![requirement("sre", 1, 8), requirement("security", 2, 4)],
+            vec![
+                requirement("security", 1, 8),
+                requirement("sre", 2, 24),
+                requirement("sre", 1, 1),
+                requirement("dba", 1, 2),
+            ],
+        );
+        assert_eq!(merged, [requirement("sre", 2, 1), requirement("security", 2, 4), requirement("dba", 1, 2)]);
+    }
+}

@@ -1,0 +1,11 @@
+//! The API for programs, under `/api/v1`: changes, what is asked of them, the log, and what the server is made of.
+//!
+//! Each handler reads a request, asks the handle and shows the answer. The description of each stands beside it and becomes the OpenAPI document.
+
+pub(crate) mod changes;
+pub(crate) mod commands;
+
+pub(crate) mod about;
+pub(crate) mod log;
+
+pub(crate) mod document;

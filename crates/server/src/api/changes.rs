@@ -1,0 +1,223 @@
+//! Changes: proposing them, and reading what is known of them.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use change::gate::Gate;
+use change::proposal::Files;
+use change::{Change, ChangeId};
+use engine::Overview;
+use engine::ports::ListQuery;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
+
+use crate::Shared;
+use crate::events::no_change;
+use crate::extract::{self, Id, Idempotency, Json, Query};
+use crate::identity::Reader;
+use crate::ops::to_its_end;
+use crate::problem::Problem;
+use crate::schema::documented;
+use crate::view::{self, ChangeList, ChangeView, Checked, Log, LogEntry, LookView, Looks};
+
+/// A change file and the digests of the files that it names.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Proposed {
+    /// The change file as text: YAML or JSON.
+    pub file: String,
+    /// The digests of the files that the change file names, by path.
+    #[serde(default)]
+    pub files: Files,
+}
+
+/// The gates of a change.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Gates {
+    /// In the order in which they are asked; none once the change has ended.
+    pub gates: Vec<Gate>,
+}
+
+documented!(Proposed, Gates);
+
+/// Which changes are listed.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListParams {
+    /// Names of phases, or of the groups `active`, `waiting` and `ended`, separated by commas.
+    pub phase: Option<String>,
+    /// Only changes of this service.
+    pub service: Option<String>,
+    /// Only changes with a smaller number than this one.
+    pub before: Option<String>,
+    /// From 1 to 200; 50 by default.
+    pub limit: Option<usize>,
+}
+
+impl ListParams {
+    fn read(&self) -> Result<(ListQuery, usize), Problem> {
+        let limit = extract::limit(self.limit, 50, 200)?;
+        let phases = view::phases(self.phase.as_deref().unwrap_or_default()).map_err(Problem::malformed)?;
+        let before = self.before.as_deref().map(str::parse::<ChangeId>).transpose().map_err(Problem::malformed)?;
+        let service = self.service.clone().filter(|s| !s.is_empty());
+        Ok((ListQuery { phases, service, before, limit: limit + 1 }, limit))
+    }
+}
+
+/// Checks a change file without proposing it.
+///
+/// Answers with every problem at once, or with what would be proposed.
+#[utoipa::path(post, path = "/changes/check", operation_id = "checkChange", tag = "changes", request_body = Proposed,
+    responses((status = 200, description = "What this server says of the file.", body = Checked)))]
+pub(crate) async fn check(
+    State(server): State<Shared>,
+    _: Reader,
+    Json(given): Json<Proposed>,
+) -> axum::Json<Checked> {
+    axum::Json(Checked::of(server.handle.check(&given.file, &given.files)))
+}
+
+/// Proposes a change.
+///
+/// The same request with the same key answers with the same change.
+#[utoipa::path(post, path = "/changes", operation_id = "proposeChange", tag = "changes", request_body = Proposed,
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 200 visible ASCII characters by which the request may be repeated.")),
+    responses((status = 201, description = "The change, new or proposed before with this key.", body = ChangeView)))]
+pub(crate) async fn propose(
+    State(server): State<Shared>,
+    Reader(caller): Reader,
+    Idempotency(key): Idempotency,
+    Json(given): Json<Proposed>,
+) -> Result<Response, Problem> {
+    let (handle, actor) = (server.handle.clone(), caller.actor());
+    let proposed = async move { handle.propose(&actor, &given.file, &given.files, key.as_deref()).await };
+    let change = to_its_end(proposed).await??;
+    let location = format!("/api/v1/changes/{}", change.id);
+    let view = show(&server, change.id).await?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(view)).into_response())
+}
+
+/// Lists changes, newest first.
+#[utoipa::path(get, path = "/changes", operation_id = "listChanges", tag = "changes", params(ListParams),
+    responses((status = 200, description = "A page of rows.", body = ChangeList)))]
+pub(crate) async fn list(
+    State(server): State<Shared>,
+    _: Reader,
+    Query(params): Query<ListParams>,
+) -> Result<axum::Json<ChangeList>, Problem> {
+    rows(&server, &params).await.map(axum::Json)
+}
+
+pub(crate) async fn rows(server: &Shared, params: &ListParams) -> Result<ChangeList, Problem> {
+    let (query, limit) = params.read()?;
+    Ok(ChangeList::page(server.handle.list(&query).await?, limit))
+}
+
+/// Shows a change.
+#[utoipa::path(get, path = "/changes/{id}", operation_id = "showChange", tag = "changes", params(("id" = String, Path, description = "`CHG-7` or `7`.")),
+    responses((status = 200, description = "The change with everything that is known of it now.", body = ChangeView)))]
+pub(crate) async fn one(
+    State(server): State<Shared>,
+    _: Reader,
+    Id(id): Id,
+) -> Result<axum::Json<ChangeView>, Problem> {
+    show(&server, id).await.map(axum::Json)
+}
+
+pub(crate) async fn show(server: &Shared, id: ChangeId) -> Result<ChangeView, Problem> {
+    Ok(ChangeView::of(&overview(server, id).await?, &server.base_url))
+}
+
+pub(crate) async fn overview(server: &Shared, id: ChangeId) -> Result<Overview, Problem> {
+    server.handle.overview(id).await?.ok_or_else(|| no_change(id))
+}
+
+async fn load(server: &Shared, id: ChangeId) -> Result<Change, Problem> {
+    server.handle.change(id).await?.ok_or_else(|| no_change(id))
+}
+
+/// Asks the gates of a change.
+///
+/// Each is open, or closed with a reason, and with when it opens and who can open it where that is known.
+#[utoipa::path(get, path = "/changes/{id}/gates", operation_id = "askGates", tag = "changes", params(("id" = String, Path, description = "`CHG-7` or `7`.")),
+    responses((status = 200, description = "The gates as they are now.", body = Gates)))]
+pub(crate) async fn gates(
+    State(server): State<Shared>,
+    _: Reader,
+    Id(id): Id,
+) -> Result<axum::Json<Gates>, Problem> {
+    let change = load(&server, id).await?;
+    // Readiness is asked of a target and of telemetry, which may hang.
+    let gates = tokio::time::timeout(Duration::from_secs(20), server.handle.gates_of(&change)).await;
+    Ok(axum::Json(Gates { gates: gates.map_err(|_| Problem::timeout())?? }))
+}
+
+/// Shows the log of a change.
+#[utoipa::path(get, path = "/changes/{id}/log", operation_id = "showChangeLog", tag = "changes", params(("id" = String, Path, description = "`CHG-7` or `7`.")),
+    responses((status = 200, description = "Everything that happened to it, in order.", body = Log)))]
+pub(crate) async fn log(State(server): State<Shared>, _: Reader, Id(id): Id) -> Result<axum::Json<Log>, Problem> {
+    let Overview { change, log, .. } = overview(&server, id).await?;
+    let entries = log.iter().map(|recorded| LogEntry::of(recorded, &change.proposal.plan)).collect();
+    Ok(axum::Json(Log { entries, next: None }))
+}
+
+/// Which looks are shown.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LookParams {
+    /// Only looks with a greater number.
+    pub after: Option<u64>,
+    /// From 1 to 1000; 1000 by default.
+    pub limit: Option<usize>,
+}
+
+/// Shows the looks at the telemetry of a change.
+#[utoipa::path(get, path = "/changes/{id}/looks", operation_id = "showLooks", tag = "changes", params(("id" = String, Path, description = "`CHG-7` or `7`."), LookParams),
+    responses((status = 200, description = "Looks in order.", body = Looks)))]
+pub(crate) async fn looks(
+    State(server): State<Shared>,
+    _: Reader,
+    Id(id): Id,
+    Query(params): Query<LookParams>,
+) -> Result<axum::Json<Looks>, Problem> {
+    let limit = extract::limit(params.limit, 1_000, 1_000)?;
+    load(&server, id).await?;
+    let mut looks: Vec<LookView> =
+        server.handle.looks(id, params.after.unwrap_or(0)).await?.into_iter().map(LookView::of).collect();
+    let more = looks.len() > limit;
+    looks.truncate(limit);
+    let next = looks.last().filter(|_| more).map(|look| look.number);
+    Ok(axum::Json(Looks { looks, next }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_asked_for_one_row_more_than_it_shows() {
+        let (query, limit) = ListParams::default().read().expect("the defaults are valid");
+        assert_eq!((query.limit, limit), (51, 50));
+        let params = ListParams { phase: Some("waiting".into()), before: Some("CHG-9".into()), ..ListParams::default() };
+        let (query, _) = params.read().expect("the query is valid");
+        assert_eq!(query.phases, ["assessed", "held", "paused", "rollback_failed"]);
+        assert_eq!(query.before, Some(ChangeId::new(9)));
+    }
+
+    #[test]
+    fn a_list_of_an_unknown_phase_is_refused() {
+        let params = ListParams { phase: Some("done".into()), ..ListParams::default() };
+        assert!(params.read().is_err_and(|p| p.detail.contains("`done` is no phase")));
+    }
+
+    #[test]
+    fn an_unknown_field_of_a_proposal_is_named() {
+        let error = serde_json::from_str::<Proposed>(r#"{"file": "", "fils": {}}"#).expect_err("a misspelt field");
+        assert!(error.to_string().contains("unknown field `fils`, expected `file` or `files`"), "{error}");
+    }
+}

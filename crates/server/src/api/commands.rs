@@ -1,0 +1,130 @@
+//! Commands: what people ask of a change. The core says whether it happens.
+
+use axum::extract::State;
+use change::lifecycle::Found;
+use change::{ChangeId, Command, Digest};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::Shared;
+use crate::api::changes::{self, Proposed};
+use crate::extract::{Id, Json};
+use crate::identity::{Caller, Reader};
+use crate::ops::to_its_end;
+use crate::problem::Problem;
+use crate::schema::documented;
+use crate::view::ChangeView;
+
+/// A yes to one effect.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Approve {
+    /// The effect digest that is approved: the one that was looked at.
+    pub effect: Digest,
+    pub comment: Option<String>,
+}
+
+/// Why.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Because {
+    /// For those who read the log later.
+    pub reason: String,
+}
+
+/// Going on.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Resume {
+    /// After an unknown outcome: what you found at the target.
+    pub found: Option<Found>,
+}
+
+/// A rollback that was completed by hand.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Complete {
+    /// What was done, and how it was checked.
+    pub evidence: String,
+}
+
+/// A review.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Review {
+    /// What was learnt.
+    pub summary: String,
+}
+
+documented!(Approve, Because, Resume, Complete, Review);
+
+pub(crate) async fn ask(
+    server: &Shared,
+    caller: &Caller,
+    id: ChangeId,
+    command: Command,
+) -> Result<axum::Json<ChangeView>, Problem> {
+    let (handle, actor) = (server.handle.clone(), caller.actor());
+    to_its_end(async move { handle.command(&actor, id, command).await }).await??;
+    changes::show(server, id).await.map(axum::Json)
+}
+
+/// Amends a change before its rollout.
+///
+/// Another effect voids its votes.
+#[utoipa::path(post, path = "/changes/{id}/amend", operation_id = "amendChange", tag = "commands", request_body = Proposed,
+    params(("id" = String, Path, description = "`CHG-7` or `7`.")), responses((status = 200, description = "The change as it is now.", body = ChangeView)))]
+pub(crate) async fn amend(
+    State(server): State<Shared>,
+    Reader(caller): Reader,
+    Id(id): Id,
+    Json(given): Json<Proposed>,
+) -> Result<axum::Json<ChangeView>, Problem> {
+    let (handle, actor) = (server.handle.clone(), caller.actor());
+    let amended = to_its_end(async move { handle.amend(&actor, id, &given.file, &given.files).await }).await?;
+    amended.map_err(Problem::invalid_file)??;
+    changes::show(&server, id).await.map(axum::Json)
+}
+
+/// One handler for each command: its name, its path, its body, and the command that it makes.
+macro_rules! commands {
+    ($($(#[$doc:meta])* $name:ident, $path:literal, $operation:literal, $body:ident => |$given:ident| $command:expr;)+) => {$(
+        $(#[$doc])*
+        #[utoipa::path(post, path = $path, operation_id = $operation, tag = "commands", request_body = $body,
+            params(("id" = String, Path, description = "`CHG-7` or `7`.")),
+            responses((status = 200, description = "The change as it is now.", body = ChangeView)))]
+        pub(crate) async fn $name(
+            State(server): State<Shared>,
+            Reader(caller): Reader,
+            Id(id): Id,
+            Json($given): Json<$body>,
+        ) -> Result<axum::Json<ChangeView>, Problem> {
+            ask(&server, &caller, id, $command).await
+        }
+    )+};
+}
+
+commands! {
+    /// Approves the effect of a change.
+    approve, "/changes/{id}/approve", "approveChange", Approve
+        => |given| Command::Approve { effect: given.effect, comment: given.comment };
+    /// Refuses a change; that ends it.
+    reject, "/changes/{id}/reject", "rejectChange", Because => |given| Command::Refuse { reason: given.reason };
+    /// Withdraws a change before its rollout.
+    withdraw, "/changes/{id}/withdraw", "withdrawChange", Because => |given| Command::Withdraw { reason: given.reason };
+    /// Pauses a rollout or a rollback.
+    pause, "/changes/{id}/pause", "pauseChange", Because => |given| Command::Pause { reason: given.reason };
+    /// Resumes what is paused.
+    resume, "/changes/{id}/resume", "resumeChange", Resume => |given| Command::Resume { found: given.found };
+    /// Lets a step pass without a verdict.
+    ///
+    /// It stands in the log as overridden; a failing step can't be promoted.
+    promote, "/changes/{id}/promote", "promoteChange", Because => |given| Command::Promote { reason: given.reason };
+    /// Rolls a change back.
+    rollback, "/changes/{id}/rollback", "rollBackChange", Because => |given| Command::Rollback { reason: given.reason };
+    /// Records that a failed rollback was completed by hand.
+    complete, "/changes/{id}/complete", "completeChange", Complete
+        => |given| Command::CompleteByHand { evidence: given.evidence };
+    /// Records the review that a change owes.
+    review, "/changes/{id}/review", "reviewChange", Review => |given| Command::Review { summary: given.summary };
+}
