@@ -34,17 +34,21 @@ pub struct Vote {
     pub comment: Option<String>,
     #[schemars(with = "String")]
     pub at: Timestamp,
+    /// From when it no longer counts, unless the rollout has begun.
+    #[schemars(with = "String")]
+    pub until: Timestamp,
 }
 
 impl Vote {
     /// Whether it counts at `now` for this effect.
     pub fn counts(&self, effect: Digest, now: Timestamp) -> bool {
-        self.effect == effect && now < self.lapses_at()
+        self.effect == effect && now < self.until
     }
+}
 
-    pub fn lapses_at(&self) -> Timestamp {
-        after(self.at, VOTE_LASTS)
-    }
+/// Until when a vote counts that is cast at `at` for a change that begins not before `start`.
+pub fn counts_until(at: Timestamp, start: Timestamp) -> Timestamp {
+    after(at.max(start), VOTE_LASTS)
 }
 
 /// Why votes no longer count.
@@ -131,12 +135,14 @@ mod tests {
 
     fn vote(voter: &str, groups: &[&str]) -> Vote {
         let groups = groups.iter().map(|g| (*g).to_owned()).collect();
+        let at = Timestamp::UNIX_EPOCH;
         Vote {
+            until: counts_until(at, at),
             voter: Actor::User(voter.into()),
             effect: Digest::of_bytes(EFFECT),
             groups,
             comment: None,
-            at: Timestamp::UNIX_EPOCH,
+            at,
         }
     }
 

@@ -43,22 +43,28 @@ pub(crate) async fn play(args: &Args, options: &Demo) -> Outcome {
         None => Some(tempfile::Builder::new().prefix("clearway-demo-").tempdir()?),
     };
     let dir = scratch.as_ref().map_or_else(|| args.dir.clone().unwrap_or_default(), |s| s.path().to_owned());
-    let mut world = World::build(&dir, options).await?;
+    let mut children = Vec::new();
+    let world = World::build(&dir, options, &mut children).await?;
     let played = tokio::select! {
         played = world.play(options) => played,
-        () = shutdown() => Err(Failure::new(130, "")),
-        failure = world.broke_off() => Err(failure),
+        () = shutdown() => Err(Failure::new(INTERRUPTED, "")),
+        failure = broke_off(&mut children) => Err(failure),
     };
-    world.tear_down().await?;
+    world.tear_down(children).await?;
     if args.dir.is_some() {
         println!("\nThe store is kept in {0}: `clearway audit verify --store {0}`", dir.display());
     }
     played
 }
 
-/// The shop, its router, its visitors and the server.
+/// The exit code of a program that was ended by Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+/// The processes of the demo, by name.
+type Children = Vec<(&'static str, Child)>;
+
+/// The shop's visitors, the server, and those who use it.
 struct World {
-    children: Vec<(&'static str, Child)>,
     traffic: CancellationToken,
     visitors: tokio::task::JoinHandle<anyhow::Result<sim::load::Tally>>,
     serving: Serving,
@@ -68,10 +74,9 @@ struct World {
 }
 
 impl World {
-    async fn build(dir: &Path, options: &Demo) -> Outcome<Self> {
+    async fn build(dir: &Path, options: &Demo, children: &mut Children) -> Outcome<Self> {
         let place = Place { dir: dir.to_owned() };
         place.create()?;
-        let mut children = Vec::new();
         let mut shops = Vec::new();
         for (version, behaviour) in VERSIONS {
             let announce = dir.join(format!("{version}.json"));
@@ -106,18 +111,7 @@ impl World {
         write_private(&dir.join("pipeline.token"), pipelines.as_bytes())?;
         let you = Client::new(&serving.url, Some(yours))?;
         let pipeline = Client::new(&serving.url, Some(pipelines))?;
-        Ok(Self { children, traffic, visitors, serving, you, pipeline, dir: dir.to_owned() })
-    }
-
-    /// Ends only if one of the children does, which it never should.
-    async fn broke_off(&mut self) -> Failure {
-        let ends = self.children.iter_mut().map(|(name, child)| {
-            Box::pin(async move {
-                let ended = child.wait().await;
-                Failure::new(ERROR, format!("the process `{name}` of the demo ended by itself: {ended:?}"))
-            })
-        });
-        futures::future::select_all(ends).await.0
+        Ok(Self { traffic, visitors, serving, you, pipeline, dir: dir.to_owned() })
     }
 
     async fn play(&self, options: &Demo) -> Outcome {
@@ -197,13 +191,13 @@ impl World {
         Ok(format!("  the log verifies: {} entries, every hash recomputed, and the tables are what it says", report["entries"]))
     }
 
-    async fn tear_down(mut self) -> Outcome {
+    async fn tear_down(self, mut children: Children) -> Outcome {
         self.traffic.cancel();
         if let Ok(Ok(tally)) = self.visitors.await {
             println!("{} requests of visitors: {} answered well, {} with errors, {} not sent in time", tally.sent, tally.ok, tally.errors, tally.dropped);
         }
         self.serving.stop().await?;
-        for (_, child) in &mut self.children {
+        for (_, child) in &mut children {
             // Their standard input is closed with us: that is their sign to end.
             drop(child.stdin.take());
             if tokio::time::timeout(Duration::from_secs(5), child.wait()).await.is_err() {
@@ -212,6 +206,17 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Ends only if one of the children does, which it never should.
+async fn broke_off(children: &mut Children) -> Failure {
+    let ends = children.iter_mut().map(|(name, child)| {
+        Box::pin(async move {
+            let ended = child.wait().await;
+            Failure::new(ERROR, format!("the process `{name}` of the demo ended by itself: {ended:?}"))
+        })
+    });
+    futures::future::select_all(ends).await.0
 }
 
 /// How a change of the demo ended.

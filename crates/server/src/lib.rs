@@ -16,6 +16,7 @@ mod view;
 
 mod extract;
 mod identity;
+mod run;
 mod problem;
 mod schema;
 mod session;
@@ -29,6 +30,7 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 
 pub use api::document::openapi;
+pub use run::serve;
 
 /// What a server is made of.
 #[derive(Clone)]

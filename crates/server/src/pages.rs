@@ -1,2 +1,20 @@
-//! placeholder
+//! The pages for people: rendered here, whole and readable without a script.
+//!
+//! Each page is a pure function from values to markup; `routes` gathers the values. One small script keeps an open page up to date by asking for it
+//! again, one style sheet is all there is of looks. Every text is escaped by the template, wherever it came from.
+
 pub(crate) mod routes;
+pub(crate) mod visitor;
+
+mod api;
+mod change;
+mod list;
+mod log;
+mod login;
+mod problem;
+
+mod frame;
+mod svg;
+mod words;
+
+mod assets;

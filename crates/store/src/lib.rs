@@ -17,5 +17,5 @@ pub mod sqlite;
 
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
-pub use sqlite::log::SqliteLog;
+pub use sqlite::log::{CheckError, SqliteLog};
 pub use sqlite::open::OpenError;

@@ -1,9 +1,9 @@
 //! SQLite: the store of a server, one file in a directory of its own.
 //!
-//! All writing is done by one thread, which commits together whatever waits ([`writer`]); reading is done beside it on connections of its own
-//! ([`readers`]), since in WAL mode neither waits for the other. A commit is on the disk before anyone hears of it (`synchronous=FULL`). The directory
-//! belongs to one server at a time ([`lock`]); [`log`] reads it for an audit without taking part. To follow an append: [`SqliteStore`], [`writer`],
-//! [`tables`].
+//! All writing is done by one thread, which commits together whatever waits (`writer`); reading is done beside it on connections of its own
+//! (`readers`), since in WAL mode neither waits for the other. A commit is on the disk before anyone hears of it (`synchronous=FULL`). The directory
+//! belongs to one server at a time (`lock`); `log` reads it for an audit without taking part. To follow an append: [`SqliteStore`], `writer`,
+//! `tables`.
 
 pub(crate) mod log;
 pub(crate) mod open;

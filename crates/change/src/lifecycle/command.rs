@@ -162,7 +162,7 @@ fn lapse_votes(change: &Change, given: &Given) -> Vec<Event> {
     if change.rollout().is_some() || change.phase().is_terminal() {
         return vec![];
     }
-    let old = change.votes.iter().filter(|v| v.lapses_at() <= given.now);
+    let old = change.votes.iter().filter(|v| v.until <= given.now);
     let voters: Vec<Actor> = old.map(|v| v.voter.clone()).collect();
     if voters.is_empty() { vec![] } else { vec![Event::VotesVoided { voters, why: Voided::Lapsed }] }
 }

@@ -5,7 +5,7 @@
 use super::{Assessed, Change, End, Event, Found, Hold, Page, Stage};
 use crate::actor::Actor;
 use crate::aftermath::Review;
-use crate::approval::Vote;
+use crate::approval::{Vote, counts_until};
 use crate::id::ChangeId;
 use crate::proposal::{Carry, Proposed};
 use crate::rollout::{Back, BackState, Failure, Pause, PauseReason, Rollout, StepState, retry_at};
@@ -59,6 +59,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
         }
         Event::Assessed(assessment) => change.assessment = Some(Assessed { assessment: (**assessment).clone(), at }),
         Event::Approved { effect, groups, comment } => {
+            let until = counts_until(at, change.proposal.when.not_before(at));
             change.votes.retain(|v| v.voter != *actor);
             change.votes.push(Vote {
                 voter: actor.clone(),
@@ -66,6 +67,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
                 groups: groups.clone(),
                 comment: comment.clone(),
                 at,
+                until,
             });
         }
         Event::VotesVoided { voters, .. } => {

@@ -379,7 +379,10 @@ fn settle(at: &mut Timestamp, aged: bool) {
 }
 
 fn settle_times(change: &mut Change, aged: bool) {
-    change.votes.iter_mut().for_each(|vote| settle(&mut vote.at, aged));
+    for vote in &mut change.votes {
+        settle(&mut vote.at, aged);
+        vote.until = change::approval::counts_until(vote.at, vote.at);
+    }
     change.assessment.iter_mut().for_each(|a| settle(&mut a.at, aged));
     match &mut change.stage {
         Stage::Scheduled { not_before } => settle(not_before, aged),

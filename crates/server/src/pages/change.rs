@@ -1,0 +1,215 @@
+//! One change on one page: where it stands and why, what the reader can do, and everything that happened.
+//!
+//! Parts that move carry `data-live`: the script replaces them one by one when there is news.
+
+mod about;
+mod actions;
+mod steps;
+mod verdict;
+
+use change::gate::{Gate, GateState};
+use maud::{Markup, html};
+
+use super::frame::{Page, Place};
+use super::svg;
+use super::words::{self, prose};
+use crate::offers::{Act, Offers};
+use crate::view::{ChangeView, LogEntry, LookView};
+
+/// What the page of a change shows.
+#[derive(Clone, Debug)]
+pub(crate) struct ChangePage {
+    pub view: ChangeView,
+    pub log: Vec<LogEntry>,
+    pub looks: Vec<LookView>,
+    pub offers: Offers,
+    pub csrf: String,
+    /// What the reader has just done.
+    pub done: Option<Act>,
+}
+
+impl ChangePage {
+    pub(crate) fn page(&self) -> Page {
+        let change = &self.view.change;
+        let main = html! {
+            @if let Some(done) = self.done { p.done role="status" { (svg::mark(svg::Mark::Check)) " " (done.done()) } }
+            (self.head())
+            div.columns {
+                div.column {
+                    (actions::section(self))
+                    (steps::section(&self.view))
+                    (verdict::section(change, &self.looks))
+                    (gates(&self.view.gates))
+                    (self.timeline())
+                }
+                aside.column aria-label="About this change" { (about::sections(&self.view)) }
+            }
+        };
+        Page {
+            title: format!("{} {}", change.id, change.proposal.title),
+            place: Place::Changes,
+            events: Some(format!("/api/v1/changes/{}/events", change.id)),
+            main,
+        }
+    }
+
+    fn head(&self) -> Markup {
+        let ChangeView { change, phase, status, .. } = &self.view;
+        let proposal = &change.proposal;
+        html! {
+            div.change-head {
+                p.crumbs {
+                    a href="/changes" { "Changes" } " / " span.id { (change.id) }
+                    span.muted { " · " (proposal.kind) " · " (proposal.environment) " · " (services(&self.view)) }
+                }
+                h1 { (proposal.title) }
+                p.standing id="standing" data-live role="status" { (words::phase(phase)) span.sentence { (prose(status)) } }
+            }
+        }
+    }
+
+    fn timeline(&self) -> Markup {
+        html! {
+            section.card id="log" data-live aria-labelledby="log-h" {
+                h2 id="log-h" { "Log" }
+                p.muted { "Newest first. Each entry stands in the log of the server; its number leads to the proof." }
+                ol.log reversed {
+                    @for entry in self.log.iter().rev() {
+                        li {
+                            div.sentence { (prose(&entry.sentence)) }
+                            div.muted {
+                                (entry.actor) " · " (words::time(entry.time)) " · "
+                                a href={ "/api/v1/log/" (entry.position) "/proof" } title="Inclusion proof" { "entry " (entry.position) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn services(view: &ChangeView) -> String {
+    view.change.proposal.services.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// The gates: what is open, and what would open the rest.
+fn gates(gates: &[Gate]) -> Markup {
+    html! {
+        section.card id="gates" data-live aria-labelledby="gates-h" {
+            h2 id="gates-h" { "Gates" }
+            @if gates.is_empty() {
+                p.muted { "The change has ended: it has no gate to pass." }
+            } @else {
+                ol.gates { @for gate in gates { (one_gate(gate)) } }
+            }
+        }
+    }
+}
+
+fn one_gate(gate: &Gate) -> Markup {
+    let closed = !gate.is_open();
+    html! {
+        li.closed[closed] {
+            @match &gate.state {
+                GateState::Open => {
+                    (svg::mark(svg::Mark::Check)) span.name { (gate.gate) } span.muted { "open" }
+                }
+                GateState::Closed { reason, opens_at, who_can, .. } => {
+                    (svg::mark(svg::Mark::Gate)) span.name { (gate.gate) } span { "closed" }
+                    div.why {
+                        p { (prose(reason)) }
+                        @if let Some(at) = opens_at { p { "It opens by itself: " (words::time(*at)) } }
+                        @if let Some(who) = who_can { p.muted { "Who can open it: " (prose(who)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use change::gate::GateName;
+    use engine::Overview;
+    use engine::ports::Recorded;
+
+    use super::*;
+    use crate::sample;
+
+    pub(crate) fn page_of(log: &[Recorded], gates: Vec<Gate>, acts: Vec<Act>, looks: u64) -> ChangePage {
+        let change = sample::change_of(log);
+        let entries = log.iter().map(|r| LogEntry::of(r, &change.proposal.plan)).collect();
+        let overview = Overview { change, gates, log: log.to_vec() };
+        ChangePage {
+            view: ChangeView::of(&overview, "http://localhost:8080"),
+            log: entries,
+            looks: sample::looks(looks),
+            offers: Offers { acts, not_approve: None, asks_what_was_found: false },
+            csrf: "form-token".into(),
+            done: None,
+        }
+    }
+
+    fn text(page: &ChangePage) -> String {
+        page.page().main.into_string()
+    }
+
+    #[test]
+    fn a_page_says_where_a_change_stands_and_why() {
+        let text = text(&page_of(&sample::log(), sample::gates("approvals are missing: 1 of `sre`"), vec![Act::Pause], 60));
+        for wanted in [
+            "Raise the checkout connection pool to 64",
+            "step 2 of 3 (25%): insufficient: 214 of 900 requests",
+            "<code>checkout</code> is of tier 1",
+            "approvals are missing: 1 of <code>sre</code>",
+            "checkout-availability",
+            "href=\"/api/v1/log/40/proof\"",
+            "clearway why CHG-7",
+            "looked at the pool graphs",
+            "action=\"/changes/CHG-7/pause\"",
+        ] {
+            assert!(text.contains(wanted), "{wanted} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_change_stays_text_everywhere() {
+        let evil = "<script>alert(1)</script>";
+        let page = page_of(&sample::hostile(), sample::gates(evil), Act::ALL.into(), 60);
+        let text = page.page().frame(None).into_string();
+        assert!(!text.contains("<script>") && !text.contains("<img src=x"), "{text}");
+        assert!(!text.contains("href=\"javascript:"), "{text}");
+        assert!(text.matches("&lt;script&gt;").count() > 10);
+    }
+
+    #[test]
+    fn every_form_carries_the_token_and_approving_is_bound_to_the_effect() {
+        let text = text(&page_of(&sample::waiting(), vec![], Act::ALL.into(), 0));
+        assert_eq!(text.matches("<form").count(), text.matches("name=\"csrf\" value=\"form-token\"").count());
+        let effect = sample::proposal().effect_digest;
+        assert!(text.contains(&format!("name=\"effect\" value=\"{effect}\"")), "{text}");
+    }
+
+    #[test]
+    fn a_closed_gate_says_who_can_open_it_and_when() {
+        let opens_at = Some(sample::start());
+        let state = GateState::Closed { code: "freeze".into(), reason: "a freeze".into(), opens_at, who_can: Some("`ada`".into()) };
+        let text = gates(&[Gate { gate: GateName::Windows, state }]).into_string();
+        assert!(text.contains("It opens by itself: <time datetime=\"2026-09-01T09:00:00Z\""), "{text}");
+        assert!(text.contains("Who can open it: <code>ada</code>"), "{text}");
+    }
+
+    #[test]
+    fn a_change_without_a_rollout_shows_no_verdict() {
+        let text = text(&page_of(&sample::waiting(), vec![], vec![], 0));
+        assert!(!text.contains("id=\"verdict-h\"") && !text.contains("id=\"actions-h\""), "{text}");
+    }
+
+    #[test]
+    fn a_step_that_was_promoted_says_why() {
+        let mut page = page_of(&sample::log(), vec![], vec![], 0);
+        page.view.steps[0].overridden = Some("the graphs <look> good".into());
+        assert!(text(&page).contains("the graphs &lt;look&gt; good"));
+    }
+}

@@ -1,0 +1,188 @@
+//! What the reader can do: one form for each command, each behind a word that says what follows.
+
+use maud::{Markup, html};
+
+use super::ChangePage;
+use crate::offers::Act;
+use crate::pages::frame::command;
+use crate::pages::words::{self, prose};
+use change::{Change, Phase};
+
+/// As long as an entry of the log holds with ease.
+const LONGEST: u32 = 4_000;
+
+pub(super) fn section(page: &ChangePage) -> Markup {
+    let (offers, change) = (&page.offers, &page.view.change);
+    if offers.acts.is_empty() && offers.not_approve.is_none() {
+        return html! { section id="actions" data-live {} };
+    }
+    html! {
+        section.card.actions id="actions" data-live aria-labelledby="actions-h" {
+            h2 id="actions-h" { "What you can do" }
+            @if let Some(why) = &offers.not_approve { p.muted { "You can't approve it: " (prose(why)) } }
+            @for act in &offers.acts { (one(page, change, *act)) }
+        }
+    }
+}
+
+fn one(page: &ChangePage, change: &Change, act: Act) -> Markup {
+    let name = act.word();
+    html! {
+        details.act id={ "act-" (name) } name="act" {
+            summary.{ "button " (weight(act)) } { (label(act)) }
+            form method="post" action={ "/changes/" (change.id) "/" (name) } {
+                input type="hidden" name="csrf" value=(page.csrf);
+                // The effect that was on the page when the reader decided, whatever it is by then.
+                input type="hidden" name="effect" value=(change.proposal.effect_digest);
+                div.consequence { (consequence(change, act)) }
+                @if act == Act::Resume && page.offers.asks_what_was_found { (found()) }
+                @if let Some((label, required)) = asks(act) {
+                    label for={ "text-" (name) } { (label) @if !required { " (optional)" } }
+                    textarea id={ "text-" (name) } name="text" rows="2" maxlength=(LONGEST) required[required] {}
+                }
+                div.buttons { button.{ (weight(act)) } type="submit" { (confirmation(change, act)) } }
+                p.muted { "The same on the command line:" }
+                (command(&line(change, act)))
+            }
+        }
+    }
+}
+
+fn found() -> Markup {
+    html! {
+        fieldset {
+            legend { "What did you find at the target?" }
+            label { input type="radio" name="found" value="applied" required; " It has happened" }
+            label { input type="radio" name="found" value="not_applied" required; " It has not happened: do it again" }
+        }
+    }
+}
+
+fn label(act: Act) -> &'static str {
+    match act {
+        Act::Approve => "Approve",
+        Act::Reject => "Reject",
+        Act::Pause => "Pause",
+        Act::Resume => "Resume",
+        Act::Promote => "Promote the step",
+        Act::Rollback => "Roll back",
+        Act::Complete => "Record the rollback by hand",
+        Act::Review => "Record the review",
+        Act::Withdraw => "Withdraw",
+    }
+}
+
+fn weight(act: Act) -> &'static str {
+    match act {
+        Act::Approve | Act::Resume | Act::Review | Act::Complete => "strong",
+        Act::Rollback | Act::Reject => "danger",
+        Act::Pause | Act::Promote | Act::Withdraw => "",
+    }
+}
+
+/// What a form asks for, and whether it must be given.
+fn asks(act: Act) -> Option<(&'static str, bool)> {
+    match act {
+        Act::Approve => Some(("Comment", false)),
+        Act::Resume => None,
+        Act::Complete => Some(("What was done, and how it was checked", true)),
+        Act::Review => Some(("What was learnt", true)),
+        Act::Withdraw => Some(("Reason", false)),
+        Act::Reject | Act::Pause | Act::Promote | Act::Rollback => Some(("Reason", true)),
+    }
+}
+
+fn confirmation(change: &Change, act: Act) -> String {
+    let id = change.id;
+    match act {
+        Act::Approve => format!("Approve the effect {}", change.proposal.effect_digest.short()),
+        Act::Reject => format!("Reject {id}"),
+        Act::Pause => format!("Pause {id}"),
+        Act::Resume => format!("Resume {id}"),
+        Act::Promote => format!("Promote {}", current(change)),
+        Act::Rollback => format!("Roll back {id}"),
+        Act::Complete => "Record it as rolled back".into(),
+        Act::Review => "Record the review".into(),
+        Act::Withdraw => format!("Withdraw {id}"),
+    }
+}
+
+fn current(change: &Change) -> String {
+    change.rollout().map_or_else(|| "the step".into(), |r| change.step_name(r.step))
+}
+
+/// What follows, in so many words.
+fn consequence(change: &Change, act: Act) -> Markup {
+    let proposal = &change.proposal;
+    let weights: Vec<String> = proposal.plan.steps.iter().map(|s| s.weight.to_string()).collect();
+    match act {
+        Act::Approve => html! {
+            p {
+                "You say yes to the effect " (words::digest(proposal.effect_digest)) ": "
+                (weights.join(" → ")) " by the driver " code { (proposal.plan.target.driver) } ", on "
+                @for (i, resource) in proposal.claims.resources.iter().enumerate() { @if i > 0 { ", " } code { (resource) } }
+                " in " (proposal.environment) "."
+            }
+            p.muted { "Another effect needs another yes." }
+        },
+        Act::Reject => html! { p { "That ends " (change.id) " for good. Nothing of it is rolled out." } },
+        Act::Pause => html! { p { "No further step begins until somebody resumes it. What has effect stays in effect." } },
+        Act::Resume if change.is_rolling_back() => html! { p { "The rollback goes on." } },
+        Act::Resume => html! { p { (current(change)) " goes on from where it is; its deadline counts anew." } },
+        Act::Promote => html! {
+            p { (current(change)) " passes now, although its verdict is not " code { "pass" } ". It stands in the log as overridden, with your name." }
+        },
+        Act::Rollback if change.phase() == Phase::RollbackFailed => html! { p { "The rollback is tried again." } },
+        Act::Rollback => html! {
+            p { "What was there before the first step is restored, on " @for (i, resource) in proposal.claims.resources.iter().enumerate() { @if i > 0 { ", " } code { (resource) } } "." }
+        },
+        Act::Complete => html! { p { "Only if you have brought the target back by hand, and have checked it." } },
+        Act::Review => html! { p { "What went wrong, and what will be different next time." } },
+        Act::Withdraw => html! { p { "That ends " (change.id) ". It can be proposed anew." } },
+    }
+}
+
+fn line(change: &Change, act: Act) -> String {
+    let id = change.id;
+    match act {
+        Act::Approve => format!("clearway approve {id} --effect {}", change.proposal.effect_digest),
+        Act::Resume => format!("clearway resume {id}"),
+        Act::Complete => format!("clearway complete {id} --evidence \"...\""),
+        Act::Review => format!("clearway review {id} --summary \"...\""),
+        act => format!("clearway {} {id} --reason \"...\"", act.word()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::change::tests::page_of;
+    use crate::sample;
+
+    #[test]
+    fn what_follows_is_said_before_it_is_done() {
+        let text = section(&page_of(&sample::log(), vec![], Act::ALL.into(), 0)).into_string();
+        for wanted in ["5% → 25% → 100%", "<code>router:checkout</code>", "Promote step 2 of 3 (25%)", "Another effect needs another yes", "clearway rollback CHG-7"] {
+            assert!(text.contains(wanted), "{wanted} in {text}");
+        }
+    }
+
+    #[test]
+    fn after_an_unknown_outcome_the_form_asks_what_was_found() {
+        let mut page = page_of(&sample::paused(), vec![], vec![Act::Resume], 0);
+        assert!(!section(&page).into_string().contains("name=\"found\""));
+        page.offers.asks_what_was_found = true;
+        assert!(section(&page).into_string().contains("name=\"found\" value=\"not_applied\""));
+    }
+
+    #[test]
+    fn a_reason_is_demanded_where_the_core_demands_one() {
+        let text = |act| one(&page_of(&sample::log(), vec![], vec![], 0), &sample::change_of(&sample::log()), act).into_string();
+        for act in [Act::Reject, Act::Pause, Act::Promote, Act::Rollback, Act::Complete, Act::Review] {
+            assert!(text(act).contains(" required>"), "{act:?}");
+        }
+        for act in [Act::Approve, Act::Withdraw] {
+            assert!(!text(act).contains(" required>"), "{act:?}");
+        }
+    }
+}
