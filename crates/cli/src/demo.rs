@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use change::{Change, ChangeId, Phase};
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Args, Demo};
@@ -60,8 +60,14 @@ pub(crate) async fn play(args: &Args, options: &Demo) -> Outcome {
 /// The exit code of a program that was ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
-/// The processes of the demo, by name.
-type Children = Vec<(&'static str, Child)>;
+/// The processes of the demo. Waiting for a child closes the pipe to it, so the pipe is kept apart: that it closes is the child's sign to end.
+struct Owned {
+    name: &'static str,
+    child: Child,
+    pipe: Option<ChildStdin>,
+}
+
+type Children = Vec<Owned>;
 
 /// The shop's visitors, the server, and those who use it.
 struct World {
@@ -81,14 +87,14 @@ impl World {
         for (version, behaviour) in VERSIONS {
             let announce = dir.join(format!("{version}.json"));
             let arguments = ["demo-shop", "--listen", "127.0.0.1:0", "--version", version, "--behaviour", behaviour, "--announce"];
-            children.push((version, spawn(&arguments, &announce)?));
+            children.push(spawn(version, &arguments, &announce)?);
             shops.push((version, address(&announce, "listen").await?));
         }
         let router_file = dir.join("router.toml");
         std::fs::write(&router_file, router_config(&shops))?;
         let announce = dir.join("router.json");
         let config_argument = router_file.display().to_string();
-        children.push(("router", spawn(&["router", "--config", &config_argument, "--announce"], &announce)?));
+        children.push(spawn("router", &["router", "--config", &config_argument, "--announce"], &announce)?);
         let (edge, admin) = (address(&announce, "listen").await?, address(&announce, "admin").await?);
 
         let traffic = CancellationToken::new();
@@ -197,11 +203,10 @@ impl World {
             println!("{} requests of visitors: {} answered well, {} with errors, {} not sent in time", tally.sent, tally.ok, tally.errors, tally.dropped);
         }
         self.serving.stop().await?;
-        for (_, child) in &mut children {
-            // Their standard input is closed with us: that is their sign to end.
-            drop(child.stdin.take());
-            if tokio::time::timeout(Duration::from_secs(5), child.wait()).await.is_err() {
-                let _ = child.kill().await;
+        for owned in &mut children {
+            drop(owned.pipe.take());
+            if tokio::time::timeout(Duration::from_secs(5), owned.child.wait()).await.is_err() {
+                let _ = owned.child.kill().await;
             }
         }
         Ok(())
@@ -210,9 +215,10 @@ impl World {
 
 /// Ends only if one of the children does, which it never should.
 async fn broke_off(children: &mut Children) -> Failure {
-    let ends = children.iter_mut().map(|(name, child)| {
+    let ends = children.iter_mut().map(|owned| {
         Box::pin(async move {
-            let ended = child.wait().await;
+            let ended = owned.child.wait().await;
+            let name = owned.name;
             Failure::new(ERROR, format!("the process `{name}` of the demo ended by itself: {ended:?}"))
         })
     });
@@ -238,12 +244,14 @@ fn summary(change: &Change, took: Duration) -> String {
 }
 
 /// Starts a process of this very program that ends when we do, however we end: it watches its standard input.
-fn spawn(arguments: &[&str], announce: &Path) -> Outcome<Child> {
+fn spawn(name: &'static str, arguments: &[&str], announce: &Path) -> Outcome<Owned> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(arguments).arg(announce).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     // A Ctrl-C in the terminal is for us; we end them in good order.
     command.process_group(0).kill_on_drop(true);
-    Ok(command.spawn()?)
+    let mut child = command.spawn()?;
+    let pipe = child.stdin.take();
+    Ok(Owned { name, child, pipe })
 }
 
 /// The address that a process announces.

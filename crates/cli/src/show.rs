@@ -18,7 +18,7 @@ pub(crate) fn problem_line(problem: &Value) -> String {
 
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.iter().map(|h| h.to_uppercase()));
     table.add_rows(rows);
     table.to_string()

@@ -1,6 +1,6 @@
 //! Notify: the voice, one file for each channel.
 //!
-//! What is said goes to the server's own log always, and to every channel that is configured. Next: [`webhook`].
+//! What is said goes to the server's own log always, and to every channel that is configured. Next: `webhook`.
 
 mod log;
 mod webhook;

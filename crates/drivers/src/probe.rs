@@ -1,7 +1,7 @@
 //! Probes: the eyes, one file for each kind of telemetry.
 //!
 //! A probe reports what a source shows, or that the source failed; it judges nothing. NaN, negative and shrinking counters are values like others,
-//! and a page without the series is an empty answer. Next: [`scrape`], then the grammar of a [`selector`].
+//! and a page without the series is an empty answer. Next: `scrape`, then the grammar of a `selector`.
 
 mod command;
 mod prometheus;

@@ -1,7 +1,7 @@
 //! Rollout: the hands, one file for each kind of target.
 //!
 //! A driver is told what to make true and chooses nothing. What its options may be is one type, from which both the schema and the complaints come.
-//! Next: [`router`], which shows the shape of a driver best.
+//! Next: `router`, which shows the shape of a driver best.
 
 mod exec;
 mod marker;

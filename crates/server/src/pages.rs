@@ -18,3 +18,6 @@ mod svg;
 mod words;
 
 mod assets;
+
+#[cfg(test)]
+mod gallery;

@@ -2,7 +2,7 @@
 //!
 //! A check that finds nothing proves little unless it would have found something.
 
-use change::Change;
+use change::{Change, Timestamp};
 use change::gate::GateName;
 use change::lifecycle::{Command, Event, Given, Rejection, Stage};
 use change::proposal::Carry;
@@ -173,7 +173,7 @@ fn keep_lapsed_votes(change: &Change, command: Command, given: &Given, sound: De
         Command::LapseVotes => Ok(vec![]),
         Command::BeginStep { .. } => {
             let mut fresh = change.clone();
-            fresh.votes.iter_mut().for_each(|vote| vote.at = given.now);
+            fresh.votes.iter_mut().for_each(|vote| vote.until = Timestamp::MAX);
             change::decide(&fresh, command, given)
         }
         _ => sound,

@@ -25,8 +25,7 @@ impl LoginPage {
                     input id="token" name="token" type="password" required autocomplete="current-password" spellcheck="false" maxlength="1000";
                     div.buttons { button.strong type="submit" { "Log in" } }
                 }
-                p.muted { "Without a token at hand, the command line opens a page that is logged in:" }
-                (super::frame::command("clearway open"))
+                p.muted { "Tokens are given out by whoever runs this server. A link that was printed for you logs you in once." }
             }
         };
         Page { title: "Log in".into(), place: Place::Elsewhere, events: None, main }

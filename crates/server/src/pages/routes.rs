@@ -1,4 +1,289 @@
-//! placeholder
+//! The routes of the pages: gather what a page shows, and hand on what a form asks for.
+
+use std::time::Instant;
+
 use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use change::lifecycle::Found;
+use change::{Actor, Digest};
+use serde::Deserialize;
+
+use super::change::ChangePage;
+use super::frame::Page;
+use super::list::ListPage;
+use super::log::LogPage;
+use super::login::{LoginPage, local};
+use super::visitor::{self, Visitor, is_cross_site, with_status};
+use super::{api as api_page, assets};
 use crate::Shared;
-pub(crate) fn routes() -> Router<Shared> { Router::new() }
+use crate::api::changes::{self, ListParams};
+use crate::api::log::in_words;
+use crate::extract::{Form, Id, Query};
+use crate::identity::{may_audit, session_id};
+use crate::offers::{Act, Offers};
+use crate::ops::to_its_end;
+use crate::problem::Problem;
+use crate::session;
+use crate::view::{ChangeView, Group, LogEntry, LookView};
+
+/// The routes for people.
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/", get(list))
+        .route("/changes", get(list))
+        .route("/changes/{id}", get(change))
+        .route("/changes/{id}/{act}", post(act))
+        .route("/log", get(log))
+        .route("/api", get(api))
+        .route("/login", get(login).post(log_in))
+        .route("/logout", post(log_out))
+        .route("/assets/app.css", get(assets::style))
+        .route("/assets/app.js", get(assets::script))
+        .route("/assets/icon.svg", get(assets::icon))
+}
+
+/// What any page may be asked: only for the part that moves.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+struct Fragment {
+    fragment: Option<u8>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ListQuery {
+    phase: Option<String>,
+    service: Option<String>,
+    before: Option<String>,
+    fragment: Option<u8>,
+}
+
+async fn list(State(server): State<Shared>, visitor: Visitor, Query(query): Query<ListQuery>) -> Response {
+    let fragment = query.fragment == Some(1);
+    visitor.show(list_page(&server, query).await, fragment, "/changes")
+}
+
+async fn list_page(server: &Shared, query: ListQuery) -> Result<Page, Problem> {
+    let service = query.service.map(|s| s.trim().to_owned()).unwrap_or_default();
+    let params = ListParams {
+        phase: query.phase.clone(),
+        service: Some(service.clone()),
+        before: query.before.clone().filter(|b| !b.is_empty()),
+        limit: None,
+    };
+    let page = ListPage {
+        list: changes::rows(server, &params).await?,
+        group: Group::ALL.into_iter().find(|g| query.phase.as_deref() == Some(g.name())),
+        service,
+        services: server.handle.in_force().governance.catalog.services.iter().map(|s| s.name.clone()).collect(),
+        is_older: params.before.is_some(),
+    };
+    Ok(page.page())
+}
+
+#[derive(Debug, Deserialize)]
+struct ChangeQuery {
+    done: Option<String>,
+    fragment: Option<u8>,
+}
+
+async fn change(
+    State(server): State<Shared>,
+    visitor: Visitor,
+    id: Result<Id, Problem>,
+    Query(query): Query<ChangeQuery>,
+) -> Response {
+    let done = query.done.as_deref().and_then(Act::of);
+    let page = match id {
+        Ok(Id(id)) => change_page(&server, &visitor, id, done).await,
+        Err(problem) => Err(problem),
+    };
+    visitor.show(page, query.fragment == Some(1), "/changes")
+}
+
+async fn change_page(server: &Shared, visitor: &Visitor, id: change::ChangeId, done: Option<Act>) -> Result<Page, Problem> {
+    let overview = changes::overview(server, id).await?;
+    let looks = server.handle.looks(id, 0).await?;
+    let plan = &overview.change.proposal.plan;
+    let page = ChangePage {
+        log: overview.log.iter().map(|recorded| LogEntry::of(recorded, plan)).collect(),
+        looks: looks.into_iter().map(LookView::of).collect(),
+        offers: Offers::to(&visitor.0.user, &overview.change, &server.handle.in_force().governance, server.handle.now()),
+        view: ChangeView::of(&overview, &server.base_url),
+        csrf: visitor.0.csrf.clone(),
+        done,
+    };
+    Ok(page.page())
+}
+
+/// What the forms of a change send.
+#[derive(Debug, Deserialize)]
+struct ActForm {
+    csrf: String,
+    effect: Digest,
+    #[serde(default)]
+    text: String,
+    found: Option<Found>,
+}
+
+async fn act(
+    State(server): State<Shared>,
+    visitor: Visitor,
+    Path((id, word)): Path<(String, String)>,
+    form: Result<Form<ActForm>, Problem>,
+) -> Response {
+    let back = local(Some(&format!("/changes/{id}")));
+    match acted(&server, &visitor, &id, &word, form).await {
+        Ok(act) => Redirect::to(&format!("{back}?done={}", act.word())).into_response(),
+        Err(problem) => visitor.show(Err(problem), false, &back),
+    }
+}
+
+async fn acted(
+    server: &Shared,
+    visitor: &Visitor,
+    id: &str,
+    word: &str,
+    form: Result<Form<ActForm>, Problem>,
+) -> Result<Act, Problem> {
+    let Form(form) = form?;
+    visitor.sent(&form.csrf)?;
+    let id: change::ChangeId = id.parse().map_err(Problem::malformed)?;
+    let act = Act::of(word).ok_or_else(|| Problem::not_found(format!("a change can't be asked to `{word}`")))?;
+    let (handle, actor) = (server.handle.clone(), Actor::User(visitor.0.user.clone()));
+    let command = act.command(form.text, form.effect, form.found);
+    to_its_end(async move { handle.command(&actor, id, command).await }).await??;
+    Ok(act)
+}
+
+#[derive(Debug, Deserialize)]
+struct LogQuery {
+    before: Option<u64>,
+    fragment: Option<u8>,
+}
+
+/// How many entries a page of the log shows.
+const ENTRIES: u64 = 50;
+
+async fn log(State(server): State<Shared>, headers: HeaderMap, visitor: Result<Visitor, visitor::Turned>, Query(query): Query<LogQuery>) -> Response {
+    let reader = visitor::reader(&headers, &server);
+    match (&reader, visitor) {
+        (None, Err(turned)) if !server.public_log => return turned.into_response(),
+        _ => {}
+    }
+    let user = reader.as_ref().map(|r| r.user.as_str()).unwrap_or_default();
+    let page = match may_audit(&server, user) {
+        Ok(()) => log_page(&server, query.before).await,
+        Err(problem) => Err(problem),
+    };
+    visitor::show(page, reader.as_ref(), query.fragment == Some(1), "/changes")
+}
+
+async fn log_page(server: &Shared, before: Option<u64>) -> Result<Page, Problem> {
+    let checkpoint = server.handle.log_file("checkpoint").await?.and_then(|bytes| String::from_utf8(bytes).ok());
+    let size = checkpoint.as_deref().and_then(size_of).unwrap_or(0);
+    let end = before.unwrap_or(size).min(size);
+    let from = end.saturating_sub(ENTRIES);
+    let recorded = server.handle.log(from, usize::try_from(end - from).unwrap_or(0)).await?;
+    let mut entries = in_words(server, &recorded).await?;
+    entries.reverse();
+    let page = LogPage {
+        entries,
+        size,
+        checkpoint,
+        verifier_key: server.handle.verifier_key(),
+        base_url: server.base_url.clone(),
+        older: (from > 0).then_some(from),
+    };
+    Ok(page.page())
+}
+
+/// The size that a signed checkpoint names.
+fn size_of(note: &str) -> Option<u64> {
+    let note = audit::Note::parse(note).ok()?;
+    audit::Checkpoint::parse(note.text()).ok().map(|checkpoint| checkpoint.size)
+}
+
+async fn api(State(server): State<Shared>, headers: HeaderMap) -> Response {
+    let document = serde_json::from_str(crate::api::document::json()).map_err(|_| Problem::internal());
+    let page = document.map(|document| api_page::page(&document));
+    visitor::show(page, visitor::reader(&headers, &server).as_ref(), false, "/")
+}
+
+#[derive(Debug, Deserialize)]
+struct LoginQuery {
+    code: Option<String>,
+    next: Option<String>,
+}
+
+async fn login(State(server): State<Shared>, method: Method, Query(query): Query<LoginQuery>) -> Response {
+    let next = local(query.next.as_deref());
+    let Some(code) = query.code else {
+        return visitor::show(Ok(LoginPage { failed: None, next }.page()), None, false, "/");
+    };
+    // A preview of the link must not use it up.
+    if method == Method::HEAD {
+        return StatusCode::OK.into_response();
+    }
+    begin(&server, |server| server.identify.one_time(&code), next, "the link has been used, or is too old; ask for another")
+}
+
+#[derive(Deserialize)]
+struct LoginForm {
+    token: String,
+    next: Option<String>,
+}
+
+async fn log_in(State(server): State<Shared>, headers: HeaderMap, form: Result<Form<LoginForm>, Problem>) -> Response {
+    let form = match form {
+        Ok(Form(form)) if !is_cross_site(&headers) => form,
+        Ok(_) => return visitor::show(Err(Problem::not_allowed("another site sent this form")), None, false, "/login"),
+        Err(problem) => return visitor::show(Err(problem), None, false, "/login"),
+    };
+    let next = local(form.next.as_deref());
+    begin(&server, |server| server.identify.user(form.token.trim()), next, "the token is not known")
+}
+
+fn begin(server: &Shared, identify: impl FnOnce(&Shared) -> Option<String>, next: String, refusal: &str) -> Response {
+    let now = Instant::now();
+    let refused = |status, why: &str| with_status(status, &LoginPage { failed: Some(why.to_owned()), next: next.clone() }.page());
+    if !server.tries.take(now) {
+        return refused(StatusCode::TOO_MANY_REQUESTS, "too many tries; wait a few seconds");
+    }
+    let Some(user) = identify(server) else { return refused(StatusCode::UNAUTHORIZED, refusal) };
+    let cookie = session::set_cookie(&server.sessions.begin(user, now), server.is_https());
+    ([(header::SET_COOKIE, cookie)], Redirect::to(&next)).into_response()
+}
+
+#[derive(Debug, Deserialize)]
+struct LogoutForm {
+    csrf: String,
+}
+
+async fn log_out(
+    State(server): State<Shared>,
+    headers: HeaderMap,
+    form: Result<Form<LogoutForm>, Problem>,
+) -> Response {
+    let Some(reader) = visitor::reader(&headers, &server) else { return Redirect::to("/login").into_response() };
+    let visitor = Visitor(reader);
+    if let Err(problem) = form.and_then(|Form(form)| visitor.sent(&form.csrf)) {
+        return visitor.show(Err(problem), false, "/");
+    }
+    session_id(&headers, &server).into_iter().for_each(|id| server.sessions.end(&id));
+    ([(header::SET_COOKIE, session::clear_cookie(server.is_https()))], Redirect::to("/login")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_the_log_is_read_from_its_checkpoint() {
+        let key = audit::SigningKey::from_seed("clearway.example/log", [7; 32]).expect("a key");
+        let checkpoint = audit::Checkpoint::new("clearway.example/log", 1_234, audit::hash::empty_root());
+        assert_eq!(size_of(&checkpoint.sign(&key).expect("a note")), Some(1_234));
+        assert_eq!(size_of("nonsense"), None);
+    }
+}

@@ -2,6 +2,7 @@
 
 use change::approval::Standing;
 use change::lifecycle::Assessed;
+use change::verification::OnDoubt;
 use change::{Change, explain};
 use maud::{Markup, html};
 
@@ -158,8 +159,7 @@ fn plan(change: &Change) -> Markup {
                     @if let Some(runbook) = &proposal.rollback.runbook { "; runbook " code { (runbook) } }
                 }
                 dt { "In doubt" } dd {
-                    "insufficient: " (format!("{:?}", proposal.verify.on_insufficient).to_lowercase())
-                    ", unreachable: " (format!("{:?}", proposal.verify.on_unreachable).to_lowercase())
+                    "insufficient: " (doubt(proposal.verify.on_insufficient)) ", unreachable: " (doubt(proposal.verify.on_unreachable))
                 }
             }
             details.table id="plan-target" { summary { "Options of the driver" } pre { code { (target) } } }
@@ -170,6 +170,14 @@ fn plan(change: &Change) -> Markup {
                 }
             }
         }
+    }
+}
+
+fn doubt(choice: OnDoubt) -> &'static str {
+    match choice {
+        OnDoubt::Hold => "hold",
+        OnDoubt::Page => "page",
+        OnDoubt::Rollback => "roll back",
     }
 }
 
