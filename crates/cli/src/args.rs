@@ -218,7 +218,7 @@ pub(crate) struct List {
     /// Only changes with a smaller number: the next page.
     #[arg(long)]
     pub before: Option<ChangeId>,
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=500))]
     pub limit: u32,
 }
 
@@ -229,7 +229,7 @@ pub(crate) struct Log {
     /// The first position, for the log of everything.
     #[arg(long, default_value_t = 0)]
     pub from: u64,
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
     pub limit: u32,
 }
 

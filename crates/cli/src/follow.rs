@@ -89,7 +89,7 @@ impl Follower {
 
     async fn read(&mut self, client: &Client) -> Outcome<Option<Change>> {
         let log = client.get(&format!("/changes/{}/log", self.id)).await?;
-        let events = log.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
+        let events = log.get("entries").and_then(Value::as_array).cloned().unwrap_or_default();
         for event in events.iter().filter(|e| e.get("version").and_then(Value::as_u64).is_some_and(|v| v > self.seen)) {
             self.print(event);
         }

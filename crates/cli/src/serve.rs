@@ -93,7 +93,8 @@ pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcom
     let url = config.url.clone().map_or_else(|| listener.local_addr().map(|a| format!("http://{a}")), Ok)?;
     let in_force = InForce::new(governance).map_err(|e| Failure::new(INVALID, e.to_string()))?;
     let (drivers, eyes, voice) = hands_eyes_voice(place, config, &url)?;
-    let settings = Settings { replica: format!("{}", std::process::id()), act_limit: ACT_LIMIT, ..Settings::default() };
+    // The store lets one process in at a time, so whoever opens it is the one replica there is: it need not wait for the leases of the one before.
+    let settings = Settings { replica: "the-only-one".into(), act_limit: ACT_LIMIT, ..Settings::default() };
     let build = format!("clearway {}", env!("CARGO_PKG_VERSION"));
     let parts = Parts { store: Arc::new(store), drivers, eyes, voice, clock: Arc::new(SystemClock), in_force, settings, build };
     let handle = Handle::start(parts).await.map_err(|e| Failure::new(ERROR, e.to_string()))?;

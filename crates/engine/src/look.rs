@@ -65,7 +65,8 @@ pub(crate) async fn baseline_problems(proposal: &Proposal, cohorts: &Cohorts, ey
         let problem = match found.get(&sli.source) {
             Some(Err(why)) => Some(format!("the source `{}` of the SLI `{}` fails: {why}", sli.source, sli.name)),
             Some(Ok(answers)) => match answers.get(&query) {
-                Some(series) if series.iter().any(|s| is_count(s.value)) => None,
+                // A counter that stands at zero has never counted: that is no data either.
+                Some(series) if series.iter().any(|s| is_count(s.value) && s.value > 0.0) => None,
                 _ => Some(format!(
                     "the SLI `{}` has no data for the stable version: `{query}` finds nothing in `{}`",
                     sli.name, sli.source

@@ -15,7 +15,8 @@ pub(crate) const MOST_POINTS: usize = 120;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Standing {
     pub answer: Option<Answer>,
-    pub why: Option<String>,
+    /// The reason, and when it was given: between two entries of the log the figures move on.
+    pub why: Option<(String, Timestamp)>,
     /// From 0 to 1.
     pub harm: f64,
     /// From 0 to 1.
@@ -73,11 +74,13 @@ impl Standing {
         let here: Vec<&LookView> = looks.iter().filter(|l| (l.step, l.attempt) == (rollout.step, rollout.attempt)).collect();
         let newest = here.last().map(|look| &look.verdict);
         let figure = |name: &str| newest.and_then(|v| v.get(name)).and_then(Value::as_f64);
-        let answer = newest.and_then(|v| serde_json::from_value(v.get("answer")?.clone()).ok());
+        let judged = newest.and_then(|v| serde_json::from_value(v.get("answer")?.clone()).ok());
+        let answer: Option<Answer> = judged.or(judgement.map(|j| j.answer));
+        let said = judgement.filter(|j| Some(j.answer) == answer).map(|j| (j.why.clone(), j.at));
         let slis = change.proposal.verify.slis.iter().map(|sli| sli_standing(sli, &here, looks, judgement)).collect();
         Some(Self {
-            answer: answer.or(judgement.map(|j| j.answer)),
-            why: judgement.map(|j| j.why.clone()),
+            answer,
+            why: said,
             harm: figure("harm").or(judgement.map(|j| j.harm)).unwrap_or(0.0).clamp(0.0, 1.0),
             safety: figure("safety").or(judgement.map(|j| j.safety)).unwrap_or(0.0).clamp(0.0, 1.0),
             looks: here.len(),
@@ -201,6 +204,16 @@ mod tests {
         assert_eq!((total(standing.slis[0].canary), total(standing.slis[0].baseline)), (Some(20 * 60), Some(20 * 400)));
         assert_eq!(standing.answer, Some(Answer::Insufficient));
         assert_eq!(standing.harm, 0.8);
+    }
+
+    #[test]
+    fn a_reason_that_was_given_for_another_answer_is_not_shown() {
+        let change = samples::change_of(&samples::log());
+        let mut looks = samples::looks(30);
+        assert!(Standing::of(&change, &looks).is_some_and(|s| s.why.is_some()));
+        looks.last_mut().expect("looks").verdict["answer"] = json!("unreachable");
+        let standing = Standing::of(&change, &looks).expect("a rollout");
+        assert_eq!((standing.answer, standing.why), (Some(Answer::Unreachable), None));
     }
 
     #[test]

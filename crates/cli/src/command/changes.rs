@@ -102,7 +102,7 @@ async fn log(args: &Args, client: &Client, query: &Log) -> Outcome {
         None => format!("/log?from={}&limit={}", query.from, query.limit),
     };
     let found = client.get(&path).await?;
-    let events = found.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
+    let events = found.get("entries").and_then(Value::as_array).cloned().unwrap_or_default();
     let line = |event: &Value| {
         let position = event.get("position").and_then(Value::as_u64).unwrap_or_default();
         let change = event.get("change").and_then(Value::as_str).unwrap_or("-");

@@ -54,8 +54,8 @@ async fn a_risky_change_waits_for_the_right_person_and_exactly_this_effect() {
     let yes = as_user(&house, "bob", &["approve", "CHG-1", "--comment", "looked at it"]);
     assert!(yes.status.success(), "{}", text(&yes));
     house.wait_for("CHG-1", &["completed"]);
-    let refused = house.json(&["log", "--limit", "1000"]);
-    let refusals = refused["events"].as_array().expect("events").iter().filter(|e| e["type"] == "CommandRefused").count();
+    let refused = house.json(&["log", "--limit", "500"]);
+    let refusals = refused["entries"].as_array().expect("events").iter().filter(|e| e["type"] == "CommandRefused").count();
     assert_eq!(refusals, 3, "each refusal of a known user is an entry");
 }
 

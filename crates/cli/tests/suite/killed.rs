@@ -45,7 +45,7 @@ fn kill_one_wave(seed: u64) {
     let mut kills = 0;
     let patience = std::time::Instant::now() + Duration::from_secs(120);
     loop {
-        std::thread::sleep(Duration::from_millis(rng.random_range(20..1_500)));
+        std::thread::sleep(Duration::from_millis(rng.random_range(20..700)));
         house.kill_server();
         kills += 1;
         house.start_server();
@@ -67,7 +67,7 @@ fn kill_one_wave(seed: u64) {
 /// Each step once in the log and once at the target, in the order of the plan, the new version's share never falling.
 fn check(house: &House, backend: usize, change: &str, seed: u64) {
     let log = house.json(&["log", change]);
-    let events: Vec<&Value> = log["events"].as_array().expect("events").iter().collect();
+    let events: Vec<&Value> = log["entries"].as_array().expect("events").iter().collect();
     let of = |kind: &str| events.iter().filter(|e| e["type"] == kind).copied().collect::<Vec<_>>();
     let steps = |kind: &str| of(kind).iter().map(|e| e["body"]["step"].as_u64().unwrap_or(99)).collect::<Vec<_>>();
     assert_eq!(steps("StepBegun"), [0, 1], "seed {seed}, {change}: each step is begun once");

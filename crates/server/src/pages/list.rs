@@ -152,7 +152,7 @@ mod tests {
             "production",
             "medium",
             "step 2 of 3 (25%): insufficient",
-            "datetime=\"2026-09-01T09:05:30Z\"",
+            "datetime=\"2026-09-01T09:06:30Z\"",
         ] {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }

@@ -42,7 +42,7 @@ fn one(page: &ChangePage, change: &Change, act: Act) -> Markup {
                 }
                 div.buttons { button.{ (weight(act)) } type="submit" { (confirmation(change, act)) } }
                 p.muted { "The same on the command line:" }
-                (command(&line(change, act)))
+                (command(&line(page, change, act)))
             }
         }
     }
@@ -142,10 +142,11 @@ fn consequence(change: &Change, act: Act) -> Markup {
     }
 }
 
-fn line(change: &Change, act: Act) -> String {
+fn line(page: &ChangePage, change: &Change, act: Act) -> String {
     let id = change.id;
     match act {
         Act::Approve => format!("clearway approve {id} --effect {}", change.proposal.effect_digest),
+        Act::Resume if page.offers.asks_what_was_found => format!("clearway resume {id} --found applied"),
         Act::Resume => format!("clearway resume {id}"),
         Act::Complete => format!("clearway complete {id} --evidence \"...\""),
         Act::Review => format!("clearway review {id} --summary \"...\""),

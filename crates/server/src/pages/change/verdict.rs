@@ -22,7 +22,7 @@ pub(super) fn section(change: &Change, looks: &[LookView]) -> Markup {
             h2 id="verdict-h" { "Verdict of " (step) }
             p.standing {
                 @match standing.answer { Some(answer) => (words::answer(answer)), None => { span.phase.is-waiting { (svg::mark(svg::Mark::Ring)) span { "no look yet" } } } }
-                @if let Some(why) = &standing.why { span.sentence { (prose(why)) } }
+                @if let Some((why, at)) = &standing.why { span.sentence { (prose(why)) " " span.muted { "as of " (words::time(*at)) } } }
             }
             (meters(&standing))
             @for (i, sli) in standing.slis.iter().enumerate() { (one(i, sli)) }

@@ -1,0 +1,371 @@
+//! The made-up world: a store in memory that can be made to fail, a target that does what it is told, and requests in one line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use axum::response::Response;
+use change::governance::Governance;
+use change::proposal::{Claims, Closure};
+use change::rollout::{Desired, Plan, Target};
+use change::{ChangeId, Digest};
+use engine::clock::SystemClock;
+use engine::handle::Parts;
+use engine::ports::*;
+use engine::project::ChangeRow;
+use engine::{Handle, InForce, Settings};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+pub(crate) const FILE: &str = "title: Raise the pool\nkind: config\nowner: sre\nservices: [checkout]\nenvironment: production\n\
+    plan: {strategy: canary, target: {driver: paper}}\nrollback: {automatic: true}\n";
+
+/// A store in memory.
+#[derive(Default)]
+pub(crate) struct PaperStore {
+    kept: Mutex<Kept>,
+    pub is_broken: AtomicBool,
+}
+
+#[derive(Default)]
+struct Kept {
+    events: Vec<Recorded>,
+    rows: BTreeMap<ChangeId, ChangeRow>,
+    looks: Vec<LookRow>,
+    keys: Vec<IdempotencyKey>,
+}
+
+impl PaperStore {
+    fn kept(&self) -> Result<std::sync::MutexGuard<'_, Kept>, StoreError> {
+        if self.is_broken.load(Ordering::SeqCst) {
+            return Err(StoreError::Failed("the secret disk is full".into()));
+        }
+        Ok(self.kept.lock().expect("no panic while locked"))
+    }
+}
+
+#[async_trait]
+impl Store for PaperStore {
+    async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
+        let mut kept = self.kept()?;
+        if let Some(used) = &batch.idempotency
+            && kept.keys.iter().any(|k| (&k.actor, &k.key) == (&used.actor, &used.key))
+        {
+            return Err(StoreError::KeyUsed(used.key.clone()));
+        }
+        for write in &batch.writes {
+            let found = kept.events.iter().filter(|r| r.stream == write.stream).count() as u64;
+            if found != write.expected {
+                return Err(StoreError::Conflict { stream: write.stream.clone(), expected: write.expected, found });
+            }
+        }
+        let mut positions = vec![];
+        for write in batch.writes {
+            for (version, new) in (write.expected + 1..).zip(write.events) {
+                let NewEvent { event, actor, change, time } = new;
+                let position = kept.events.len() as u64;
+                positions.push(position);
+                kept.events.push(Recorded { position, stream: write.stream.clone(), version, time, actor, change, event });
+            }
+        }
+        kept.rows.extend(batch.rows.into_iter().map(|row| (row.id, row)));
+        kept.looks.extend(batch.looks);
+        kept.keys.extend(batch.idempotency);
+        Ok(Appended { positions, size: kept.events.len() as u64 })
+    }
+
+    async fn read(&self, stream: &str, after: u64) -> Result<Vec<Recorded>, StoreError> {
+        Ok(self.kept()?.events.iter().filter(|r| r.stream == stream && r.version > after).cloned().collect())
+    }
+
+    async fn read_all(&self, from: u64, limit: usize) -> Result<Vec<Recorded>, StoreError> {
+        Ok(self.kept()?.events.iter().filter(|r| r.position >= from).take(limit).cloned().collect())
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Vec<ChangeRow>, StoreError> {
+        let kept = self.kept()?;
+        let fits = |row: &&ChangeRow| {
+            (query.phases.is_empty() || query.phases.contains(&row.phase))
+                && query.service.as_ref().is_none_or(|s| row.services.contains(s))
+                && query.before.is_none_or(|before| row.id < before)
+        };
+        Ok(kept.rows.values().rev().filter(fits).take(query.limit).cloned().collect())
+    }
+
+    async fn row(&self, change: ChangeId) -> Result<Option<ChangeRow>, StoreError> {
+        Ok(self.kept()?.rows.get(&change).cloned())
+    }
+
+    async fn last_number(&self) -> Result<u64, StoreError> {
+        Ok(self.kept()?.rows.keys().last().map_or(0, |id| id.number()))
+    }
+
+    async fn looks(&self, change: ChangeId, from: u64) -> Result<Vec<LookRow>, StoreError> {
+        Ok(self.kept()?.looks.iter().filter(|l| l.change == change && l.number >= from).cloned().collect())
+    }
+
+    async fn blob(&self, _: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn idempotency(&self, actor: &str, key: &str) -> Result<Option<IdempotencyKey>, StoreError> {
+        Ok(self.kept()?.keys.iter().find(|k| (k.actor.as_str(), k.key.as_str()) == (actor, key)).cloned())
+    }
+
+    async fn lease(&self, _: &str, _: &str, _: BootMillis, until: BootMillis) -> Result<Option<Lease>, StoreError> {
+        Ok(Some(Lease { fence: 1, until }))
+    }
+
+    async fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        drop(self.kept()?);
+        Ok(["checkpoint", "tile/0/000.p/3", "tile/entries/000"].contains(&path).then(|| path.as_bytes().to_vec()))
+    }
+
+    async fn proof(&self, position: u64) -> Result<Option<String>, StoreError> {
+        let exists = position < self.kept()?.events.len() as u64;
+        Ok(exists.then(|| format!("c2sp.org/tlog-proof@v1\nindex {position}\n")))
+    }
+
+    fn verifier_key(&self) -> String {
+        "paper.example/log+00000000+AAAA".into()
+    }
+
+    async fn rebuild(&self) -> Result<u64, StoreError> {
+        Ok(self.kept()?.rows.len() as u64)
+    }
+}
+
+struct PaperDriver;
+
+#[async_trait]
+impl Driver for PaperDriver {
+    fn name(&self) -> &'static str {
+        "paper"
+    }
+    fn schema(&self) -> Value {
+        json!({"type": "object"})
+    }
+    fn claims(&self, _: &Plan) -> Result<Claims, Vec<(String, String)>> {
+        Ok(Claims { resources: ["paper:checkout".to_owned()].into(), effect: Closure::Closed })
+    }
+    fn cohorts(&self, _: &Target) -> Cohorts {
+        Cohorts { canary: "v2".into(), stable: "v1".into() }
+    }
+    async fn ready(&self, _: &Target) -> Result<(), Vec<String>> {
+        Ok(())
+    }
+    async fn observe(&self, _: &Target) -> Result<Value, String> {
+        Ok(json!({}))
+    }
+    async fn ensure(&self, _: &Act, desired: &Desired) -> Outcome {
+        Outcome::Applied { actual: json!({"weight": desired.weight}) }
+    }
+    async fn undo(&self, _: &Act, _: &Target, before: &Value) -> Outcome {
+        Outcome::Applied { actual: before.clone() }
+    }
+}
+
+struct Blind;
+
+#[async_trait]
+impl Eyes for Blind {
+    fn sources(&self) -> Vec<String> {
+        vec![]
+    }
+    async fn read(&self, _: &str, selectors: &[String]) -> Result<Vec<Vec<Series>>, String> {
+        Ok(vec![vec![]; selectors.len()])
+    }
+    fn may_run_commands(&self) -> bool {
+        false
+    }
+    async fn check(&self, _: &Act, _: &change::verification::CheckCommand) -> Result<Option<String>, String> {
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl Voice for Blind {
+    async fn page(&self, _: ChangeId, _: &str, _: &str) -> Result<String, String> {
+        Ok("paper".into())
+    }
+}
+
+/// Every user's token is `token-of-` and their name; the code `once` is ada's, until it is used.
+#[derive(Default)]
+struct PaperDesk {
+    used: AtomicBool,
+}
+
+impl server::Identify for PaperDesk {
+    fn user(&self, token: &str) -> Option<String> {
+        assert_ne!(token, "poison", "this token makes the desk panic");
+        token.strip_prefix("token-of-").map(str::to_owned)
+    }
+
+    fn one_time(&self, code: &str) -> Option<String> {
+        (code == "once" && !self.used.swap(true, Ordering::SeqCst)).then(|| "ada".to_owned())
+    }
+}
+
+/// Ada and bob may do everything, cleo only reads, dora is known and may nothing. Two approvals are always needed, so that nothing starts by itself.
+fn governance() -> Governance {
+    let access = json!({
+        "users": [
+            {"id": "ada", "name": "Ada", "roles": [{"role": "all"}]},
+            {"id": "bob", "roles": [{"role": "all"}]},
+            {"id": "cleo", "roles": [{"role": "reader"}]},
+            {"id": "dora"},
+        ],
+        "groups": [{"id": "sre", "members": ["ada", "bob"]}],
+        "roles": [{"id": "all", "may": change::Permission::ALL}, {"id": "reader", "may": ["read"]}],
+    });
+    let approvals = json!({"rules": [{"require": [{"by": "approvers", "count": 2}]}]});
+    Governance {
+        access: serde_json::from_value(access).expect("an access table"),
+        approvals: serde_json::from_value(approvals).expect("a matrix"),
+        ..Governance::embedded("ada")
+    }
+}
+
+/// A server and its store.
+pub(crate) struct World {
+    pub router: Router,
+    pub store: Arc<PaperStore>,
+    pub handle: Handle,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with("http://localhost:8080", false).await
+    }
+
+    pub(crate) async fn with(base_url: &str, public_log: bool) -> Self {
+        let store = Arc::new(PaperStore::default());
+        let driver: Arc<dyn Driver> = Arc::new(PaperDriver);
+        let parts = Parts {
+            store: store.clone(),
+            drivers: BTreeMap::from([("paper".to_owned(), driver)]),
+            eyes: Arc::new(Blind),
+            voice: Arc::new(Blind),
+            clock: Arc::new(SystemClock),
+            in_force: InForce::new(governance()).expect("no policy, so none that fails"),
+            settings: Settings::default(),
+            build: "test".into(),
+        };
+        let handle = Handle::start(parts).await.expect("a store that works");
+        let identify = Arc::new(PaperDesk::default());
+        let app = server::App { handle: handle.clone(), identify, base_url: base_url.to_owned(), public_log };
+        Self { router: server::router(app), store, handle }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.expect("a router always answers");
+        Answer::read(response).await
+    }
+
+    pub(crate) async fn get(&self, user: &str, path: &str) -> Answer {
+        self.send(get(path).header(header::AUTHORIZATION, bearer(user)).body(Body::empty()).expect("a request")).await
+    }
+
+    pub(crate) async fn post(&self, user: &str, path: &str, body: &Value) -> Answer {
+        let request = post(path, "application/json").header(header::AUTHORIZATION, bearer(user));
+        self.send(request.body(Body::from(body.to_string())).expect("a request")).await
+    }
+
+    /// Proposes a change as ada, and waits until policy has answered.
+    pub(crate) async fn proposed(&self) -> Value {
+        let mut notices = self.handle.subscribe();
+        let answer = self.post("ada", "/api/v1/changes", &json!({"file": FILE})).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+        let path = format!("/api/v1/changes/{}", answer.json()["change"]["id"].as_str().expect("an id"));
+        loop {
+            let shown = self.get("ada", &path).await.json();
+            if shown["phase"] != "proposed" {
+                return shown;
+            }
+            let next = tokio::time::timeout(std::time::Duration::from_secs(10), notices.recv());
+            next.await.expect("policy answers in time").expect("the engine runs");
+        }
+    }
+
+    /// The cookie of a session of this user.
+    pub(crate) async fn logged_in(&self, user: &str) -> String {
+        let form = format!("token=token-of-{user}&next=%2Fchanges");
+        let answer = self.form(None, "/login", &form).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+        answer.header("set-cookie").split(';').next().expect("a cookie").to_owned()
+    }
+
+    pub(crate) async fn page(&self, cookie: &str, path: &str) -> Answer {
+        self.send(get(path).header(header::COOKIE, cookie).body(Body::empty()).expect("a request")).await
+    }
+
+    pub(crate) async fn form(&self, cookie: Option<&str>, path: &str, form: &str) -> Answer {
+        let mut request = post(path, "application/x-www-form-urlencoded");
+        if let Some(cookie) = cookie {
+            request = request.header(header::COOKIE, cookie);
+        }
+        self.send(request.body(Body::from(form.to_owned())).expect("a request")).await
+    }
+}
+
+pub(crate) fn get(path: &str) -> axum::http::request::Builder {
+    Request::get(path)
+}
+
+pub(crate) fn post(path: &str, content_type: &str) -> axum::http::request::Builder {
+    Request::post(path).header(header::CONTENT_TYPE, content_type)
+}
+
+pub(crate) fn bearer(user: &str) -> String {
+    format!("Bearer token-of-{user}")
+}
+
+/// The token in the forms of a page.
+pub(crate) fn csrf(page: &str) -> String {
+    let (_, rest) = page.split_once("name=\"csrf\" value=\"").expect("a form with a token");
+    rest.split('"').next().expect("a token").to_owned()
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub status: StatusCode,
+    pub headers: axum::http::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    async fn read(response: Response) -> Self {
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        Self { status: head.status, headers: head.headers, text: String::from_utf8_lossy(&bytes).into_owned() }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+
+    /// Asserts a problem in its form, and returns what it says.
+    pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
+        assert_eq!((self.status.as_u16(), self.header("content-type")), (status, "application/problem+json"), "{}", self.text);
+        let problem = self.json();
+        assert_eq!((&problem["code"], &problem["status"]), (&json!(code), &json!(status)), "{}", self.text);
+        assert_eq!(problem["type"], format!("/problems/{code}"));
+        problem
+    }
+}
+
+/// The names of the headers that every answer has.
+pub(crate) fn always() -> BTreeSet<&'static str> {
+    ["content-security-policy", "x-content-type-options", "referrer-policy", "x-frame-options", "cache-control"].into()
+}
