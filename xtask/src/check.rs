@@ -20,8 +20,14 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("drivers", &["engine", "change", "judge"]),
     ("server", &["engine", "change", "audit", "measure"]),
     ("sim", &["audit", "change", "drivers", "engine", "judge", "measure", "policy", "router", "server", "store"]),
-    ("cli", &["audit", "change", "drivers", "engine", "judge", "measure", "policy", "router", "server", "sim", "store"]),
-    ("xtask", &["audit", "change", "drivers", "engine", "judge", "measure", "policy", "router", "server", "sim", "store"]),
+    (
+        "cli",
+        &["audit", "change", "drivers", "engine", "judge", "measure", "policy", "router", "server", "sim", "store"],
+    ),
+    (
+        "xtask",
+        &["audit", "change", "drivers", "engine", "judge", "measure", "policy", "router", "server", "sim", "store"],
+    ),
 ];
 
 /// The crates that know no async, I/O, clock or chance; a `clippy.toml` in each says so to the compiler.

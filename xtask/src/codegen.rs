@@ -26,7 +26,8 @@ const SCHEMAS: [(&str, &str); 9] = [
 ];
 
 pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
-    let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--bin", "clearway"]).current_dir(root).status()?;
+    let built =
+        Command::new(env!("CARGO")).args(["build", "--quiet", "--bin", "clearway"]).current_dir(root).status()?;
     if !built.success() {
         bail!("the program does not build");
     }
@@ -55,7 +56,12 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
 fn ask(root: &Path, arguments: &[&str]) -> Result<String> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
     let program = target.join("debug/clearway");
-    let output = Command::new(&program).args(arguments).env("COLUMNS", "110").env_remove("CLEARWAY_DIR").output().with_context(|| program.display().to_string())?;
+    let output = Command::new(&program)
+        .args(arguments)
+        .env("COLUMNS", "110")
+        .env_remove("CLEARWAY_DIR")
+        .output()
+        .with_context(|| program.display().to_string())?;
     if !output.status.success() {
         bail!("clearway {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
     }
@@ -64,7 +70,8 @@ fn ask(root: &Path, arguments: &[&str]) -> Result<String> {
 
 /// Every command with its help.
 fn reference(root: &Path) -> Result<String> {
-    let mut text = String::from("# The command line\n\nWritten by `cargo xtask codegen` from the program's own help.\n");
+    let mut text =
+        String::from("# The command line\n\nWritten by `cargo xtask codegen` from the program's own help.\n");
     let mut paths: Vec<Vec<String>> = vec![vec![]];
     while let Some(path) = paths.pop() {
         let mut arguments: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -73,8 +80,12 @@ fn reference(root: &Path) -> Result<String> {
         let name = std::iter::once("clearway").chain(path.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
         text.push_str(&format!("\n## `{name}`\n\n```text\n{}\n```\n", help.trim_end()));
         let listed = help.split("Commands:").nth(1).unwrap_or_default().split("\n\n").next().unwrap_or_default();
-        let names = listed.lines().filter(|l| l.starts_with("  ") && !l.starts_with("   ")).filter_map(|l| l.split_whitespace().next());
-        let mut below: Vec<Vec<String>> = names.filter(|n| *n != "help").map(|n| path.iter().cloned().chain([n.to_owned()]).collect()).collect();
+        let names = listed
+            .lines()
+            .filter(|l| l.starts_with("  ") && !l.starts_with("   "))
+            .filter_map(|l| l.split_whitespace().next());
+        let mut below: Vec<Vec<String>> =
+            names.filter(|n| *n != "help").map(|n| path.iter().cloned().chain([n.to_owned()]).collect()).collect();
         below.reverse();
         paths.extend(below);
     }

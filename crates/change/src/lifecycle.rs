@@ -653,7 +653,12 @@ fn due_while_waiting(change: &Change, now: Timestamp) -> Due {
 }
 
 fn due_votes(change: &Change, now: Timestamp) -> Due {
-    change.votes.iter().map(|vote| vote.until).min().map_or_else(Due::default, |at| Due::at(at, now, Intent::LapseVotes))
+    change
+        .votes
+        .iter()
+        .map(|vote| vote.until)
+        .min()
+        .map_or_else(Due::default, |at| Due::at(at, now, Intent::LapseVotes))
 }
 
 fn due_in_rollout(change: &Change, rollout: &Rollout, now: Timestamp) -> Due {

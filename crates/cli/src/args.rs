@@ -32,16 +32,24 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Play three changes on a small web shop, with everything real.
-    #[command(after_help = "Examples:\n  clearway demo            keeps running for you to look around\n  clearway demo --once     plays all three within 45 seconds, checks the log, and ends")]
+    #[command(
+        after_help = "Examples:\n  clearway demo            keeps running for you to look around\n  clearway demo --once     plays all three within 45 seconds, checks the log, and ends"
+    )]
     Demo(Demo),
     /// Run the server.
-    #[command(after_help = "Examples:\n  clearway serve\n  clearway serve --config /etc/clearway/clearway.toml\n  clearway serve --listen 127.0.0.1:0 --governance ./governance")]
+    #[command(
+        after_help = "Examples:\n  clearway serve\n  clearway serve --config /etc/clearway/clearway.toml\n  clearway serve --listen 127.0.0.1:0 --governance ./governance"
+    )]
     Serve(Serve),
     /// Check a change file (or a configuration) without proposing it: all problems at once.
-    #[command(after_help = "Examples:\n  clearway check change.yaml\n  clearway check --offline change.yaml      only its form, without a server\n  clearway check clearway.toml")]
+    #[command(
+        after_help = "Examples:\n  clearway check change.yaml\n  clearway check --offline change.yaml      only its form, without a server\n  clearway check clearway.toml"
+    )]
     Check(Check),
     /// Propose a change.
-    #[command(after_help = "Examples:\n  clearway propose change.yaml\n  clearway propose change.yaml --watch\n  cat change.yaml | clearway propose -")]
+    #[command(
+        after_help = "Examples:\n  clearway propose change.yaml\n  clearway propose change.yaml --watch\n  cat change.yaml | clearway propose -"
+    )]
     Propose(Propose),
     /// Replace what a change proposes, before its rollout begins. Votes for another effect are void.
     Amend {
@@ -53,12 +61,16 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  clearway show CHG-7\n  clearway show 7 --json")]
     Show { change: ChangeId },
     /// List changes, newest first.
-    #[command(after_help = "Examples:\n  clearway list\n  clearway list --phase rolling_out --phase paused\n  clearway list --service checkout --json")]
+    #[command(
+        after_help = "Examples:\n  clearway list\n  clearway list --phase rolling_out --phase paused\n  clearway list --service checkout --json"
+    )]
     List(List),
     /// Say why a change does not go on: every gate, and what would open it.
     Why { change: ChangeId },
     /// Approve the effect that a change has now.
-    #[command(after_help = "Examples:\n  clearway approve CHG-7\n  clearway approve CHG-7 --comment 'looked at the plan'\n  clearway approve CHG-7 --effect sha256:4f2c...   refuses if the effect is another one by now")]
+    #[command(
+        after_help = "Examples:\n  clearway approve CHG-7\n  clearway approve CHG-7 --comment 'looked at the plan'\n  clearway approve CHG-7 --effect sha256:4f2c...   refuses if the effect is another one by now"
+    )]
     Approve {
         change: ChangeId,
         #[arg(long)]
@@ -118,7 +130,9 @@ pub(crate) enum Command {
         summary: String,
     },
     /// Follow a change live until it ends.
-    #[command(after_help = "Examples:\n  clearway watch CHG-7\n  clearway watch CHG-7 --json     one JSON line per event")]
+    #[command(
+        after_help = "Examples:\n  clearway watch CHG-7\n  clearway watch CHG-7 --json     one JSON line per event"
+    )]
     Watch { change: ChangeId },
     /// Print the log of a change, or of everything.
     #[command(after_help = "Examples:\n  clearway log CHG-7\n  clearway log --from 100 --limit 50 --json")]
@@ -142,7 +156,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Admin(Admin),
     /// Run the embedded weighted HTTP router.
-    #[command(after_help = "Examples:\n  clearway router --config router.toml\n\nrouter.toml:\n  listen = \"127.0.0.1:8080\"\n  admin = \"127.0.0.1:7070\"\n  [[backends]]\n  name = \"shop\"\n  versions = [{ name = \"v1\", address = \"127.0.0.1:9001\", weight = 10000 }, { name = \"v2\", address = \"127.0.0.1:9002\", weight = 0 }]")]
+    #[command(
+        after_help = "Examples:\n  clearway router --config router.toml\n\nrouter.toml:\n  listen = \"127.0.0.1:8080\"\n  admin = \"127.0.0.1:7070\"\n  [[backends]]\n  name = \"shop\"\n  versions = [{ name = \"v1\", address = \"127.0.0.1:9001\", weight = 10000 }, { name = \"v2\", address = \"127.0.0.1:9002\", weight = 0 }]"
+    )]
     Router {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
@@ -156,7 +172,9 @@ pub(crate) enum Command {
         kind: Schema,
     },
     /// Print completions for a shell.
-    #[command(after_help = "Examples:\n  clearway completions bash > /etc/bash_completion.d/clearway\n  clearway completions zsh > ~/.zfunc/_clearway")]
+    #[command(
+        after_help = "Examples:\n  clearway completions bash > /etc/bash_completion.d/clearway\n  clearway completions zsh > ~/.zfunc/_clearway"
+    )]
     Completions { shell: clap_complete::Shell },
     /// The shop of the demo, as a process of its own.
     #[command(hide = true)]
@@ -236,7 +254,9 @@ pub(crate) struct Log {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
     /// Verify a log offline: every hash, the signature, gap-free streams, and for a store that its tables are what the log says.
-    #[command(after_help = "Examples:\n  clearway audit verify                               the store of this machine's server\n  clearway audit verify --store /var/lib/clearway\n  clearway audit verify --export ./export --key \"$(cat known.vkey)\"\n  clearway audit verify --url https://clearway.example --key \"$(cat known.vkey)\"")]
+    #[command(
+        after_help = "Examples:\n  clearway audit verify                               the store of this machine's server\n  clearway audit verify --store /var/lib/clearway\n  clearway audit verify --export ./export --key \"$(cat known.vkey)\"\n  clearway audit verify --url https://clearway.example --key \"$(cat known.vkey)\""
+    )]
     Verify(Verify),
     /// Write the log as plain files in the tlog-tiles layout, with the verifier key beside them.
     Export {

@@ -26,8 +26,10 @@ impl Client {
         let running = place.as_ref().ok().and_then(Place::running);
         let base = args.server.clone().or(running.map(|r| r.url));
         let base = base.ok_or_else(|| {
-            let folder = place.as_ref().map_or_else(|_| String::new(), |p| format!(" (looked in `{}`)", p.dir.display()));
-            Failure::new(UNREACHABLE, format!("no server is known{folder}")).help("start one with `clearway serve`, or name one with `--server URL`")
+            let folder =
+                place.as_ref().map_or_else(|_| String::new(), |p| format!(" (looked in `{}`)", p.dir.display()));
+            Failure::new(UNREACHABLE, format!("no server is known{folder}"))
+                .help("start one with `clearway serve`, or name one with `--server URL`")
         })?;
         let token = match (&args.token_file, &place) {
             (Some(file), _) => Some(read_token(file)?),
@@ -38,7 +40,9 @@ impl Client {
     }
 
     pub(crate) fn new(base: &str, token: Option<String>) -> Outcome<Self> {
-        let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).redirect(reqwest::redirect::Policy::none());
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .redirect(reqwest::redirect::Policy::none());
         let http = http.build().map_err(|e| Failure::new(ERROR, format!("the HTTP client can't be made: {e}")))?;
         Ok(Self { http, base: base.trim_end_matches('/').to_owned(), token })
     }
@@ -58,7 +62,8 @@ impl Client {
     async fn send(&self, request: RequestBuilder) -> Outcome<Response> {
         let unreachable = |e: reqwest::Error| {
             let why = if e.is_timeout() { "it does not answer".to_owned() } else { root_cause(&e) };
-            Failure::new(UNREACHABLE, format!("the server at `{}` can't be reached: {why}", self.base)).help("is it running? `clearway serve` starts one here")
+            Failure::new(UNREACHABLE, format!("the server at `{}` can't be reached: {why}", self.base))
+                .help("is it running? `clearway serve` starts one here")
         };
         let response = request.send().await.map_err(unreachable)?;
         if response.status().is_success() { Ok(response) } else { Err(problem(response).await) }
@@ -80,7 +85,9 @@ impl Client {
     pub(crate) async fn bytes(&self, path: &str) -> Outcome<Option<Vec<u8>>> {
         let request = self.request(Method::GET, path).timeout(Duration::from_secs(30));
         match self.send(request).await {
-            Ok(response) => response.bytes().await.map(|b| Some(b.to_vec())).map_err(|e| Failure::new(UNREACHABLE, root_cause(&e))),
+            Ok(response) => {
+                response.bytes().await.map(|b| Some(b.to_vec())).map_err(|e| Failure::new(UNREACHABLE, root_cause(&e)))
+            }
             Err(failure) if failure.code == NOT_FOUND => Ok(None),
             Err(failure) => Err(failure),
         }
@@ -115,7 +122,10 @@ impl Client {
 }
 
 async fn read_json(response: Response) -> Outcome<Value> {
-    response.json().await.map_err(|e| Failure::new(ERROR, format!("the server's answer can't be read: {}", root_cause(&e))))
+    response
+        .json()
+        .await
+        .map_err(|e| Failure::new(ERROR, format!("the server's answer can't be read: {}", root_cause(&e))))
 }
 
 fn read_token(file: &Path) -> Outcome<String> {

@@ -20,7 +20,9 @@ pub(crate) fn run(args: Args) -> Outcome {
             Ok(())
         }
         Command::Schema { kind } => files::schema(*kind),
-        Command::Serve(_) | Command::Demo(_) | Command::Router { .. } | Command::DemoShop(_) => block_on(many_threads(), long_running(args)),
+        Command::Serve(_) | Command::Demo(_) | Command::Router { .. } | Command::DemoShop(_) => {
+            block_on(many_threads(), long_running(args))
+        }
         _ => block_on(one_thread(), short(args)),
     }
 }

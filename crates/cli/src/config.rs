@@ -109,7 +109,11 @@ impl Config {
         let mut problems = Vec::new();
         for (name, source) in &config.sources {
             if source.scrape.is_empty() == source.prometheus.is_none() {
-                problems.push(document.problem(&format!("/sources/{name}"), "a source has one of `scrape` and `prometheus`", None));
+                problems.push(document.problem(
+                    &format!("/sources/{name}"),
+                    "a source has one of `scrape` and `prometheus`",
+                    None,
+                ));
             }
         }
         if !problems.is_empty() {
@@ -132,13 +136,15 @@ impl Config {
 /// TOML as a document with places.
 fn document(text: &str) -> Result<Document, Vec<Problem>> {
     let lines = Lines::of(text);
-    let whole = |message: String, at: usize| Problem { place: lines.place(at), path: String::new(), message, help: None };
+    let whole =
+        |message: String, at: usize| Problem { place: lines.place(at), path: String::new(), message, help: None };
     if text.len() > change::document::MAX_BYTES {
         return Err(vec![whole(format!("the file has {} bytes", text.len()), 0)]);
     }
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        let say = |e: &toml::de::Error| whole(format!("this is not TOML: {}", e.message()), e.span().map_or(0, |s| s.start));
+        let say =
+            |e: &toml::de::Error| whole(format!("this is not TOML: {}", e.message()), e.span().map_or(0, |s| s.start));
         return Err(errors.iter().take(20).map(say).collect());
     }
     let mut places = BTreeMap::new();
@@ -159,7 +165,8 @@ fn read_table(table: &DeTable<'_>, pointer: &str, lines: &Lines, places: &mut BT
 fn read_value(value: &DeValue<'_>, pointer: &str, lines: &Lines, places: &mut BTreeMap<String, Place>) -> Value {
     match value {
         DeValue::String(text) => Value::String(text.to_string()),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).map_or_else(|_| Value::String(number.as_str().to_owned()), Value::from),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or_else(|_| Value::String(number.as_str().to_owned()), Value::from),
         DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Value::Null, Value::from),
         DeValue::Boolean(truth) => Value::Bool(*truth),
         DeValue::Datetime(at) => Value::String(at.to_string()),
@@ -205,7 +212,10 @@ mod tests {
         let problems = Config::read(text, Path::new("clearway.toml")).expect_err("it is broken");
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(said.len(), 3, "{said:#?}");
-        assert!(said[0].starts_with("1:1: `listn`: there is no field `listn`\n  help: did you mean `listen`?"), "{said:#?}");
+        assert!(
+            said[0].starts_with("1:1: `listn`: there is no field `listn`\n  help: did you mean `listen`?"),
+            "{said:#?}"
+        );
         assert!(said[1].starts_with("4:11: `sources.shop.scrape[0]`"), "{said:#?}");
         assert!(said[2].starts_with("8:1: `sources.both.prometheus`"), "{said:#?}");
     }

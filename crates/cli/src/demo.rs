@@ -86,7 +86,8 @@ impl World {
         let mut shops = Vec::new();
         for (version, behaviour) in VERSIONS {
             let announce = dir.join(format!("{version}.json"));
-            let arguments = ["demo-shop", "--listen", "127.0.0.1:0", "--version", version, "--behaviour", behaviour, "--announce"];
+            let arguments =
+                ["demo-shop", "--listen", "127.0.0.1:0", "--version", version, "--behaviour", behaviour, "--announce"];
             children.push(spawn(version, &arguments, &announce)?);
             shops.push((version, address(&announce, "listen").await?));
         }
@@ -99,7 +100,10 @@ impl World {
 
         let traffic = CancellationToken::new();
         let target = edge.parse().map_err(|e| Failure::new(ERROR, format!("the router announced `{edge}`: {e}")))?;
-        let visitors = tokio::spawn(sim::load::run(sim::load::LoadConfig::new(target, f64::from(options.rate)), traffic.clone().cancelled_owned()));
+        let visitors = tokio::spawn(sim::load::run(
+            sim::load::LoadConfig::new(target, f64::from(options.rate)),
+            traffic.clone().cancelled_owned(),
+        ));
 
         let governance = dir.join("governance");
         std::fs::create_dir_all(governance.join("services"))?;
@@ -125,17 +129,26 @@ impl World {
         println!("A web shop of five processes, a router and {} visitors a second; a look every 250 ms.", options.rate);
         println!("The page: {login}\n");
         let mut told = Vec::new();
-        told.push(self.tell("A good change: approved by automation, verified step by step.", GOOD, Phase::Completed, false).await?);
+        told.push(
+            self.tell("A good change: approved by automation, verified step by step.", GOOD, Phase::Completed, false)
+                .await?,
+        );
         told.push(self.tell("A failing change: the verdict rolls it back.", FAILING, Phase::RolledBack, false).await?);
         told.push(self.tell("A risky change: it waits for you.", RISKY, Phase::Completed, options.once).await?);
         let summary = told.iter().map(|t| t.line.as_str()).collect::<Vec<_>>().join("\n");
         println!("Summary\n{summary}\n{}", self.check_log().await?);
         if let Some(other) = told.iter().find(|t| !t.as_wanted) {
-            return Err(Failure::new(ERROR, format!("a change ended otherwise than it should have: {}", other.line.trim())));
+            return Err(Failure::new(
+                ERROR,
+                format!("a change ended otherwise than it should have: {}", other.line.trim()),
+            ));
         }
         if !options.once {
             println!("\nEverything keeps running: {}", self.serving.url);
-            println!("Try a version that is only slower:\n  clearway --dir {0} propose {0}/slower.yaml --watch", self.dir.display());
+            println!(
+                "Try a version that is only slower:\n  clearway --dir {0} propose {0}/slower.yaml --watch",
+                self.dir.display()
+            );
             println!("Ctrl-C ends the demo.");
             std::future::pending::<()>().await;
         }
@@ -177,7 +190,8 @@ impl World {
         println!("        on its page:  {}/changes/{id}", self.serving.url);
         println!("        or here:      clearway --dir {} approve {id}", self.dir.display());
         if approve {
-            let body = json!({"effect": change.proposal.effect_digest, "comment": "approved by the demo itself (--once)"});
+            let body =
+                json!({"effect": change.proposal.effect_digest, "comment": "approved by the demo itself (--once)"});
             self.you.post(&format!("/changes/{id}/approve"), &body, None).await?;
         }
         Ok(())
@@ -191,16 +205,25 @@ impl World {
             .output()
             .await?;
         if !output.status.success() {
-            return Err(Failure::new(crate::exit::NOT_VERIFIED, format!("the log does not verify: {}", String::from_utf8_lossy(&output.stderr))));
+            return Err(Failure::new(
+                crate::exit::NOT_VERIFIED,
+                format!("the log does not verify: {}", String::from_utf8_lossy(&output.stderr)),
+            ));
         }
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        Ok(format!("  the log verifies: {} entries, every hash recomputed, and the tables are what it says", report["entries"]))
+        Ok(format!(
+            "  the log verifies: {} entries, every hash recomputed, and the tables are what it says",
+            report["entries"]
+        ))
     }
 
     async fn tear_down(self, mut children: Children) -> Outcome {
         self.traffic.cancel();
         if let Ok(Ok(tally)) = self.visitors.await {
-            println!("{} requests of visitors: {} answered well, {} with errors, {} not sent in time", tally.sent, tally.ok, tally.errors, tally.dropped);
+            println!(
+                "{} requests of visitors: {} answered well, {} with errors, {} not sent in time",
+                tally.sent, tally.ok, tally.errors, tally.dropped
+            );
         }
         self.serving.stop().await?;
         for owned in &mut children {
@@ -240,7 +263,12 @@ fn summary(change: &Change, took: Duration) -> String {
         change::lifecycle::Stage::Ended { reason, .. } => reason.clone(),
         _ => change::explain::status(change),
     };
-    format!("  {}  {outcome:<12} after {:>4.1} s  {}\n         because: {why}", change.id, took.as_secs_f64(), change.proposal.title)
+    format!(
+        "  {}  {outcome:<12} after {:>4.1} s  {}\n         because: {why}",
+        change.id,
+        took.as_secs_f64(),
+        change.proposal.title
+    )
 }
 
 /// Starts a process of this very program that ends when we do, however we end: it watches its standard input.
@@ -263,7 +291,10 @@ async fn address(announce: &Path, field: &str) -> Outcome<String> {
             return Ok(address.to_owned());
         }
         if Instant::now() > patience {
-            return Err(Failure::new(ERROR, format!("a process of the demo did not start: nothing in {}", announce.display())));
+            return Err(Failure::new(
+                ERROR,
+                format!("a process of the demo did not start: nothing in {}", announce.display()),
+            ));
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -277,7 +308,10 @@ fn router_config(shops: &[(&str, String)]) -> String {
             format!("  {{ name = \"{version}\", address = \"{address}\", weight = {weight} }},\n")
         })
         .collect();
-    format!("listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\n[[backends]]\nname = \"shop\"\nversions = [\n{}]\n", versions.concat())
+    format!(
+        "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\n[[backends]]\nname = \"shop\"\nversions = [\n{}]\n",
+        versions.concat()
+    )
 }
 
 fn config(governance: &Path, shops: &[(&str, String)], admin: &str) -> Config {

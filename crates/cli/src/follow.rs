@@ -58,7 +58,9 @@ impl Follower {
     fn new(id: ChangeId, style: Style) -> Self {
         let target = if style == Style::Text { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
-        bar.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
         Self { id, style, seen: 0, status: String::new(), bar }
     }
 
@@ -71,11 +73,11 @@ impl Follower {
                 self.progress(hint);
             }
             let version = hint.as_ref().and_then(|h| h.get("version")).and_then(Value::as_u64);
-            if version.is_none_or(|v| v > self.seen) {
-                if let Some(change) = self.read(client).await? {
-                    self.bar.finish_and_clear();
-                    return Ok(Some(change));
-                }
+            let news = version.is_none_or(|v| v > self.seen);
+            let ended = if news { self.read(client).await? } else { None };
+            if let Some(change) = ended {
+                self.bar.finish_and_clear();
+                return Ok(Some(change));
             }
             // An event may be lost with the connection; asking now and then costs little.
             match tokio::time::timeout(Duration::from_secs(5), events.next()).await {

@@ -30,13 +30,16 @@ impl Place {
         let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
         let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
         let base = state.filter(|p| p.is_absolute()).or_else(home);
-        let base = base.ok_or_else(|| Failure::new(ERROR, "there is no home folder to keep the store in").help("give a folder with `--dir`"))?;
+        let base = base.ok_or_else(|| {
+            Failure::new(ERROR, "there is no home folder to keep the store in").help("give a folder with `--dir`")
+        })?;
         Ok(Self { dir: base.join("clearway") })
     }
 
     /// Makes the folder, for its owner alone.
     pub(crate) fn create(&self) -> Outcome {
-        let failed = |e: std::io::Error| Failure::new(ERROR, format!("the folder `{}` can't be made: {e}", self.dir.display()));
+        let failed =
+            |e: std::io::Error| Failure::new(ERROR, format!("the folder `{}` can't be made: {e}", self.dir.display()));
         let existed = self.dir.exists();
         std::fs::create_dir_all(&self.dir).map_err(failed)?;
         if !existed {

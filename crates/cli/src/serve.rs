@@ -54,7 +54,9 @@ pub(crate) async fn serve(args: &Args, options: &Serve) -> Outcome {
     log_to_stderr("info");
     let mut config = match &options.config {
         Some(file) => read_config(file)?,
-        None => Config { commands: crate::config::Commands { allow: false, dir: Some(".".into()) }, ..Config::default() },
+        None => {
+            Config { commands: crate::config::Commands { allow: false, dir: Some(".".into()) }, ..Config::default() }
+        }
     };
     config.listen = options.listen.unwrap_or(config.listen);
     config.governance = options.governance.clone().or(config.governance);
@@ -87,18 +89,25 @@ pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcom
     if !tokens.knows(&first) || !place.token().exists() {
         write_private(&place.token(), tokens.create(&first)?.as_bytes())?;
     }
-    let listener = tokio::net::TcpListener::bind(config.listen)
-        .await
-        .map_err(|e| Failure::new(ERROR, format!("`{}` can't be listened on: {e}", config.listen)).help("choose another with `--listen 127.0.0.1:0`"))?;
+    let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|e| {
+        Failure::new(ERROR, format!("`{}` can't be listened on: {e}", config.listen))
+            .help("choose another with `--listen 127.0.0.1:0`")
+    })?;
     let url = config.url.clone().map_or_else(|| listener.local_addr().map(|a| format!("http://{a}")), Ok)?;
     let in_force = InForce::new(governance).map_err(|e| Failure::new(INVALID, e.to_string()))?;
     let (drivers, eyes, voice) = hands_eyes_voice(place, config, &url)?;
     // The store lets one process in at a time, so whoever opens it is the one replica there is: it need not wait for the leases of the one before.
     let settings = Settings { replica: "the-only-one".into(), act_limit: ACT_LIMIT, ..Settings::default() };
     let build = format!("clearway {}", env!("CARGO_PKG_VERSION"));
-    let parts = Parts { store: Arc::new(store), drivers, eyes, voice, clock: Arc::new(SystemClock), in_force, settings, build };
+    let parts =
+        Parts { store: Arc::new(store), drivers, eyes, voice, clock: Arc::new(SystemClock), in_force, settings, build };
     let handle = Handle::start(parts).await.map_err(|e| Failure::new(ERROR, e.to_string()))?;
-    let app = server::App { handle: handle.clone(), identify: tokens.clone(), base_url: url.clone(), public_log: config.public_log };
+    let app = server::App {
+        handle: handle.clone(),
+        identify: tokens.clone(),
+        base_url: url.clone(),
+        public_log: config.public_log,
+    };
     let stop = CancellationToken::new();
     let task = tokio::spawn(server::serve(listener, app, stop.clone().cancelled_owned()));
     place.announce(&Running { url: url.clone(), pid: std::process::id() })?;
@@ -117,7 +126,8 @@ pub(crate) fn signing_key(place: &Place) -> Outcome<SigningKey> {
     if !place.key().exists() {
         if place.dir.join("clearway.db").exists() {
             let message = format!("the key `{}` of this store is missing", place.key().display());
-            return Err(Failure::new(ERROR, message).help("bring it back from a backup: without it the log can't be continued under its name"));
+            return Err(Failure::new(ERROR, message)
+                .help("bring it back from a backup: without it the log can't be continued under its name"));
         }
         let (seed, name): ([u8; 32], [u8; 8]) = (rand::random(), rand::random());
         let text = format!("clearway.local/{}\n{}\n", hex(&name), hex(&seed));
@@ -144,11 +154,16 @@ type Ports = (BTreeMap<String, Arc<dyn Driver>>, Arc<dyn Eyes>, Arc<dyn Voice>);
 fn hands_eyes_voice(place: &Place, config: &Config, url: &str) -> Outcome<Ports> {
     let invalid = |e: drivers::SettingsError| Failure::new(INVALID, e.to_string());
     let token = |file: &Option<std::path::PathBuf>| -> Outcome<Option<drivers::Token>> {
-        file.as_deref().map(|f| read_private(f).map(|b| drivers::Token::new(String::from_utf8_lossy(&b).trim()))).transpose()
+        file.as_deref()
+            .map(|f| read_private(f).map(|b| drivers::Token::new(String::from_utf8_lossy(&b).trim())))
+            .transpose()
     };
     let mut routers = BTreeMap::new();
     for (name, router) in &config.routers {
-        routers.insert(name.clone(), drivers::RouterSettings { admin: router.admin.clone(), token: token(&router.token_file)? });
+        routers.insert(
+            name.clone(),
+            drivers::RouterSettings { admin: router.admin.clone(), token: token(&router.token_file)? },
+        );
     }
     let mut sources = BTreeMap::new();
     for (name, source) in &config.sources {
@@ -168,21 +183,31 @@ fn hands_eyes_voice(place: &Place, config: &Config, url: &str) -> Outcome<Ports>
         lang: of_ours("LANG", "C.UTF-8"),
         grace: std::time::Duration::from_secs(2),
     };
-    let exec = drivers::ExecSettings { commands: commands.clone(), markers: place.dir.join("commands"), longest_timeout: LONGEST_COMMAND };
+    let exec = drivers::ExecSettings {
+        commands: commands.clone(),
+        markers: place.dir.join("commands"),
+        longest_timeout: LONGEST_COMMAND,
+    };
     let mut hands: BTreeMap<String, Arc<dyn Driver>> = BTreeMap::new();
     hands.insert("router".into(), Arc::new(drivers::RouterDriver::new(routers).map_err(invalid)?));
     hands.insert("exec".into(), Arc::new(drivers::ExecDriver::new(exec)));
     let eyes = drivers::Probes::new(sources, commands, drivers::Limits::default()).map_err(invalid)?;
     let mut channels: Vec<Box<dyn Voice>> = Vec::new();
     if let Some(webhook) = &config.notify.webhook {
-        let settings = drivers::WebhookSettings { name: "webhook".into(), url: webhook.clone(), token: None, server: Some(url.to_owned()) };
+        let settings = drivers::WebhookSettings {
+            name: "webhook".into(),
+            url: webhook.clone(),
+            token: None,
+            server: Some(url.to_owned()),
+        };
         channels.push(Box::new(drivers::Webhook::new(settings).map_err(invalid)?));
     }
     Ok((hands, Arc::new(eyes), Arc::new(drivers::Voices::new(channels))))
 }
 
 pub(crate) fn read_config(file: &Path) -> Outcome<Config> {
-    let text = std::fs::read_to_string(file).map_err(|e| Failure::new(ERROR, format!("`{}` can't be read: {e}", file.display())))?;
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Failure::new(ERROR, format!("`{}` can't be read: {e}", file.display())))?;
     Config::read(&text, file).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(|p| format!("  {p}")).collect();
         Failure::new(INVALID, format!("{} is not valid\n{}", file.display(), lines.join("\n")))
@@ -191,7 +216,8 @@ pub(crate) fn read_config(file: &Path) -> Outcome<Config> {
 
 /// Reads a governance folder: its YAML files and policies, and nothing else that lies there.
 fn read_governance(folder: &Path) -> Outcome<Governance> {
-    let failed = |path: &Path, e: &std::io::Error| Failure::new(ERROR, format!("`{}` can't be read: {e}", path.display()));
+    let failed =
+        |path: &Path, e: &std::io::Error| Failure::new(ERROR, format!("`{}` can't be read: {e}", path.display()));
     let mut files = BTreeMap::new();
     for (below, endings) in [("", &["yaml"][..]), ("services", &["yaml", "yml"]), ("policy", &["rego"])] {
         let dir = folder.join(below);
@@ -200,7 +226,8 @@ fn read_governance(folder: &Path) -> Outcome<Governance> {
         }
         for entry in std::fs::read_dir(&dir).map_err(|e| failed(&dir, &e))? {
             let path = entry.map_err(|e| failed(&dir, &e))?.path();
-            let ours = path.is_file() && path.extension().and_then(|e| e.to_str()).is_some_and(|e| endings.contains(&e));
+            let ours =
+                path.is_file() && path.extension().and_then(|e| e.to_str()).is_some_and(|e| endings.contains(&e));
             let (true, Some(name)) = (ours, path.file_name().and_then(|n| n.to_str())) else { continue };
             let name = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
             files.insert(name, std::fs::read_to_string(&path).map_err(|e| failed(&path, &e))?);
@@ -225,6 +252,7 @@ pub(crate) async fn shutdown() {
 }
 
 pub(crate) fn log_to_stderr(level: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CLEARWAY_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CLEARWAY_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }

@@ -34,7 +34,14 @@ pub(crate) fn list(rows: &[Value]) -> String {
         let services = row.get("services").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         let services = services.collect::<Vec<_>>().join(", ");
         let status: String = text(row, "status").chars().take(100).collect();
-        vec![text(row, "id"), text(row, "phase").replace('_', " "), text(row, "risk"), services, text(row, "title"), status]
+        vec![
+            text(row, "id"),
+            text(row, "phase").replace('_', " "),
+            text(row, "risk"),
+            services,
+            text(row, "title"),
+            status,
+        ]
     };
     table(&["change", "phase", "risk", "services", "title", "status"], rows.iter().map(line).collect())
 }
@@ -54,7 +61,10 @@ pub(crate) fn change(change: &Change, gates: &[Gate]) -> String {
     };
     field("phase", &change.phase().to_string());
     field("kind", &format!("{} on {services} in {}", proposal.kind, proposal.environment));
-    field("owner", &format!("{}, proposed by {} at {}", proposal.owner, explain::actor(&change.author), change.proposed_at));
+    field(
+        "owner",
+        &format!("{}, proposed by {} at {}", proposal.owner, explain::actor(&change.author), change.proposed_at),
+    );
     if let Some(assessed) = &change.assessment {
         let a = &assessed.assessment;
         field("risk", &format!("{} ({} of 100)", a.level, a.score));
@@ -75,7 +85,13 @@ pub(crate) fn change(change: &Change, gates: &[Gate]) -> String {
         closed.iter().for_each(|g| out.push_str(&gate(g)));
     }
     if let Some(judgement) = change.any_rollout().and_then(|r| r.judgement.as_ref()) {
-        let _ = writeln!(out, "\nVerdict of {}: {}\n  {}", change.step_name(judgement.step), judgement.answer, judgement.why);
+        let _ = writeln!(
+            out,
+            "\nVerdict of {}: {}\n  {}",
+            change.step_name(judgement.step),
+            judgement.answer,
+            judgement.why
+        );
     }
     if let Some(review) = change.review.as_ref().filter(|r| r.done.is_none()) {
         let _ = writeln!(out, "\nOwed: a review by {} ({})", review.due, review.reason);
@@ -92,7 +108,14 @@ fn steps(change: &Change) -> String {
             Some(r) if i == r.step && !change.phase().is_terminal() => "now",
             _ => "",
         };
-        let _ = writeln!(out, "  {:>4}  {:<6} bake {}, deadline {}  {mark}", i + 1, step.weight.to_string(), step.bake, step.deadline);
+        let _ = writeln!(
+            out,
+            "  {:>4}  {:<6} bake {}, deadline {}  {mark}",
+            i + 1,
+            step.weight.to_string(),
+            step.bake,
+            step.deadline
+        );
     }
     out
 }

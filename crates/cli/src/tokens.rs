@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use change::Digest;
 use server::Identify;
 
-use crate::exit::{INVALID, Failure, Outcome};
+use crate::exit::{Failure, INVALID, Outcome};
 use crate::place::{Place, read_private, write_private};
 
 /// The tokens of a server: a file of hashes, read again whenever an unknown token comes, so that a new one needs no restart.
@@ -30,7 +30,8 @@ impl Tokens {
     fn reload(&self) -> Outcome {
         let bytes = read_private(&self.file)?;
         let read = serde_json::from_slice(&bytes);
-        *lock(&self.known) = read.map_err(|e| Failure::new(INVALID, format!("`{}` is not a list of tokens: {e}", self.file.display())))?;
+        *lock(&self.known) =
+            read.map_err(|e| Failure::new(INVALID, format!("`{}` is not a list of tokens: {e}", self.file.display())))?;
         Ok(())
     }
 

@@ -1,12 +1,12 @@
 //! Tests of the program as a process: what a user types and what becomes of it. One binary, so that it links once.
 
+#[path = "suite/bad_input.rs"]
+mod bad_input;
+#[path = "suite/by_hand.rs"]
+mod by_hand;
+#[path = "suite/demo.rs"]
+mod demo;
 #[path = "suite/house.rs"]
 mod house;
 #[path = "suite/killed.rs"]
 mod killed;
-#[path = "suite/by_hand.rs"]
-mod by_hand;
-#[path = "suite/bad_input.rs"]
-mod bad_input;
-#[path = "suite/demo.rs"]
-mod demo;

@@ -55,8 +55,7 @@ impl Judging {
                     let edges = found.unwrap_or_else(|| vec![1_000.0]);
                     let below = latency.below.map(|span| span.as_millis() as f64);
                     // The edge at or below the promise: what lies between the two counts as bad.
-                    let objective =
-                        below.map(|ms| edges.iter().copied().filter(|e| *e <= ms).last().unwrap_or(edges[0]));
+                    let objective = below.map(|ms| edges.iter().copied().rfind(|e| *e <= ms).unwrap_or(edges[0]));
                     SliKind::latency(edges, objective)
                 }
             };
@@ -83,6 +82,10 @@ impl Judging {
             judging.counters = serde_json::from_value(row.counters.clone()).unwrap_or_default();
         }
         Ok(judging)
+    }
+
+    fn is_unprimed(&self) -> bool {
+        self.number == 0 && self.counters.is_empty()
     }
 
     fn begin(&mut self, change: &Change, step: usize, attempt: u32) -> Result<(), String> {
@@ -159,6 +162,12 @@ impl Engine {
         let act =
             Act { change: change.id, step: (step + 1).to_string(), attempt, files: change.proposal.files.clone() };
         let (seen, counters) = look::take(&change.proposal, &cohorts, &*self.eyes, &act, &judging.counters).await;
+        if judging.is_unprimed() && counters.values().any(|series| !series.is_empty()) {
+            // Counters that were never read have no increments: this reading is what the first look subtracts from, and no look itself.
+            (judging.counters, judging.last) = (counters, Some(now));
+            round.judging = Some(judging);
+            return Ok(Done::Again(every));
+        }
         if let Err(error) = judging.begin(change, step, attempt) {
             tracing::error!(change = %change.id, %error, "the judge refuses the step; asking again");
             return Ok(Done::Again(self.settings.recheck));

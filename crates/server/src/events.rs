@@ -106,10 +106,7 @@ impl News {
 }
 
 /// Notices gathered, about one change or about all, at most one batch in each quarter of a second; the first of them at once.
-pub(crate) fn coalesced(
-    notices: broadcast::Receiver<Notice>,
-    only: Option<ChangeId>,
-) -> impl Stream<Item = News> {
+pub(crate) fn coalesced(notices: broadcast::Receiver<Notice>, only: Option<ChangeId>) -> impl Stream<Item = News> {
     futures::stream::unfold((notices, Instant::now()), move |(mut notices, next)| async move {
         let mut news = News::Of(BTreeSet::new());
         while news.is_empty() {
@@ -201,11 +198,7 @@ fn respond(stream: impl Stream<Item = Result<Message, Infallible>> + Send + 'sta
 /// An event `change` with how it stands at once, and whenever it moves or a look is taken, at most four times a second.
 #[utoipa::path(get, path = "/changes/{id}/events", operation_id = "listenToChange", tag = "events", params(("id" = String, Path, description = "`CHG-7` or `7`.")),
     responses((status = 200, description = "A stream of server-sent events; the data of each is this.", content_type = "text/event-stream", body = Moved)))]
-pub(crate) async fn of_change(
-    State(server): State<Shared>,
-    _: Reader,
-    Id(id): Id,
-) -> Result<Response, Problem> {
+pub(crate) async fn of_change(State(server): State<Shared>, _: Reader, Id(id): Id) -> Result<Response, Problem> {
     if server.handle.change(id).await?.is_none() {
         return Err(no_change(id));
     }

@@ -71,7 +71,8 @@ impl Standing {
     pub(crate) fn of(change: &Change, looks: &[LookView]) -> Option<Self> {
         let rollout = change.any_rollout()?;
         let judgement = rollout.judgement.as_ref();
-        let here: Vec<&LookView> = looks.iter().filter(|l| (l.step, l.attempt) == (rollout.step, rollout.attempt)).collect();
+        let here: Vec<&LookView> =
+            looks.iter().filter(|l| (l.step, l.attempt) == (rollout.step, rollout.attempt)).collect();
         let newest = here.last().map(|look| &look.verdict);
         let figure = |name: &str| newest.and_then(|v| v.get(name)).and_then(Value::as_f64);
         let judged = newest.and_then(|v| serde_json::from_value(v.get("answer")?.clone()).ok());
@@ -91,7 +92,9 @@ impl Standing {
 
 fn sli_standing(sli: &Sli, here: &[&LookView], all: &[LookView], judgement: Option<&Judgement>) -> SliStanding {
     let judged = judgement.and_then(|j| j.slis.iter().find(|s| s.name == sli.name));
-    let newest = here.last().and_then(|look| look.verdict.get("slis")?.as_array()?.iter().find(|s| s["name"] == sli.name.as_str()).cloned());
+    let newest = here.last().and_then(|look| {
+        look.verdict.get("slis")?.as_array()?.iter().find(|s| s["name"] == sli.name.as_str()).cloned()
+    });
     let read = |name: &str| newest.as_ref().and_then(|v| v.get(name));
     let interval = read("interval").and_then(|v| serde_json::from_value(v.clone()).ok());
     let pairs: Vec<Pair> = here.iter().map(|look| pair(look, sli)).collect();
@@ -127,7 +130,10 @@ struct Pair {
 impl Pair {
     fn sum(pairs: &[Self]) -> Self {
         let add = |samples: Vec<Sample>| {
-            let add = |a: Sample, b: Sample| Sample { total: a.total.saturating_add(b.total), bad: a.bad.saturating_add(b.bad) };
+            let add = |a: Sample, b: Sample| Sample {
+                total: a.total.saturating_add(b.total),
+                bad: a.bad.saturating_add(b.bad),
+            };
             samples.into_iter().reduce(add)
         };
         Self {
@@ -228,7 +234,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_a_gap_and_never_a_zero() {
-        for broken in [json!(null), json!({"type": "ratio", "total": -1, "bad": 0}), json!({"type": "ratio"}), json!({"type": "other"}), json!({"type": "latency", "buckets": [1, "x"]})] {
+        for broken in [
+            json!(null),
+            json!({"type": "ratio", "total": -1, "bad": 0}),
+            json!({"type": "ratio"}),
+            json!({"type": "other"}),
+            json!({"type": "latency", "buckets": [1, "x"]}),
+        ] {
             assert_eq!(sample(&broken, &json!([1.0]), None), None, "{broken}");
         }
         assert_eq!(share(None), None);

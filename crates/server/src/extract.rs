@@ -25,7 +25,9 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
     async fn from_request(request: Request, server: &Shared) -> Result<Self, Problem> {
         demand_type(request.headers(), "application/json")?;
         let bytes = body(request, server).await?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| Problem::malformed(format!("the body can't be read: {error}")))
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|error| Problem::malformed(format!("the body can't be read: {error}")))
     }
 }
 

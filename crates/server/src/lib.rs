@@ -16,8 +16,8 @@ mod view;
 
 mod extract;
 mod identity;
-mod run;
 mod problem;
+mod run;
 mod schema;
 mod session;
 

@@ -108,9 +108,11 @@ impl Offers {
     }
 
     pub(crate) fn of(change: &Change, given: &Given) -> Self {
-        let unknown = change.rollout().is_some_and(|r| r.back.is_none() && matches!(r.state, StepState::Unknown { .. }));
+        let unknown =
+            change.rollout().is_some_and(|r| r.back.is_none() && matches!(r.state, StepState::Unknown { .. }));
         let found = unknown.then_some(Found::Applied);
-        let ask = |act: Act| decide(change, act.command("to be written".into(), change.proposal.effect_digest, found), given);
+        let ask =
+            |act: Act| decide(change, act.command("to be written".into(), change.proposal.effect_digest, found), given);
         let acts = Act::ALL.into_iter().filter(|act| ask(*act).is_ok_and(|events| !events.is_empty())).collect();
         let not_approve = match ask(Act::Approve) {
             Err(
@@ -123,7 +125,12 @@ impl Offers {
 }
 
 /// The groups for which a user can vote.
-fn groups(user: &str, services: &BTreeSet<String>, may: &BTreeSet<Permission>, governance: &Governance) -> BTreeSet<String> {
+fn groups(
+    user: &str,
+    services: &BTreeSet<String>,
+    may: &BTreeSet<Permission>,
+    governance: &Governance,
+) -> BTreeSet<String> {
     let mut groups = governance.access.groups_of(user);
     if may.contains(&Permission::Approve) {
         groups.insert(APPROVERS.to_owned());

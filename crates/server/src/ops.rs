@@ -150,7 +150,9 @@ async fn wrong_method(request: Request) -> Problem {
 
 /// Lets what changes something come to its end, even if the asker hangs up or the answer takes too long: a command that is dropped between its entry
 /// in the log and the wake-up of its change would leave the change asleep.
-pub(crate) async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Problem> {
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Problem> {
     tokio::spawn(work).await.map_err(|error| {
         tracing::error!(%error, "a command panicked");
         Problem::internal()
@@ -205,7 +207,12 @@ mod tests {
         }
         metrics.count(None, "GET", StatusCode::NOT_FOUND, Duration::ZERO);
         let text = metrics.text();
-        assert!(text.contains(r#"clearway_http_requests_total{route="/api/v1/changes/{id}",method="other",status="2xx"} 2"#), "{text}");
+        assert!(
+            text.contains(
+                r#"clearway_http_requests_total{route="/api/v1/changes/{id}",method="other",status="2xx"} 2"#
+            ),
+            "{text}"
+        );
         assert!(text.contains(r#"clearway_http_requests_total{route="none",method="GET",status="4xx"} 1"#), "{text}");
         assert!(text.contains(r#"clearway_http_busy_microseconds_total{route="/api/v1/changes/{id}"} 15"#), "{text}");
     }

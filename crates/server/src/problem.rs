@@ -249,7 +249,9 @@ mod tests {
     #[test]
     fn a_fault_of_the_store_says_nothing_of_its_inside() {
         let secret = "disk /var/lib/clearway is full";
-        for error in [StoreError::Failed(secret.into()), StoreError::Stopped(secret.into()), StoreError::Damaged(secret.into())] {
+        for error in
+            [StoreError::Failed(secret.into()), StoreError::Stopped(secret.into()), StoreError::Damaged(secret.into())]
+        {
             let details = serde_json::to_string(&Problem::from(error).details()).expect("JSON");
             assert!(!details.contains("disk"), "{details}");
             assert!(details.contains("\"status\":500"), "{details}");

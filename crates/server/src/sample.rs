@@ -137,7 +137,11 @@ pub(crate) fn assessment(proposal: &Proposal) -> Assessment {
         score: 42,
         level: Risk::Medium,
         factors: vec![
-            Factor { code: "tier".into(), points: 20, reason: "`checkout` is of tier 1: everybody notices when it fails".into() },
+            Factor {
+                code: "tier".into(),
+                points: 20,
+                reason: "`checkout` is of tier 1: everybody notices when it fails".into(),
+            },
             Factor { code: "dependents".into(), points: 12, reason: "3 services depend on `checkout`".into() },
             Factor { code: "kind".into(), points: 10, reason: "a change of configuration".into() },
         ],
@@ -157,7 +161,9 @@ pub(crate) fn judgement(step: usize, answer: Answer) -> Judgement {
     let (why, harm, safety) = match answer {
         Answer::Fail => ("checkout-availability: 2.9 times as many bad events (1.9 to 4.4)", 1.0, 0.0),
         Answer::Pass => ("checkout-availability: no harm that matters", 0.02, 1.0),
-        Answer::Insufficient | Answer::Unreachable => ("214 of 900 requests that are needed have been seen", 0.12, 0.31),
+        Answer::Insufficient | Answer::Unreachable => {
+            ("214 of 900 requests that are needed have been seen", 0.12, 0.31)
+        }
     };
     let sli = |name: &str, effect: f64, bad: u64| SliJudgement {
         name: name.into(),
@@ -190,7 +196,11 @@ pub(crate) fn judgement(step: usize, answer: Answer) -> Judgement {
 }
 
 fn proposed(proposal: &Proposal) -> Writer {
-    let event = Proposed { uid: "0198c0de-0000-7000-8000-000000000007".parse().expect("a UUID"), author: user("ada"), proposal: proposal.clone() };
+    let event = Proposed {
+        uid: "0198c0de-0000-7000-8000-000000000007".parse().expect("a UUID"),
+        author: user("ada"),
+        proposal: proposal.clone(),
+    };
     Writer(vec![]).add(user("ada"), Event::Proposed(Box::new(event)))
 }
 
@@ -217,7 +227,8 @@ fn two_steps(proposal: &Proposal) -> Writer {
 /// Waits for a second approval.
 pub(crate) fn waiting() -> Vec<Recorded> {
     let proposal = proposal();
-    let vote = Event::Approved { effect: proposal.effect_digest, groups: ["service-owners".to_owned()].into(), comment: None };
+    let vote =
+        Event::Approved { effect: proposal.effect_digest, groups: ["service-owners".to_owned()].into(), comment: None };
     assessed(&proposal).add(user("bob"), vote).0
 }
 

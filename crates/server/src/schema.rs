@@ -37,7 +37,7 @@ pub(crate) fn component<T: JsonSchema>() -> RefOr<Schema> {
 pub(crate) fn components<T: JsonSchema>() -> Vec<(String, RefOr<Schema>)> {
     let read = |(name, schema): (String, Value)| {
         // INVARIANT: a test reads every type of the API and compares what comes out with what went in.
-        let schema = serde_json::from_value(plain(schema)).expect("a generated schema fits the document");
+        let schema = serde_json::from_value(plain(&schema)).expect("a generated schema fits the document");
         (name, schema)
     };
     definitions::<T>().into_iter().map(read).collect()
@@ -57,9 +57,10 @@ const COMBINERS: [&str; 3] = ["oneOf", "anyOf", "allOf"];
 const ANNOTATIONS: [&str; 2] = ["description", "title"];
 
 /// The same schema without the forms that the document's model has no place for: no type at all, `const`, and a combiner beside other keywords.
-fn plain(schema: Value) -> Value {
+fn plain(schema: &Value) -> Value {
     let map = schema.as_object().cloned().unwrap_or_default();
-    let mut map: Map<String, Value> = map.into_iter().map(|(key, value)| (key.clone(), plain_part(&key, value))).collect();
+    let mut map: Map<String, Value> =
+        map.into_iter().map(|(key, value)| (key.clone(), plain_part(&key, value))).collect();
     if let Some(constant) = map.remove("const") {
         map.insert("enum".into(), json!([constant]));
     }
@@ -72,9 +73,10 @@ fn plain(schema: Value) -> Value {
         return Value::Object(map);
     }
     let combined = map.remove(combiner).unwrap_or_default();
-    let (notes, rest): (Map<_, _>, Map<_, _>) = map.into_iter().partition(|(key, _)| ANNOTATIONS.contains(&key.as_str()));
+    let (notes, rest): (Map<_, _>, Map<_, _>) =
+        map.into_iter().partition(|(key, _)| ANNOTATIONS.contains(&key.as_str()));
     let mut whole = notes;
-    whole.insert("allOf".into(), json!([plain(Value::Object(rest)), {combiner: combined}]));
+    whole.insert("allOf".into(), json!([plain(&Value::Object(rest)), {combiner: combined}]));
     Value::Object(whole)
 }
 
@@ -91,11 +93,11 @@ fn beside_ref(map: Map<String, Value>) -> Value {
 fn plain_part(key: &str, value: Value) -> Value {
     match (key, value) {
         ("properties", Value::Object(properties)) => {
-            Value::Object(properties.into_iter().map(|(name, schema)| (name, plain(schema))).collect())
+            Value::Object(properties.into_iter().map(|(name, schema)| (name, plain(&schema))).collect())
         }
-        ("oneOf" | "anyOf" | "allOf", Value::Array(schemas)) => schemas.into_iter().map(plain).collect(),
-        ("items" | "propertyNames" | "not", schema) => plain(schema),
-        ("additionalProperties", schema @ Value::Object(_)) => plain(schema),
+        ("oneOf" | "anyOf" | "allOf", Value::Array(schemas)) => schemas.iter().map(plain).collect(),
+        ("items" | "propertyNames" | "not", schema) => plain(&schema),
+        ("additionalProperties", schema @ Value::Object(_)) => plain(&schema),
         (_, other) => other,
     }
 }
@@ -106,7 +108,7 @@ mod tests {
 
     fn lossless<T: JsonSchema>() {
         for (name, schema) in definitions::<T>() {
-            let wanted = plain(schema);
+            let wanted = plain(&schema);
             let read: Result<RefOr<Schema>, _> = serde_json::from_value(wanted.clone());
             let Ok(read) = read else { panic!("{name} can't be read: {wanted:#}") };
             let found = serde_json::to_value(read).expect("the schema can be written");
@@ -135,6 +137,6 @@ mod tests {
         let choice = |key: &str, value: Value| json!({"oneOf": [{"type": "string", key: value}]});
         let given = json!({"type": "object", "oneOf": choice("const", json!("x"))["oneOf"], "description": "d"});
         let wanted = json!({"description": "d", "allOf": [{"type": "object"}, choice("enum", json!(["x"]))]});
-        assert_eq!(plain(given), wanted);
+        assert_eq!(plain(&given), wanted);
     }
 }

@@ -157,7 +157,10 @@ mod tests {
     #[test]
     fn the_cookie_is_out_of_reach_for_scripts_and_other_sites() {
         assert_eq!(set_cookie("x", false), "clearway_session=x; Path=/; HttpOnly; SameSite=Strict; Max-Age=43200");
-        assert_eq!(clear_cookie(true), "__Host-clearway_session=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0; Secure");
+        assert_eq!(
+            clear_cookie(true),
+            "__Host-clearway_session=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0; Secure"
+        );
         assert_eq!(read_cookie("a=b; clearway_session=x; c=d", "clearway_session"), Some("x"));
         assert_eq!(read_cookie("not_clearway_session=x", "clearway_session"), None);
     }

@@ -341,14 +341,9 @@ impl Checked {
                 plan: Some(proposal.plan),
                 claims: Some(proposal.claims),
             },
-            Err(problems) => Self {
-                valid: false,
-                problems,
-                effect_digest: None,
-                revision_digest: None,
-                plan: None,
-                claims: None,
-            },
+            Err(problems) => {
+                Self { valid: false, problems, effect_digest: None, revision_digest: None, plan: None, claims: None }
+            }
         }
     }
 }

@@ -198,7 +198,8 @@ impl World {
         let clock = WorldClock { timers: TimerClock::starting_at(self.state().now), world: self.clone() };
         let in_force = InForce::new(governance)?;
         let drivers = BTreeMap::from([("world".to_owned(), Arc::new(self.clone()) as Arc<dyn Driver>)]);
-        let settings = Settings { replica: format!("world-{}", self.roll(u64::MAX)), lease: Span::secs(2), ..Settings::default() };
+        let settings =
+            Settings { replica: format!("world-{}", self.roll(u64::MAX)), lease: Span::secs(2), ..Settings::default() };
         let parts = Parts {
             store,
             drivers,
@@ -274,7 +275,9 @@ impl State {
                 edges.zip(&cohort.buckets).map(bucket).collect()
             }
         };
-        let with = |change: &dyn Fn(f64) -> f64| honest.iter().map(|s| Series { value: change(s.value), ..s.clone() }).collect();
+        let with = |change: &dyn Fn(f64) -> f64| {
+            honest.iter().map(|s| Series { value: change(s.value), ..s.clone() }).collect()
+        };
         match self.telemetry {
             Telemetry::Honest | Telemetry::Failing => honest,
             Telemetry::Empty => vec![],
@@ -436,7 +439,11 @@ roles:
   - {id: all, may: [propose, approve, pause, resume, rollback, promote, read]}
   - {id: reader, may: [read]}
 ";
-    let files = [("access.yaml", access), ("approvals.yaml", rules), ("services/shop.yaml", "name: shop\nowner: sre\ntier: 3\n")];
+    let files = [
+        ("access.yaml", access),
+        ("approvals.yaml", rules),
+        ("services/shop.yaml", "name: shop\nowner: sre\ntier: 3\n"),
+    ];
     let files = files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
     Governance::read(&files).unwrap_or_else(|problems| panic!("the governance of a test is valid: {problems:?}"))
 }

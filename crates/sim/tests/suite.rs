@@ -1,10 +1,10 @@
 //! Tests that span crates: the real engine on a real store, in a simulated world. One binary, so that it links once.
 
-#[path = "suite/life.rs"]
-mod life;
 #[path = "suite/crashes.rs"]
 mod crashes;
-#[path = "suite/telemetry.rs"]
-mod telemetry;
+#[path = "suite/life.rs"]
+mod life;
 #[path = "suite/support.rs"]
 mod support;
+#[path = "suite/telemetry.rs"]
+mod telemetry;

@@ -2,12 +2,12 @@
 //!
 //! A check that finds nothing proves little unless it would have found something.
 
-use change::{Change, Timestamp};
 use change::gate::GateName;
 use change::lifecycle::{Command, Event, Given, Rejection, Stage};
 use change::proposal::Carry;
 use change::rollout::{MOST_ATTEMPTS, Rollout};
 use change::verification::Answer;
+use change::{Change, Timestamp};
 use expect_test::expect;
 use serde_json::json;
 use stateright::{Checker, HasDiscoveries, Model};

@@ -58,7 +58,8 @@ impl LogSource for Served<'_> {
 async fn verify(args: &Args, options: &Verify) -> Outcome {
     if let Some(url) = &options.url {
         let key = options.key.clone().ok_or_else(|| {
-            Failure::new(ERROR, "a log from elsewhere is verified with a key that you trust").help("give it with `--key`; a key that comes from the same place proves nothing")
+            Failure::new(ERROR, "a log from elsewhere is verified with a key that you trust")
+                .help("give it with `--key`; a key that comes from the same place proves nothing")
         })?;
         let client = match &args.token_file {
             Some(_) => Client::find(&Args { server: Some(url.clone()), ..copy_of(args) })?,
@@ -73,7 +74,11 @@ async fn verify(args: &Args, options: &Verify) -> Outcome {
         let beside = || std::fs::read_to_string(folder.join("vkey")).map(|k| k.trim().to_owned());
         let (key, whose) = match &options.key {
             Some(key) => (key.clone(), "the key that you gave"),
-            None => (beside().map_err(|e| Failure::new(ERROR, format!("there is no verifier key beside the export: {e}")))?, "the key beside the export"),
+            None => (
+                beside()
+                    .map_err(|e| Failure::new(ERROR, format!("there is no verifier key beside the export: {e}")))?,
+                "the key beside the export",
+            ),
         };
         let anchor = Anchor::new(&key, options.since.as_deref())?;
         return tell(args, &check(&Folder(folder.clone()), &anchor)?, whose, Tables::NotThere);
@@ -95,7 +100,13 @@ async fn verify(args: &Args, options: &Verify) -> Outcome {
 }
 
 fn copy_of(args: &Args) -> Args {
-    Args { json: args.json, server: args.server.clone(), token_file: args.token_file.clone(), dir: args.dir.clone(), command: crate::args::Command::Drivers }
+    Args {
+        json: args.json,
+        server: args.server.clone(),
+        token_file: args.token_file.clone(),
+        dir: args.dir.clone(),
+        command: crate::args::Command::Drivers,
+    }
 }
 
 fn store_dir(args: &Args, given: Option<&Path>) -> Outcome<PathBuf> {
@@ -114,7 +125,8 @@ struct Anchor {
 
 impl Anchor {
     fn new(key: &str, since: Option<&Path>) -> Outcome<Self> {
-        let key: VerifierKey = key.trim().parse().map_err(|e| Failure::new(ERROR, format!("`{key}` is not a verifier key: {e}")))?;
+        let key: VerifierKey =
+            key.trim().parse().map_err(|e| Failure::new(ERROR, format!("`{key}` is not a verifier key: {e}")))?;
         let origin = key.name().to_owned();
         let keys = [key];
         let earlier = since.map(|file| earlier(file, &keys, &origin)).transpose()?;
@@ -122,22 +134,25 @@ impl Anchor {
     }
 
     fn trust(&self) -> Trust<'_> {
-        Trust { origin: &self.origin, keys: &self.keys, earlier: self.earlier.clone() }
+        Trust { origin: &self.origin, keys: &self.keys, earlier: self.earlier }
     }
 }
 
 fn check(source: &dyn LogSource, anchor: &Anchor) -> Outcome<Report> {
-    audit::verify::verify(source, &anchor.trust(), &mut |_: Progress| {}).map_err(|e| Failure::new(NOT_VERIFIED, e.to_string()))
+    audit::verify::verify(source, &anchor.trust(), &mut |_: Progress| {})
+        .map_err(|e| Failure::new(NOT_VERIFIED, e.to_string()))
 }
 
 fn earlier(file: &Path, keys: &[VerifierKey], origin: &str) -> Outcome<Earlier> {
-    let text = std::fs::read_to_string(file).map_err(|e| Failure::new(ERROR, format!("`{}` can't be read: {e}", file.display())))?;
-    let checkpoint = Checkpoint::open(&text, keys, origin).map_err(|e| Failure::new(NOT_VERIFIED, format!("`{}`: {e}", file.display())))?;
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Failure::new(ERROR, format!("`{}` can't be read: {e}", file.display())))?;
+    let checkpoint = Checkpoint::open(&text, keys, origin)
+        .map_err(|e| Failure::new(NOT_VERIFIED, format!("`{}`: {e}", file.display())))?;
     Ok(Earlier { size: checkpoint.size, root: checkpoint.root })
 }
 
 /// What was found of the tables beside a log.
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum Tables {
     NotThere,
     AreTheFold,
@@ -168,7 +183,8 @@ fn tell(args: &Args, report: &Report, whose_key: &str, tables: Tables) -> Outcom
 fn key_of_store(dir: &Path) -> Outcome<String> {
     let place = Place { dir: dir.to_owned() };
     if !place.key().exists() {
-        return Err(Failure::new(ERROR, format!("there is no store in `{}`", dir.display())).help("name its folder with `--store DIR`"));
+        return Err(Failure::new(ERROR, format!("there is no store in `{}`", dir.display()))
+            .help("name its folder with `--store DIR`"));
     }
     crate::serve::signing_key(&place).map(|key| key.verifier().to_string())
 }

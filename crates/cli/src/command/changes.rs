@@ -21,7 +21,14 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
             let view = client.post("/changes", &body, propose.key.as_deref()).await?;
             let change = follow::read_change(&view)?;
             if !(propose.watch && args.json) {
-                print(args, &view, || format!("{} was proposed; follow it with `clearway watch {}`\n{}", change.id, change.id, client.page(&format!("/changes/{}", change.id))));
+                print(args, &view, || {
+                    format!(
+                        "{} was proposed; follow it with `clearway watch {}`\n{}",
+                        change.id,
+                        change.id,
+                        client.page(&format!("/changes/{}", change.id))
+                    )
+                });
             }
             if propose.watch { follow::to_completion(client, change.id, style).await } else { Ok(()) }
         }
@@ -114,13 +121,18 @@ async fn log(args: &Args, client: &Client, query: &Log) -> Outcome {
 
 async fn metrics(args: &Args, client: &Client, since: change::Span) -> Outcome {
     let now = engine::ports::Clock::now(&engine::clock::SystemClock);
-    let from = change::Timestamp::from_millisecond(now.as_millisecond() - i64::try_from(since.as_millis()).unwrap_or(0)).unwrap_or(change::Timestamp::UNIX_EPOCH);
+    let from =
+        change::Timestamp::from_millisecond(now.as_millisecond() - i64::try_from(since.as_millis()).unwrap_or(0))
+            .unwrap_or(change::Timestamp::UNIX_EPOCH);
     let report = client.get(&format!("/measures?from={from}&to={now}")).await?;
     print(args, &report, || {
         let figures = report.as_object().into_iter().flatten().filter(|(_, figure)| figure.get("samples").is_some());
         let row = |(name, figure): (&String, &Value)| {
             let unit = figure.get("unit").and_then(Value::as_str).unwrap_or_default();
-            let value = figure.get("value").and_then(Value::as_f64).map_or_else(|| "insufficient data".into(), |v| in_unit(v, unit));
+            let value = figure
+                .get("value")
+                .and_then(Value::as_f64)
+                .map_or_else(|| "insufficient data".into(), |v| in_unit(v, unit));
             vec![name.replace('_', " "), value, figure.get("samples").map(ToString::to_string).unwrap_or_default()]
         };
         show::table(&["figure", "value", "samples"], figures.map(row).collect())

@@ -5,9 +5,9 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::Command as Process;
 
+use change::Digest;
 use change::document::{Document, Problem};
 use change::proposal::{ChangeFile, named_files};
-use change::Digest;
 use serde_json::{Value, json};
 
 use super::print;
@@ -27,7 +27,8 @@ fn read_text(file: &Path) -> Outcome<String> {
     }
     let size = std::fs::metadata(file).map_err(failed)?.len();
     if size > change::document::MAX_BYTES as u64 {
-        let message = format!("`{}` has {size} bytes; the most that is read is {}", file.display(), change::document::MAX_BYTES);
+        let message =
+            format!("`{}` has {size} bytes; the most that is read is {}", file.display(), change::document::MAX_BYTES);
         return Err(Failure::new(INVALID, message));
     }
     std::fs::read_to_string(file).map_err(failed)
@@ -59,7 +60,13 @@ fn names_commit(text: &str) -> bool {
 
 /// The commit of the clone that a folder belongs to, if it does.
 fn commit(folder: &Path) -> Option<String> {
-    let output = Process::new("git").arg("-C").arg(folder).args(["rev-parse", "--verify", "HEAD"]).stderr(std::process::Stdio::null()).output().ok()?;
+    let output = Process::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args(["rev-parse", "--verify", "HEAD"])
+        .stderr(std::process::Stdio::null())
+        .output()
+        .ok()?;
     let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (output.status.success() && commit.len() >= 40).then_some(commit)
 }

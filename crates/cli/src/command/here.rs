@@ -13,8 +13,10 @@ use crate::serve::{open_store, shutdown};
 use crate::tokens::Tokens;
 
 pub(super) async fn router(config: &Path, announce: Option<&Path>) -> Outcome {
-    let text = std::fs::read_to_string(config).map_err(|e| Failure::new(ERROR, format!("`{}` can't be read: {e}", config.display())))?;
-    let config: router::Config = toml::from_str(&text).map_err(|e| Failure::new(INVALID, format!("{}: {e}", config.display())))?;
+    let text = std::fs::read_to_string(config)
+        .map_err(|e| Failure::new(ERROR, format!("`{}` can't be read: {e}", config.display())))?;
+    let config: router::Config =
+        toml::from_str(&text).map_err(|e| Failure::new(INVALID, format!("{}: {e}", config.display())))?;
     let router = router::bind(config).await.map_err(|e| Failure::new(ERROR, e.to_string()))?;
     let addresses = router.addresses();
     eprintln!("routing on {}, admin on {}", addresses.listen, addresses.admin);
@@ -27,7 +29,8 @@ pub(super) async fn router(config: &Path, announce: Option<&Path>) -> Outcome {
 
 pub(super) async fn shop(shop: &DemoShop) -> Outcome {
     let preset: sim::shop::Preset = shop.behaviour.parse().map_err(|e| Failure::new(INVALID, format!("{e}")))?;
-    let config = sim::shop::ShopConfig { listen: shop.listen, version: shop.version.clone(), behaviour: preset.into(), seed: 7 };
+    let config =
+        sim::shop::ShopConfig { listen: shop.listen, version: shop.version.clone(), behaviour: preset.into(), seed: 7 };
     let running = sim::shop::bind(config).await?;
     announce_to(&shop.announce, &json!({"listen": running.address()}))?;
     running.run(told_to_stop(true)).await;
@@ -60,8 +63,11 @@ pub(super) async fn admin(args: &Args, admin: &Admin) -> Outcome {
     match admin {
         Admin::Rebuild => {
             let store = open_store(&place)?;
-            let changes = engine::ports::Store::rebuild(&store).await.map_err(|e| Failure::new(ERROR, e.to_string()))?;
-            print(args, &json!({"changes": changes}), || format!("the tables of {changes} changes were made anew from the log"));
+            let changes =
+                engine::ports::Store::rebuild(&store).await.map_err(|e| Failure::new(ERROR, e.to_string()))?;
+            print(args, &json!({"changes": changes}), || {
+                format!("the tables of {changes} changes were made anew from the log")
+            });
             Ok(())
         }
     }
@@ -73,7 +79,9 @@ pub(super) async fn token(args: &Args, token: &Token) -> Outcome {
             let place = Place::find(args.dir.as_deref())?;
             let token = Tokens::open(&place)?.create(user)?;
             print(args, &json!({"user": user, "token": token}), || {
-                format!("{token}\n\nThis is the token of `{user}`. It is shown once: keep it in a file with `chmod 600`, and name that with `--token-file`.")
+                format!(
+                    "{token}\n\nThis is the token of `{user}`. It is shown once: keep it in a file with `chmod 600`, and name that with `--token-file`."
+                )
             });
             Ok(())
         }

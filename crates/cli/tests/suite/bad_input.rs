@@ -31,7 +31,9 @@ rollback: maybe
     let checked = house.run(&["check", &file.display().to_string()]);
     assert_eq!(checked.status.code(), Some(3), "{}", text(&checked));
     let said = text(&checked);
-    for wanted in ["`title` is missing", "did you mean `title`?", "`code`", "`soon`", "`hold`", "`rollback`", "the list is empty"] {
+    for wanted in
+        ["`title` is missing", "did you mean `title`?", "`code`", "`soon`", "`hold`", "`rollback`", "the list is empty"]
+    {
         assert!(said.contains(wanted), "`{wanted}` is missing:\n{said}");
     }
     // What the form allows but the names do not, all at once too.
@@ -46,7 +48,15 @@ rollback: maybe
     let proposed = house.run(&["propose", &file.display().to_string()]);
     assert_eq!(proposed.status.code(), Some(3), "{}", text(&proposed));
     let said = text(&proposed);
-    for wanted in ["no driver `rooter`", "did you mean `router`?", "no user or group `nobody`", "no SLI `ghost`", "`0%` changes nothing", "does not rise", "end with a step of `100%`"] {
+    for wanted in [
+        "no driver `rooter`",
+        "did you mean `router`?",
+        "no user or group `nobody`",
+        "no SLI `ghost`",
+        "`0%` changes nothing",
+        "does not rise",
+        "end with a step of `100%`",
+    ] {
         assert!(said.contains(wanted), "`{wanted}` is missing:\n{said}");
     }
     assert!(house.json(&["list"])["changes"].as_array().expect("rows").is_empty(), "nothing was proposed");
@@ -71,7 +81,8 @@ fn huge_files_and_bombs_are_refused() {
 fn a_second_server_on_the_same_store_is_refused() {
     let mut house = House::build(1, "good");
     house.start_server();
-    let second = program().arg("--dir").arg(house.store()).args(["serve", "--listen", "127.0.0.1:0"]).output().expect("it runs");
+    let second =
+        program().arg("--dir").arg(house.store()).args(["serve", "--listen", "127.0.0.1:0"]).output().expect("it runs");
     assert_eq!(second.status.code(), Some(1), "{}", text(&second));
     assert!(text(&second).contains("process"), "{}", text(&second));
     assert!(house.run(&["list"]).status.success(), "the first goes on");
@@ -94,7 +105,11 @@ fn stores_that_are_broken_newer_or_not_ours_are_refused_with_a_reason() {
     assert_eq!(truncated.status.code(), Some(1), "{}", text(&truncated));
     assert!(text(&truncated).contains("clearway.db"), "{}", text(&truncated));
 
-    std::fs::write(&database, "this is no database, and long enough to have a header of a hundred bytes in it, so that SQLite looks at it").expect("written");
+    std::fs::write(
+        &database,
+        "this is no database, and long enough to have a header of a hundred bytes in it, so that SQLite looks at it",
+    )
+    .expect("written");
     let foreign = open();
     assert_eq!(foreign.status.code(), Some(1), "{}", text(&foreign));
 
@@ -144,9 +159,20 @@ fn an_edited_table_or_entry_is_found_by_verification() {
     let edited = verify();
     assert_eq!(edited.status.code(), Some(8), "{}", text(&edited));
     assert!(text(&edited).contains("CHG-1"), "{}", text(&edited));
-    assert!(program().arg("--dir").arg(house.store()).args(["admin", "rebuild"]).output().expect("it runs").status.success());
+    assert!(
+        program()
+            .arg("--dir")
+            .arg(house.store())
+            .args(["admin", "rebuild"])
+            .output()
+            .expect("it runs")
+            .status
+            .success()
+    );
     assert!(verify().status.success(), "{}", text(&verify()));
-    assert!(sql("UPDATE entries SET bytes = CAST(replace(CAST(bytes AS TEXT), 'ada', 'eve') AS BLOB) WHERE stream = 'change/CHG-1' AND version = 1"));
+    assert!(sql(
+        "UPDATE entries SET bytes = CAST(replace(CAST(bytes AS TEXT), 'ada', 'eve') AS BLOB) WHERE stream = 'change/CHG-1' AND version = 1"
+    ));
     let forged = verify();
     assert_eq!(forged.status.code(), Some(8), "{}", text(&forged));
     assert!(text(&forged).contains("entry"), "{}", text(&forged));

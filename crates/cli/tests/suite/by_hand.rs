@@ -43,7 +43,8 @@ async fn a_risky_change_waits_for_the_right_person_and_exactly_this_effect() {
     assert!(why.contains("closed  approvals: approvals are missing: 1 of `approvers`"), "{why}");
 
     // Another artifact is another effect: the vote that was meant for the old one is refused.
-    let old = house.json(&["show", "CHG-1"])["change"]["proposal"]["effect_digest"].as_str().expect("a digest").to_owned();
+    let old =
+        house.json(&["show", "CHG-1"])["change"]["proposal"]["effect_digest"].as_str().expect("a digest").to_owned();
     std::fs::write(&file, risky.replace("sha256:0000", "sha256:1111")).expect("the file");
     house.json(&["amend", "CHG-1", &file]);
     house.wait_for("CHG-1", &["assessed"]);
@@ -55,7 +56,8 @@ async fn a_risky_change_waits_for_the_right_person_and_exactly_this_effect() {
     assert!(yes.status.success(), "{}", text(&yes));
     house.wait_for("CHG-1", &["completed"]);
     let refused = house.json(&["log", "--limit", "500"]);
-    let refusals = refused["entries"].as_array().expect("events").iter().filter(|e| e["type"] == "CommandRefused").count();
+    let refusals =
+        refused["entries"].as_array().expect("events").iter().filter(|e| e["type"] == "CommandRefused").count();
     assert_eq!(refusals, 3, "each refusal of a known user is an entry");
 }
 
@@ -102,8 +104,12 @@ async fn a_failing_version_is_rolled_back_by_the_verdict() {
     assert_eq!(proposed.status.code(), Some(7), "{}", text(&proposed));
     let said = text(&proposed);
     assert!(said.contains("rollback began:") && said.contains("of"), "{said}");
-    let state: serde_json::Value =
-        reqwest::get(format!("http://{}/backends/b0", house.router_admin)).await.expect("the router answers").json().await.expect("JSON");
+    let state: serde_json::Value = reqwest::get(format!("http://{}/backends/b0", house.router_admin))
+        .await
+        .expect("the router answers")
+        .json()
+        .await
+        .expect("JSON");
     assert_eq!(state["versions"][1]["weight"], 0, "{state}");
     let owed = text(&house.run(&["show", "CHG-1"]));
     assert!(owed.contains("Owed: a review"), "{owed}");

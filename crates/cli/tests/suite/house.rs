@@ -49,7 +49,18 @@ impl House {
         for (version, behaviour) in [("v1", "good"), ("v2", behaviour)] {
             let announce = dir.path().join(format!("{version}.json"));
             let mut command = program();
-            command.args(["demo-shop", "--listen", "127.0.0.1:0", "--version", version, "--behaviour", behaviour, "--announce"]).arg(&announce);
+            command
+                .args([
+                    "demo-shop",
+                    "--listen",
+                    "127.0.0.1:0",
+                    "--version",
+                    version,
+                    "--behaviour",
+                    behaviour,
+                    "--announce",
+                ])
+                .arg(&announce);
             children.push(Owned(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the shop starts")));
             shops.insert(version, announced(&announce, "listen"));
         }
@@ -64,7 +75,14 @@ impl House {
         let announce = dir.path().join("router.json");
         let mut command = program();
         command.args(["router", "--config"]).arg(dir.path().join("router.toml")).arg("--announce").arg(&announce);
-        children.push(Owned(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the router starts")));
+        children.push(Owned(
+            command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("the router starts"),
+        ));
         let (edge, router_admin) = (announced(&announce, "listen"), announced(&announce, "admin"));
         let server_config = format!(
             "listen = \"127.0.0.1:0\"\ngovernance = \"governance\"\npublic_log = true\n[routers.edge]\nadmin = \"http://{router_admin}\"\n[sources.edge]\nscrape = [\"http://{router_admin}/metrics\"]\n"
@@ -93,7 +111,11 @@ impl House {
     /// Starts the server, and waits until it says where it is.
     pub(crate) fn start_server(&mut self) {
         let _ = std::fs::remove_file(self.store().join("server.json"));
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("server.log")).expect("a log file");
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join("server.log"))
+            .expect("a log file");
         let mut command = program();
         command.arg("--dir").arg(self.store()).args(["serve", "--config"]).arg(self.dir.path().join("clearway.toml"));
         let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the server starts");
@@ -120,7 +142,12 @@ impl House {
     /// Runs a command that has to succeed, and reads its JSON.
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(&[&["--json"], arguments].concat());
-        assert!(output.status.success(), "{arguments:?}: {}\n{}", String::from_utf8_lossy(&output.stderr), self.server_log());
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}\n{}",
+            String::from_utf8_lossy(&output.stderr),
+            self.server_log()
+        );
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
 

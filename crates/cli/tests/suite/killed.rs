@@ -53,7 +53,11 @@ fn kill_one_wave(seed: u64) {
         if open == 0 {
             break;
         }
-        assert!(std::time::Instant::now() < patience, "seed {seed}: {open} rollouts are not done after {kills} kills\n{}", house.server_log());
+        assert!(
+            std::time::Instant::now() < patience,
+            "seed {seed}: {open} rollouts are not done after {kills} kills\n{}",
+            house.server_log()
+        );
     }
     for (backend, change) in changes.iter().enumerate() {
         check(&house, backend, change, seed);
@@ -77,7 +81,8 @@ fn check(house: &House, backend: usize, change: &str, seed: u64) {
 
     let url = format!("http://{}/backends/b{backend}/applied", house.router_admin);
     let applied: Vec<Value> = tokio::task::block_in_place(|| {
-        tokio::runtime::Handle::current().block_on(async { reqwest::get(url).await.expect("the router answers").json().await.expect("JSON") })
+        tokio::runtime::Handle::current()
+            .block_on(async { reqwest::get(url).await.expect("the router answers").json().await.expect("JSON") })
     });
     let mut keys: BTreeMap<String, usize> = BTreeMap::new();
     let mut share = 0;

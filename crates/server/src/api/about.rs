@@ -153,7 +153,9 @@ mod tests {
     fn a_period_is_the_last_month_by_default_and_never_empty() {
         let now: Timestamp = "2026-09-01T00:00:00Z".parse().expect("an instant");
         let period = |from: Option<&str>, to: Option<&str>| {
-            Period { from: from.map(str::to_owned), to: to.map(str::to_owned) }.read(now).map(|(from, to)| (from.to_string(), to.to_string()))
+            Period { from: from.map(str::to_owned), to: to.map(str::to_owned) }
+                .read(now)
+                .map(|(from, to)| (from.to_string(), to.to_string()))
         };
         assert_eq!(period(None, None), Ok(("2026-08-02T00:00:00Z".into(), "2026-09-01T00:00:00Z".into())));
         assert!(period(Some("2026-09-01T00:00:00Z"), None).is_err());

@@ -73,11 +73,7 @@ impl ListParams {
 /// Answers with every problem at once, or with what would be proposed.
 #[utoipa::path(post, path = "/changes/check", operation_id = "checkChange", tag = "changes", request_body = Proposed,
     responses((status = 200, description = "What this server says of the file.", body = Checked)))]
-pub(crate) async fn check(
-    State(server): State<Shared>,
-    _: Reader,
-    Json(given): Json<Proposed>,
-) -> axum::Json<Checked> {
+pub(crate) async fn check(State(server): State<Shared>, _: Reader, Json(given): Json<Proposed>) -> axum::Json<Checked> {
     axum::Json(Checked::of(server.handle.check(&given.file, &given.files)))
 }
 
@@ -145,11 +141,7 @@ async fn load(server: &Shared, id: ChangeId) -> Result<Change, Problem> {
 /// Each is open, or closed with a reason, and with when it opens and who can open it where that is known.
 #[utoipa::path(get, path = "/changes/{id}/gates", operation_id = "askGates", tag = "changes", params(("id" = String, Path, description = "`CHG-7` or `7`.")),
     responses((status = 200, description = "The gates as they are now.", body = Gates)))]
-pub(crate) async fn gates(
-    State(server): State<Shared>,
-    _: Reader,
-    Id(id): Id,
-) -> Result<axum::Json<Gates>, Problem> {
+pub(crate) async fn gates(State(server): State<Shared>, _: Reader, Id(id): Id) -> Result<axum::Json<Gates>, Problem> {
     let change = load(&server, id).await?;
     // Readiness is asked of a target and of telemetry, which may hang.
     let gates = tokio::time::timeout(Duration::from_secs(20), server.handle.gates_of(&change)).await;
@@ -203,7 +195,8 @@ mod tests {
     fn a_list_is_asked_for_one_row_more_than_it_shows() {
         let (query, limit) = ListParams::default().read().expect("the defaults are valid");
         assert_eq!((query.limit, limit), (51, 50));
-        let params = ListParams { phase: Some("waiting".into()), before: Some("CHG-9".into()), ..ListParams::default() };
+        let params =
+            ListParams { phase: Some("waiting".into()), before: Some("CHG-9".into()), ..ListParams::default() };
         let (query, _) = params.read().expect("the query is valid");
         assert_eq!(query.phases, ["assessed", "held", "paused", "rollback_failed"]);
         assert_eq!(query.before, Some(ChangeId::new(9)));

@@ -4,7 +4,8 @@ use std::sync::OnceLock;
 
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, ResponseBuilder, SecurityRequirement,
+    ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, ResponseBuilder,
+    SecurityRequirement,
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -89,7 +90,10 @@ pub fn openapi() -> OpenApi {
 
 fn problem() -> utoipa::openapi::Response {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemDetails"))).build();
-    ResponseBuilder::new().description("It did not happen; why, and what to do.").content("application/problem+json", content).build()
+    ResponseBuilder::new()
+        .description("It did not happen; why, and what to do.")
+        .content("application/problem+json", content)
+        .build()
 }
 
 /// The document as JSON; made once.
@@ -124,8 +128,10 @@ mod tests {
 
     #[test]
     fn every_route_is_described() {
-        let mut lines: Vec<String> =
-            operations(&document()).into_iter().map(|(path, verb, op)| format!("{verb} {path} {}", op["operationId"].as_str().unwrap_or("?"))).collect();
+        let mut lines: Vec<String> = operations(&document())
+            .into_iter()
+            .map(|(path, verb, op)| format!("{verb} {path} {}", op["operationId"].as_str().unwrap_or("?")))
+            .collect();
         lines.sort_by_key(|line| line.split(' ').nth(1).map(str::to_owned));
         expect![[r#"
             get /api/v1/changes listChanges
@@ -158,7 +164,8 @@ mod tests {
             get /metrics showMetrics
             get /openapi.json showDescription
             get /readyz isReady
-            get /tile/{path} showTile"#]].assert_eq(&lines.join("\n"));
+            get /tile/{path} showTile"#]]
+        .assert_eq(&lines.join("\n"));
     }
 
     #[test]
@@ -208,7 +215,10 @@ mod tests {
     fn what_a_program_asks_of_a_change_can_be_refused_in_words() {
         let document = document();
         let refused = &document["paths"]["/api/v1/changes/{id}/approve"]["post"]["responses"]["default"];
-        assert_eq!(refused["content"]["application/problem+json"]["schema"]["$ref"], "#/components/schemas/ProblemDetails");
+        assert_eq!(
+            refused["content"]["application/problem+json"]["schema"]["$ref"],
+            "#/components/schemas/ProblemDetails"
+        );
         assert_eq!(document["openapi"], "3.1.0");
     }
 }

@@ -58,7 +58,10 @@
     part.replaceWith(fresh);
     for (const details of fresh.querySelectorAll("details[id]")) if (open.has(details.id)) details.open = true;
     if (active) {
-      const again = active.id ? document.getElementById(active.id) : fresh.querySelectorAll("a, button, summary")[place];
+      const href = active.getAttribute("href");
+      const again = (active.id && document.getElementById(active.id))
+        || (href && fresh.querySelector(`a[href="${CSS.escape(href)}"]`))
+        || fresh.querySelectorAll("a, button, summary")[place];
       if (again) again.focus({ preventScroll: true });
     }
     showTimes(fresh);
@@ -76,11 +79,18 @@
     for (const fresh of news.querySelectorAll("[data-live]")) {
       const part = document.getElementById(fresh.id);
       const text = fresh.outerHTML;
-      if (!part || came.get(fresh.id) === text || isInUse(part)) continue;
+      if (!part || came.get(fresh.id) === text) continue;
+      if (isInUse(part)) { waits = true; continue; }
       came.set(fresh.id, text);
       replace(part, document.adoptNode(fresh));
     }
   }
+
+  // Whether news waits until somebody is done with a form.
+  let waits = false;
+  const released = () => { if (waits) { waits = false; refreshSoon(); } };
+  main.addEventListener("toggle", released, true);
+  main.addEventListener("focusout", released);
 
   let timer = null;
   let again = false;

@@ -17,7 +17,8 @@ pub(crate) struct Asset {
 }
 
 pub(crate) static STYLE: Asset = Asset::new("app.css", "text/css; charset=utf-8", include_str!("../assets/app.css"));
-pub(crate) static SCRIPT: Asset = Asset::new("app.js", "text/javascript; charset=utf-8", include_str!("../assets/app.js"));
+pub(crate) static SCRIPT: Asset =
+    Asset::new("app.js", "text/javascript; charset=utf-8", include_str!("../assets/app.js"));
 pub(crate) static ICON: Asset = Asset::new("icon.svg", "image/svg+xml", include_str!("../assets/icon.svg"));
 
 impl Asset {
@@ -69,7 +70,10 @@ mod tests {
     fn a_browser_that_has_it_is_not_sent_it_again() {
         let mut headers = HeaderMap::new();
         let first = STYLE.respond(None, &headers);
-        assert_eq!((first.status(), first.headers()[header::CACHE_CONTROL].as_bytes()), (StatusCode::OK, &b"public, max-age=300"[..]));
+        assert_eq!(
+            (first.status(), first.headers()[header::CACHE_CONTROL].as_bytes()),
+            (StatusCode::OK, &b"public, max-age=300"[..])
+        );
         headers.insert(header::IF_NONE_MATCH, first.headers()[header::ETAG].clone());
         assert_eq!(STYLE.respond(None, &headers).status(), StatusCode::NOT_MODIFIED);
         headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static("\"other\""));

@@ -157,7 +157,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_page_says_where_a_change_stands_and_why() {
-        let text = text(&page_of(&sample::log(), sample::gates("approvals are missing: 1 of `sre`"), vec![Act::Pause], 60));
+        let text =
+            text(&page_of(&sample::log(), sample::gates("approvals are missing: 1 of `sre`"), vec![Act::Pause], 60));
         for wanted in [
             "Raise the checkout connection pool to 64",
             "step 2 of 3 (25%): insufficient: 214 of 900 requests",
@@ -194,7 +195,12 @@ pub(crate) mod tests {
     #[test]
     fn a_closed_gate_says_who_can_open_it_and_when() {
         let opens_at = Some(sample::start());
-        let state = GateState::Closed { code: "freeze".into(), reason: "a freeze".into(), opens_at, who_can: Some("`ada`".into()) };
+        let state = GateState::Closed {
+            code: "freeze".into(),
+            reason: "a freeze".into(),
+            opens_at,
+            who_can: Some("`ada`".into()),
+        };
         let text = gates(&[Gate { gate: GateName::Windows, state }]).into_string();
         assert!(text.contains("It opens by itself: <time datetime=\"2026-09-01T09:00:00Z\""), "{text}");
         assert!(text.contains("Who can open it: <code>ada</code>"), "{text}");

@@ -99,7 +99,15 @@ mod tests {
     fn a_page_has_landmarks_a_skip_link_and_nothing_inline() {
         let reader = ReaderView { user: "<ada>".into(), csrf: "c".into() };
         let text = page().frame(Some(&reader)).into_string();
-        for wanted in ["<main id=\"main\"", "<nav aria-label", "href=\"#main\"", "lang=\"en\"", "aria-current=\"page\"", "&lt;ada&gt;", "&lt;Title&gt;"] {
+        for wanted in [
+            "<main id=\"main\"",
+            "<nav aria-label",
+            "href=\"#main\"",
+            "lang=\"en\"",
+            "aria-current=\"page\"",
+            "&lt;ada&gt;",
+            "&lt;Title&gt;",
+        ] {
             assert!(text.contains(wanted), "{wanted}");
         }
         for unwanted in [" style=", " onclick=", "<style", "<script>", "http://", "https://"] {

@@ -23,8 +23,14 @@ fn list(rows: Vec<ChangeRow>) -> Page {
 }
 
 fn pages() -> Vec<(&'static str, Page)> {
-    let logs =
-        [sample::waiting(), sample::log(), sample::paused(), sample::rolled_back(), sample::watching(), sample::completed()];
+    let logs = [
+        sample::waiting(),
+        sample::log(),
+        sample::paused(),
+        sample::rolled_back(),
+        sample::watching(),
+        sample::completed(),
+    ];
     let rows = logs.iter().map(|log| ChangeRow::of(&sample::change_of(log))).collect();
     let entries = |log: &[engine::ports::Recorded]| log.iter().rev().map(|r| LogEntry::of(r, &no_plan())).collect();
     let log = LogPage {
@@ -36,8 +42,10 @@ fn pages() -> Vec<(&'static str, Page)> {
         older: Some(12),
     };
     let document: Value = serde_json::from_str(crate::api::document::json()).expect("JSON");
-    let mut mine = page_of(&sample::waiting(), sample::gates("approvals are missing: 1 of `sre`"), vec![Act::Withdraw], 0);
-    mine.offers.not_approve = Some("`user:ada` wrote `CHG-7` or a part of it; a change is approved by somebody else".into());
+    let mut mine =
+        page_of(&sample::waiting(), sample::gates("approvals are missing: 1 of `sre`"), vec![Act::Withdraw], 0);
+    mine.offers.not_approve =
+        Some("`user:ada` wrote `CHG-7` or a part of it; a change is approved by somebody else".into());
     let mut done = page_of(&sample::paused(), vec![], vec![Act::Resume, Act::Promote, Act::Rollback], 400);
     done.done = Some(Act::Pause);
     done.offers.asks_what_was_found = true;
@@ -47,16 +55,29 @@ fn pages() -> Vec<(&'static str, Page)> {
         ("empty", list(vec![])),
         ("waiting", page_of(&sample::waiting(), sample::gates("approvals are missing: 1 of `sre`"), open, 0).page()),
         ("mine", mine.page()),
-        ("rolling", page_of(&sample::log(), sample::gates("none"), vec![Act::Pause, Act::Promote, Act::Rollback], 300).page()),
+        (
+            "rolling",
+            page_of(&sample::log(), sample::gates("none"), vec![Act::Pause, Act::Promote, Act::Rollback], 300).page(),
+        ),
         ("paused", done.page()),
         ("rolled-back", page_of(&sample::rolled_back(), vec![], vec![Act::Review], 300).page()),
         ("watching", page_of(&sample::watching(), vec![], vec![Act::Pause, Act::Rollback], 90).page()),
         ("completed", page_of(&sample::completed(), vec![], vec![], 60).page()),
-        ("hostile", page_of(&sample::hostile(), sample::gates("<script>alert(1)</script>"), Act::ALL.into(), 60).page()),
+        (
+            "hostile",
+            page_of(&sample::hostile(), sample::gates("<script>alert(1)</script>"), Act::ALL.into(), 60).page(),
+        ),
         ("log", log.page()),
         ("login", LoginPage { failed: Some("the token is not known".into()), next: "/".into() }.page()),
         ("api", api::page(&document)),
-        ("problem", problem::page(&Problem::not_allowed("`user:dora` may not pause changes of these services here").help("ask for a role with `pause` in access.yaml"), "/")),
+        (
+            "problem",
+            problem::page(
+                &Problem::not_allowed("`user:dora` may not pause changes of these services here")
+                    .help("ask for a role with `pause` in access.yaml"),
+                "/",
+            ),
+        ),
     ]
 }
 
@@ -119,11 +140,13 @@ fn every_control_has_a_name_and_every_page_one_heading_of_the_first_rank() {
         let labelled: BTreeSet<&str> = tags(&text).into_iter().filter_map(|tag| attribute(tag, "for")).collect();
         for tag in tags(&text).into_iter().filter(|t| t.starts_with("input") || t.starts_with("textarea")) {
             let kind = attribute(tag, "type").unwrap_or("text");
-            let named = kind == "hidden" || kind == "radio" || attribute(tag, "id").is_some_and(|id| labelled.contains(id));
+            let named =
+                kind == "hidden" || kind == "radio" || attribute(tag, "id").is_some_and(|id| labelled.contains(id));
             assert!(named, "{name}: {tag}");
         }
         for tag in tags(&text).into_iter().filter(|t| t.starts_with("svg")) {
-            let named = ["aria-hidden", "aria-label", "aria-labelledby"].into_iter().any(|a| attribute(tag, a).is_some());
+            let named =
+                ["aria-hidden", "aria-label", "aria-labelledby"].into_iter().any(|a| attribute(tag, a).is_some());
             assert!(named, "{name}: {tag}");
         }
     }
@@ -145,7 +168,8 @@ fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
 fn every_time_is_an_instant() {
     for (name, page) in pages() {
         let text = framed(&page);
-        for at in tags(&text).into_iter().filter(|t| t.starts_with("time")).filter_map(|tag| attribute(tag, "datetime")) {
+        for at in tags(&text).into_iter().filter(|t| t.starts_with("time")).filter_map(|tag| attribute(tag, "datetime"))
+        {
             assert!(at.parse::<Timestamp>().is_ok(), "{name}: {at}");
         }
     }
@@ -156,12 +180,14 @@ fn each_page_can_be_written_out_and_read_alone() {
     let found = std::env::var_os("CLEARWAY_GALLERY").map(std::path::PathBuf::from);
     for (name, page) in pages() {
         let text = framed(&page);
-        let loose = [(assets::STYLE.path(), "app.css"), (assets::SCRIPT.path(), "app.js"), (assets::ICON.path(), "icon.svg")]
-            .into_iter()
-            .fold(text, |text, (path, file)| text.replace(&path, file));
+        let loose =
+            [(assets::STYLE.path(), "app.css"), (assets::SCRIPT.path(), "app.js"), (assets::ICON.path(), "icon.svg")]
+                .into_iter()
+                .fold(text, |text, (path, file)| text.replace(&path, file));
         assert!(!loose.contains("/assets/"), "{name}");
         if let Some(folder) = &found {
-            std::fs::write(folder.join(format!("{name}.html")), loose).expect("the folder of the gallery can be written");
+            std::fs::write(folder.join(format!("{name}.html")), loose)
+                .expect("the folder of the gallery can be written");
         }
     }
 }

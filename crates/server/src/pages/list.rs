@@ -31,7 +31,12 @@ impl ListPage {
     }
 
     fn filter(&self) -> Markup {
-        let groups = [(None, "All"), (Some(Group::Active), "Active"), (Some(Group::Waiting), "Waiting for people"), (Some(Group::Ended), "Ended")];
+        let groups = [
+            (None, "All"),
+            (Some(Group::Active), "Active"),
+            (Some(Group::Waiting), "Waiting for people"),
+            (Some(Group::Ended), "Ended"),
+        ];
         html! {
             div.filter {
                 nav aria-label="Which changes" {
@@ -57,7 +62,8 @@ impl ListPage {
     fn link(&self, group: Option<Group>, before: Option<String>) -> String {
         let service = Some(self.service.clone()).filter(|s| !s.is_empty());
         let pairs = [("phase", group.map(|g| g.name().to_owned())), ("service", service), ("before", before)];
-        let query: Vec<String> = pairs.into_iter().filter_map(|(name, v)| v.map(|v| format!("{name}={}", encoded(&v)))).collect();
+        let query: Vec<String> =
+            pairs.into_iter().filter_map(|(name, v)| v.map(|v| format!("{name}={}", encoded(&v)))).collect();
         if query.is_empty() { "/changes".into() } else { format!("/changes?{}", query.join("&")) }
     }
 

@@ -84,7 +84,13 @@ mod tests {
             older: Some(40),
         };
         let text = page.page().main.into_string();
-        for wanted in ["/api/v1/log/40/proof", "clearway audit verify http://localhost:8080", "clearway.example/log+aa+bb", "1\u{202f}234 entries", "/log?before=40"] {
+        for wanted in [
+            "/api/v1/log/40/proof",
+            "clearway audit verify http://localhost:8080",
+            "clearway.example/log+aa+bb",
+            "1\u{202f}234 entries",
+            "/log?before=40",
+        ] {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }
         assert!(!text.contains("<script"), "{text}");

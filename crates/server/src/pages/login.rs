@@ -35,7 +35,10 @@ impl LoginPage {
 /// A path on this server to go on with; anything else leads to the list.
 pub(crate) fn local(next: Option<&str>) -> String {
     let is_local = |path: &&str| {
-        path.starts_with('/') && !path.starts_with("//") && !path.contains('\\') && path.bytes().all(|b| b.is_ascii_graphic())
+        path.starts_with('/')
+            && !path.starts_with("//")
+            && !path.contains('\\')
+            && path.bytes().all(|b| b.is_ascii_graphic())
     };
     next.filter(is_local).unwrap_or("/").to_owned()
 }
@@ -47,7 +50,15 @@ mod tests {
     #[test]
     fn one_is_never_led_to_another_host() {
         assert_eq!(local(Some("/changes/CHG-7?done=pause")), "/changes/CHG-7?done=pause");
-        for evil in ["https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil", "", "javascript:x", "/a\r\nset-cookie: x"] {
+        for evil in [
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "\\\\evil",
+            "",
+            "javascript:x",
+            "/a\r\nset-cookie: x",
+        ] {
             assert_eq!(local(Some(evil)), "/", "{evil}");
         }
         assert_eq!(local(None), "/");

@@ -28,7 +28,9 @@ mod tests {
     fn a_problem_says_what_happened_and_what_to_do() {
         let problem = Problem::not_allowed("`user:<b>` may not pause").help("ask for a role");
         let text = page(&problem, "/changes/CHG-7").main.into_string();
-        for wanted in ["403 Forbidden", "<code>user:&lt;b&gt;</code> may not pause", "ask for a role", "href=\"/changes/CHG-7\""] {
+        for wanted in
+            ["403 Forbidden", "<code>user:&lt;b&gt;</code> may not pause", "ask for a role", "href=\"/changes/CHG-7\""]
+        {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }
     }

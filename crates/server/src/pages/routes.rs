@@ -45,12 +45,6 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/assets/icon.svg", get(assets::icon))
 }
 
-/// What any page may be asked: only for the part that moves.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-struct Fragment {
-    fragment: Option<u8>,
-}
-
 #[derive(Debug, Deserialize)]
 struct ListQuery {
     phase: Option<String>,
@@ -102,14 +96,24 @@ async fn change(
     visitor.show(page, query.fragment == Some(1), "/changes")
 }
 
-async fn change_page(server: &Shared, visitor: &Visitor, id: change::ChangeId, done: Option<Act>) -> Result<Page, Problem> {
+async fn change_page(
+    server: &Shared,
+    visitor: &Visitor,
+    id: change::ChangeId,
+    done: Option<Act>,
+) -> Result<Page, Problem> {
     let overview = changes::overview(server, id).await?;
     let looks = server.handle.looks(id, 0).await?;
     let plan = &overview.change.proposal.plan;
     let page = ChangePage {
         log: overview.log.iter().map(|recorded| LogEntry::of(recorded, plan)).collect(),
         looks: looks.into_iter().map(LookView::of).collect(),
-        offers: Offers::to(&visitor.0.user, &overview.change, &server.handle.in_force().governance, server.handle.now()),
+        offers: Offers::to(
+            &visitor.0.user,
+            &overview.change,
+            &server.handle.in_force().governance,
+            server.handle.now(),
+        ),
         view: ChangeView::of(&overview, &server.base_url),
         csrf: visitor.0.csrf.clone(),
         done,
@@ -166,7 +170,12 @@ struct LogQuery {
 /// How many entries a page of the log shows.
 const ENTRIES: u64 = 50;
 
-async fn log(State(server): State<Shared>, headers: HeaderMap, visitor: Result<Visitor, visitor::Turned>, Query(query): Query<LogQuery>) -> Response {
+async fn log(
+    State(server): State<Shared>,
+    headers: HeaderMap,
+    visitor: Result<Visitor, visitor::Turned>,
+    Query(query): Query<LogQuery>,
+) -> Response {
     let reader = visitor::reader(&headers, &server);
     match (&reader, visitor) {
         (None, Err(turned)) if !server.public_log => return turned.into_response(),
@@ -226,7 +235,12 @@ async fn login(State(server): State<Shared>, method: Method, Query(query): Query
     if method == Method::HEAD {
         return StatusCode::OK.into_response();
     }
-    begin(&server, |server| server.identify.one_time(&code), next, "the link has been used, or is too old; ask for another")
+    begin(
+        &server,
+        |server| server.identify.one_time(&code),
+        &next,
+        "the link has been used, or is too old; ask for another",
+    )
 }
 
 #[derive(Deserialize)]
@@ -242,18 +256,20 @@ async fn log_in(State(server): State<Shared>, headers: HeaderMap, form: Result<F
         Err(problem) => return visitor::show(Err(problem), None, false, "/login"),
     };
     let next = local(form.next.as_deref());
-    begin(&server, |server| server.identify.user(form.token.trim()), next, "the token is not known")
+    begin(&server, |server| server.identify.user(form.token.trim()), &next, "the token is not known")
 }
 
-fn begin(server: &Shared, identify: impl FnOnce(&Shared) -> Option<String>, next: String, refusal: &str) -> Response {
+fn begin(server: &Shared, identify: impl FnOnce(&Shared) -> Option<String>, next: &str, refusal: &str) -> Response {
     let now = Instant::now();
-    let refused = |status, why: &str| with_status(status, &LoginPage { failed: Some(why.to_owned()), next: next.clone() }.page());
+    let refused = |status, why: &str| {
+        with_status(status, &LoginPage { failed: Some(why.to_owned()), next: next.to_owned() }.page())
+    };
     if !server.tries.take(now) {
         return refused(StatusCode::TOO_MANY_REQUESTS, "too many tries; wait a few seconds");
     }
     let Some(user) = identify(server) else { return refused(StatusCode::UNAUTHORIZED, refusal) };
     let cookie = session::set_cookie(&server.sessions.begin(user, now), server.is_https());
-    ([(header::SET_COOKIE, cookie)], Redirect::to(&next)).into_response()
+    ([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response()
 }
 
 #[derive(Debug, Deserialize)]

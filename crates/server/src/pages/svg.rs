@@ -169,7 +169,10 @@ mod tests {
 
     #[test]
     fn a_gap_is_a_gap_and_not_a_zero() {
-        assert_eq!(path(&[Some(0.0), Some(1.0), None, Some(1.0), Some(0.5)], 1.0), "M0.0 58.0L1.0 2.0M3.0 2.0L4.0 30.0");
+        assert_eq!(
+            path(&[Some(0.0), Some(1.0), None, Some(1.0), Some(0.5)], 1.0),
+            "M0.0 58.0L1.0 2.0M3.0 2.0L4.0 30.0"
+        );
         assert_eq!(path(&[Some(1.0), Some(f64::NAN), Some(1.0)], 1.0), "M0.0 2.0h1.5M2.0 2.0h1.5");
         assert_eq!(path(&[], 1.0), "");
     }
@@ -179,7 +182,10 @@ mod tests {
         assert_eq!(path(&[Some(5.0), Some(-5.0)], 1.0), "M0.0 2.0L1.0 58.0");
         assert_eq!(path(&[Some(5.0), Some(5.0)], 0.0), "M0.0 58.0L1.0 58.0");
         let far = interval("i", 1e300, Some([0.0, f64::INFINITY]), "far").into_string();
-        assert!(far.contains(r#"class="effect" x1="240.0""#) && far.contains(r#"class="range" x1="0.0" x2="240.0""#), "{far}");
+        assert!(
+            far.contains(r#"class="effect" x1="240.0""#) && far.contains(r#"class="range" x1="0.0" x2="240.0""#),
+            "{far}"
+        );
     }
 
     #[test]

@@ -22,9 +22,13 @@ pub(crate) struct Visitor(pub ReaderView);
 #[derive(Debug)]
 pub(crate) enum Turned {
     /// To the login, and back here.
-    ToLogin { next: String },
+    ToLogin {
+        next: String,
+    },
     /// The same address once more. A browser that follows a link from another site keeps a strict cookie to itself; asked by our own page, it sends it.
-    Again { path: String },
+    Again {
+        path: String,
+    },
     Away(Box<Problem>, ReaderView),
 }
 
@@ -33,7 +37,9 @@ impl FromRequestParts<Shared> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, server: &Shared) -> Result<Self, Turned> {
         let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());
-        let Some(reader) = reader(&parts.headers, server) else { return Err(turned(&parts.method, &parts.headers, path)) };
+        let Some(reader) = reader(&parts.headers, server) else {
+            return Err(turned(&parts.method, &parts.headers, path));
+        };
         match may_read(server, &reader.user) {
             Ok(()) => Ok(Self(reader)),
             Err(problem) => Err(Turned::Away(Box::new(problem), reader)),
@@ -87,7 +93,8 @@ impl Visitor {
         if session::is_same(csrf, &self.0.csrf) {
             return Ok(());
         }
-        Err(Problem::not_allowed("the form was not sent by a page of your session").help("reload the page and try again"))
+        Err(Problem::not_allowed("the form was not sent by a page of your session")
+            .help("reload the page and try again"))
     }
 
     /// A page, or what moves on it, or the problem that there is instead.
@@ -121,7 +128,9 @@ mod tests {
 
     fn turned_with(site: Option<&'static str>, method: &Method) -> String {
         let mut headers = HeaderMap::new();
-        headers.extend(site.map(|site| (axum::http::HeaderName::from_static("sec-fetch-site"), HeaderValue::from_static(site))));
+        headers.extend(
+            site.map(|site| (axum::http::HeaderName::from_static("sec-fetch-site"), HeaderValue::from_static(site))),
+        );
         format!("{:?}", turned(method, &headers, "/changes/CHG-7/approve"))
     }
 

@@ -98,7 +98,7 @@ pub(crate) fn risk(risk: Option<Risk>) -> Markup {
 pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     match percent {
-        p if p == 0.0 => "0%".into(),
+        0.0 => "0%".into(),
         p if p < 0.01 => "under 0.01%".into(),
         p if p < 1.0 => format!("{p:.2}%"),
         p if p < 10.0 => format!("{p:.1}%"),
@@ -120,7 +120,7 @@ pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut grouped = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             grouped.push('\u{202f}');
         }
         grouped.push(digit);
@@ -130,6 +130,8 @@ pub(crate) fn count(n: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -139,6 +141,17 @@ mod tests {
         assert_eq!(prose("plain").into_string(), "plain");
         assert_eq!(prose("").into_string(), "");
         assert_eq!(prose("a ` b").into_string(), "a ` b");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_becomes_markup_and_none_is_lost(text in "[a-z<>&\"'` ]{0,40}") {
+            let markup = prose(&text).into_string();
+            let bare = markup.replace("<code>", "").replace("</code>", "");
+            prop_assert!(!bare.contains('<') && !bare.contains('>'), "{}", markup);
+            let plain = bare.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&");
+            prop_assert_eq!(plain.replace('`', ""), text.replace('`', ""));
+        }
     }
 
     #[test]

@@ -126,7 +126,9 @@ async fn an_approval_is_for_the_effect_that_was_looked_at_and_by_somebody_else()
 async fn each_command_reaches_the_core() {
     let world = World::new().await;
     world.proposed().await;
-    let ask = async |what: &str, body: serde_json::Value| world.post("bob", &format!("/api/v1/changes/1/{what}"), &body).await;
+    let ask = async |what: &str, body: serde_json::Value| {
+        world.post("bob", &format!("/api/v1/changes/1/{what}"), &body).await
+    };
     let reason = json!({"reason": "because"});
     ask("pause", reason.clone()).await.problem(409, "wrong_phase");
     ask("resume", json!({})).await.problem(409, "wrong_phase");
@@ -163,7 +165,8 @@ async fn a_listener_hears_how_a_change_stands_and_then_that_it_moves() {
     let world = World::new().await;
     world.proposed().await;
     let request = get("/api/v1/changes/1/events").header(header::AUTHORIZATION, bearer("cleo"));
-    let response = world.router.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer");
+    let response =
+        world.router.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer");
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
     let mut body = response.into_body();
     let mut heard = String::new();
@@ -185,7 +188,10 @@ async fn drivers_schemas_and_measures_are_shown() {
     let drivers = world.get("cleo", "/api/v1/drivers").await.json();
     assert_eq!(drivers, json!({"drivers": [{"name": "paper", "schema": {"type": "object"}}]}));
     let schema = world.get("cleo", "/api/v1/schemas/change").await;
-    assert_eq!((schema.header("content-type"), &schema.json()["title"]), ("application/schema+json", &json!("ChangeFile")));
+    assert_eq!(
+        (schema.header("content-type"), &schema.json()["title"]),
+        ("application/schema+json", &json!("ChangeFile"))
+    );
     world.proposed().await;
     assert_eq!(world.get("cleo", "/api/v1/measures").await.status, StatusCode::OK);
 }

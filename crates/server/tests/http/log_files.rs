@@ -22,7 +22,10 @@ async fn a_public_log_is_for_everybody_and_for_shared_caches() {
     let world = World::with("https://clearway.example", true).await;
     let bare = async |path: &str| world.send(get(path).body(Body::empty()).expect("a request")).await;
     let checkpoint = bare("/checkpoint").await;
-    assert_eq!((checkpoint.header("content-type"), checkpoint.header("cache-control")), ("text/plain; charset=utf-8", "public, max-age=1"));
+    assert_eq!(
+        (checkpoint.header("content-type"), checkpoint.header("cache-control")),
+        ("text/plain; charset=utf-8", "public, max-age=1")
+    );
     let tile = bare("/tile/0/000.p/3").await;
     assert_eq!((tile.text.as_str(), tile.header("content-type")), ("tile/0/000.p/3", "application/octet-stream"));
     assert_eq!(tile.header("cache-control"), "public, max-age=31536000, immutable");

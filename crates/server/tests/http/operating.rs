@@ -11,7 +11,9 @@ use crate::world::{World, always, get};
 #[tokio::test]
 async fn every_answer_keeps_browsers_in_bounds() {
     let world = World::new().await;
-    for path in ["/", "/login", "/api", "/api/v1/changes", "/assets/app.css", "/nowhere", "/livez", "/log", "/openapi.json"] {
+    for path in
+        ["/", "/login", "/api", "/api/v1/changes", "/assets/app.css", "/nowhere", "/livez", "/log", "/openapi.json"]
+    {
         let answer = world.get("ada", path).await;
         for name in always() {
             assert!(!answer.header(name).is_empty(), "{path}: {name}");
@@ -39,7 +41,8 @@ async fn a_server_whose_store_fails_lives_and_is_not_ready() {
 #[tokio::test]
 async fn a_panic_is_an_answer_and_is_counted() {
     let world = World::new().await;
-    let request = get("/api/v1/whoami").header("authorization", "Bearer poison").body(Body::empty()).expect("a request");
+    let request =
+        get("/api/v1/whoami").header("authorization", "Bearer poison").body(Body::empty()).expect("a request");
     let answer = world.send(request).await;
     answer.problem(500, "internal");
     assert!(!answer.text.contains("desk"), "{}", answer.text);
@@ -62,13 +65,19 @@ async fn every_operation_of_the_document_is_answered() {
     let document = world.get("", "/openapi.json").await.json();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for verb in item.as_object().expect("operations").keys() {
-            let path = path.replace("{id}", "CHG-1").replace("{position}", "0").replace("{kind}", "change").replace("{path}", "0/000");
+            let path = path
+                .replace("{id}", "CHG-1")
+                .replace("{position}", "0")
+                .replace("{kind}", "change")
+                .replace("{path}", "0/000");
             let method: Method = verb.to_uppercase().parse().expect("a method");
             let bare = Request::builder().method(method).uri(&path).body(Body::empty()).expect("a request");
             let answer = world.send(bare).await;
-            let is_missing = answer.text.contains("there is nothing at") || answer.status == StatusCode::METHOD_NOT_ALLOWED;
+            let is_missing =
+                answer.text.contains("there is nothing at") || answer.status == StatusCode::METHOD_NOT_ALLOWED;
             assert!(!is_missing, "{verb} {path}: {}", answer.text);
-            let is_open = ["/livez", "/readyz", "/metrics", "/openapi.json", "/api/v1/schemas/change"].contains(&path.as_str());
+            let is_open =
+                ["/livez", "/readyz", "/metrics", "/openapi.json", "/api/v1/schemas/change"].contains(&path.as_str());
             assert_eq!(answer.status == StatusCode::UNAUTHORIZED, !is_open, "{verb} {path}");
         }
     }

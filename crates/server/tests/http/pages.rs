@@ -9,7 +9,10 @@ use crate::world::{World, csrf, get, post};
 async fn a_page_leads_to_the_login_and_back() {
     let world = World::new().await;
     let turned = world.send(get("/changes?phase=active").body(Body::empty()).expect("a request")).await;
-    assert_eq!((turned.status, turned.header("location")), (StatusCode::SEE_OTHER, "/login?next=%2Fchanges%3Fphase%3Dactive"));
+    assert_eq!(
+        (turned.status, turned.header("location")),
+        (StatusCode::SEE_OTHER, "/login?next=%2Fchanges%3Fphase%3Dactive")
+    );
     let login = world.send(get(turned.header("location")).body(Body::empty()).expect("a request")).await;
     assert!(login.text.contains("name=\"next\" value=\"/changes?phase=active\""), "{}", login.text);
     let wrong = world.form(None, "/login", "token=wrong&next=%2F").await;
@@ -18,7 +21,10 @@ async fn a_page_leads_to_the_login_and_back() {
     let right = world.form(None, "/login", "token=token-of-ada&next=%2F%2Fevil.example").await;
     assert_eq!((right.status, right.header("location")), (StatusCode::SEE_OTHER, "/"));
     let cookie = right.header("set-cookie");
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains("Secure"), "{cookie}");
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains("Secure"),
+        "{cookie}"
+    );
 }
 
 #[tokio::test]
@@ -71,8 +77,15 @@ async fn a_form_approves_what_was_on_the_page() {
     let (_, rest) = page.text.split_once("name=\"effect\" value=\"").expect("the effect");
     let effect = rest.split('"').next().expect("a digest").replace(':', "%3A");
     let token = csrf(&page.text);
-    let done = world.form(Some(&cookie), "/changes/CHG-1/approve", &format!("csrf={token}&effect={effect}&text=looks+fine")).await;
-    assert_eq!((done.status, done.header("location")), (StatusCode::SEE_OTHER, "/changes/CHG-1?done=approve"), "{}", done.text);
+    let done = world
+        .form(Some(&cookie), "/changes/CHG-1/approve", &format!("csrf={token}&effect={effect}&text=looks+fine"))
+        .await;
+    assert_eq!(
+        (done.status, done.header("location")),
+        (StatusCode::SEE_OTHER, "/changes/CHG-1?done=approve"),
+        "{}",
+        done.text
+    );
     let after = world.page(&cookie, "/changes/CHG-1?done=approve").await;
     assert!(after.text.contains("Your approval is in the log") && after.text.contains("looks fine"), "{}", after.text);
     assert!(!after.text.contains("action=\"/changes/CHG-1/approve\""));
@@ -107,7 +120,11 @@ async fn a_refusal_is_a_page_with_the_reason_and_a_way_back() {
     let form = format!("csrf={}&effect=sha256%3A{}", csrf(&page), "0".repeat(64));
     let refused = world.form(Some(&cookie), "/changes/CHG-1/pause", &form).await;
     assert_eq!(refused.status, StatusCode::CONFLICT);
-    assert!(refused.text.contains("only a rollout can be paused") && refused.text.contains("href=\"/changes/CHG-1\""), "{}", refused.text);
+    assert!(
+        refused.text.contains("only a rollout can be paused") && refused.text.contains("href=\"/changes/CHG-1\""),
+        "{}",
+        refused.text
+    );
     assert_eq!(world.form(Some(&cookie), "/changes/CHG-1/explode", &form).await.status, StatusCode::NOT_FOUND);
     assert_eq!(world.page(&cookie, "/changes/CHG-9").await.status, StatusCode::NOT_FOUND);
     assert_eq!(world.page(&cookie, "/changes/nonsense").await.status, StatusCode::BAD_REQUEST);

@@ -70,7 +70,15 @@ impl Store for PaperStore {
                 let NewEvent { event, actor, change, time } = new;
                 let position = kept.events.len() as u64;
                 positions.push(position);
-                kept.events.push(Recorded { position, stream: write.stream.clone(), version, time, actor, change, event });
+                kept.events.push(Recorded {
+                    position,
+                    stream: write.stream.clone(),
+                    version,
+                    time,
+                    actor,
+                    change,
+                    event,
+                });
             }
         }
         kept.rows.extend(batch.rows.into_iter().map(|row| (row.id, row)));
@@ -357,7 +365,12 @@ impl Answer {
 
     /// Asserts a problem in its form, and returns what it says.
     pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
-        assert_eq!((self.status.as_u16(), self.header("content-type")), (status, "application/problem+json"), "{}", self.text);
+        assert_eq!(
+            (self.status.as_u16(), self.header("content-type")),
+            (status, "application/problem+json"),
+            "{}",
+            self.text
+        );
         let problem = self.json();
         assert_eq!((&problem["code"], &problem["status"]), (&json!(code), &json!(status)), "{}", self.text);
         assert_eq!(problem["type"], format!("/problems/{code}"));

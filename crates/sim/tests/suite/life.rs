@@ -132,7 +132,10 @@ fn a_change_waits_for_the_one_it_comes_after() {
         assert!(change::explain::status(&held).contains("it comes after CHG-1"));
         handle.command(&bob(), first, Command::Refuse { reason: "not now".into() }).await.expect("bob may");
         tokio::time::sleep(std::time::Duration::from_secs(60)).await;
-        assert!(matches!(state(&handle, second).await.phase(), Phase::Held { .. }), "a refused change is not a completed one");
+        assert!(
+            matches!(state(&handle, second).await.phase(), Phase::Held { .. }),
+            "a refused change is not a completed one"
+        );
     });
 }
 
@@ -151,7 +154,10 @@ fn a_rollback_that_fails_for_good_pages_and_keeps_its_lane() {
         assert!(pages[0].1.contains("follow docs/back.md"), "{pages:?}");
         let second = propose(&handle, &change_file("b", &STEPS, "")).await;
         until(&handle, second, |p| matches!(p, Phase::Held { .. })).await;
-        handle.command(&bob(), id, Command::CompleteByHand { evidence: "weights are v1 100".into() }).await.expect("bob may");
+        handle
+            .command(&bob(), id, Command::CompleteByHand { evidence: "weights are v1 100".into() })
+            .await
+            .expect("bob may");
         assert_eq!(state(&handle, id).await.phase(), Phase::RolledBack);
         until(&handle, second, |p| !matches!(p, Phase::Held { .. })).await;
     });

@@ -16,12 +16,20 @@ fn no_telemetry_makes_a_pass_out_of_no_evidence() {
             paused().block_on(async {
                 let (world, store) = (World::new(11, Behaviour::GOOD), memory());
                 let handle = start(&world, &store, governance(NOBODY)).await;
-                let file = change_file("a", &STEPS, "").replace("  every: 1s", &format!("  every: 1s\n  on_insufficient: {choice}\n  on_unreachable: {choice}"));
+                let file = change_file("a", &STEPS, "").replace(
+                    "  every: 1s",
+                    &format!("  every: 1s\n  on_insufficient: {choice}\n  on_unreachable: {choice}"),
+                );
                 let id = propose(&handle, &file).await;
                 until(&handle, id, |p| matches!(p, Phase::RollingOut { .. })).await;
                 world.set_telemetry(telemetry);
                 let change = until(&handle, id, |p| p.is_terminal() || matches!(p, Phase::Paused { .. })).await;
-                assert_eq!(change.phase().name(), ends, "{telemetry:?}, {choice}: {}", change::explain::status(&change));
+                assert_eq!(
+                    change.phase().name(),
+                    ends,
+                    "{telemetry:?}, {choice}: {}",
+                    change::explain::status(&change)
+                );
                 let log = log(&store, id).await;
                 let passed = log.iter().any(|r| matches!(&r.event, Event::Judged(j) if j.answer == Answer::Pass));
                 assert!(!passed, "{telemetry:?}: a pass out of no evidence");

@@ -126,7 +126,9 @@ fn consequence(change: &Change, act: Act) -> Markup {
             p.muted { "Another effect needs another yes." }
         },
         Act::Reject => html! { p { "That ends " (change.id) " for good. Nothing of it is rolled out." } },
-        Act::Pause => html! { p { "No further step begins until somebody resumes it. What has effect stays in effect." } },
+        Act::Pause => {
+            html! { p { "No further step begins until somebody resumes it. What has effect stays in effect." } }
+        }
         Act::Resume if change.is_rolling_back() => html! { p { "The rollback goes on." } },
         Act::Resume => html! { p { (current(change)) " goes on from where it is; its deadline counts anew." } },
         Act::Promote => html! {
@@ -163,7 +165,13 @@ mod tests {
     #[test]
     fn what_follows_is_said_before_it_is_done() {
         let text = section(&page_of(&sample::log(), vec![], Act::ALL.into(), 0)).into_string();
-        for wanted in ["5% → 25% → 100%", "<code>router:checkout</code>", "Promote step 2 of 3 (25%)", "Another effect needs another yes", "clearway rollback CHG-7"] {
+        for wanted in [
+            "5% → 25% → 100%",
+            "<code>router:checkout</code>",
+            "Promote step 2 of 3 (25%)",
+            "Another effect needs another yes",
+            "clearway rollback CHG-7",
+        ] {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }
     }
@@ -178,7 +186,9 @@ mod tests {
 
     #[test]
     fn a_reason_is_demanded_where_the_core_demands_one() {
-        let text = |act| one(&page_of(&sample::log(), vec![], vec![], 0), &sample::change_of(&sample::log()), act).into_string();
+        let text = |act| {
+            one(&page_of(&sample::log(), vec![], vec![], 0), &sample::change_of(&sample::log()), act).into_string()
+        };
         for act in [Act::Reject, Act::Pause, Act::Promote, Act::Rollback, Act::Complete, Act::Review] {
             assert!(text(act).contains(" required>"), "{act:?}");
         }

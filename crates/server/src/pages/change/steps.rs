@@ -3,8 +3,8 @@
 use change::verification::Comparison;
 use maud::{Markup, html};
 
-use crate::pages::words::{self, prose};
 use crate::pages::svg;
+use crate::pages::words::{self, prose};
 use crate::view::{ChangeView, StepIs, StepView};
 
 pub(super) fn section(view: &ChangeView) -> Markup {

@@ -5,8 +5,8 @@ use change::verification::Sample;
 use maud::{Markup, html};
 
 use crate::evidence::{self, Point, SliStanding, Standing, progress, share};
-use crate::pages::words::{self, count, percent, prose, times};
 use crate::pages::svg::{self, Chart, Line};
+use crate::pages::words::{self, count, percent, prose, times};
 use crate::view::LookView;
 
 /// How many rows the table beside a chart has at most.
@@ -97,13 +97,20 @@ fn effect(i: usize, sli: &SliStanding) -> Markup {
 }
 
 fn sparkline(i: usize, sli: &SliStanding) -> Markup {
-    let line = |class, of: fn(&Point) -> Option<Sample>| Line { class, values: sli.points.iter().map(|p| share(of(p))).collect() };
+    let line = |class, of: fn(&Point) -> Option<Sample>| Line {
+        class,
+        values: sli.points.iter().map(|p| share(of(p))).collect(),
+    };
     let lines = vec![line("baseline", |p| p.baseline), line("canary", |p| p.canary)];
     let most = lines.iter().flat_map(|l| &l.values).flatten().copied().fold(0.0, f64::max);
     let chart = Chart {
         id: format!("sli-{i}"),
         title: format!("{}: share of events that are {}", sli.name, sli.bad),
-        description: format!("New version against stable version over {} points, from 0% to {}.", sli.points.len(), percent(most)),
+        description: format!(
+            "New version against stable version over {} points, from 0% to {}.",
+            sli.points.len(),
+            percent(most)
+        ),
         lines,
         top: most,
         borders: borders(sli.points.iter().map(|p| p.step)),
@@ -137,12 +144,19 @@ fn figures(sli: &SliStanding) -> Markup {
 /// How harm and safety went, over all steps.
 fn course(looks: &[LookView]) -> Markup {
     let course = progress(looks);
-    let line = |class, of: fn(&evidence::Progress) -> f64| Line { class, values: course.iter().map(|p| Some(of(p))).collect() };
+    let line = |class, of: fn(&evidence::Progress) -> f64| Line {
+        class,
+        values: course.iter().map(|p| Some(of(p))).collect(),
+    };
     let last = course.last().map_or((0.0, 0.0), |p| (p.harm, p.safety));
     let chart = Chart {
         id: "course".into(),
         title: "Evidence over all looks".into(),
-        description: format!("Harm ends at {}, safety at {}; safety begins anew with each step.", percent(last.0), percent(last.1)),
+        description: format!(
+            "Harm ends at {}, safety at {}; safety begins anew with each step.",
+            percent(last.0),
+            percent(last.1)
+        ),
         lines: vec![line("safety", |p| p.safety), line("harm", |p| p.harm)],
         top: 1.0,
         borders: borders(course.iter().map(|p| p.step)),
@@ -189,7 +203,11 @@ mod tests {
         ] {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }
-        assert_eq!(text.matches("class=\"border\"").count(), 3, "one border between two steps, in each of three charts");
+        assert_eq!(
+            text.matches("class=\"border\"").count(),
+            3,
+            "one border between two steps, in each of three charts"
+        );
     }
 
     #[test]
