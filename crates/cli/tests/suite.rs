@@ -10,3 +10,7 @@ mod demo;
 mod house;
 #[path = "suite/killed.rs"]
 mod killed;
+#[path = "suite/prometheus.rs"]
+mod prometheus;
+#[path = "suite/exec.rs"]
+mod exec;

@@ -3,6 +3,7 @@
 //! State is a fold over evidence: each look is stored in one transaction with what the log says of it, so that a crash loses none, and the same looks
 //! give the same verdict. The statistics are the judge's; what follows from an answer is the core's.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use change::rollout::Rollout;
@@ -23,8 +24,8 @@ pub(crate) struct Judging {
     judge: Judge,
     /// The step and attempt that the judge is at.
     at: Option<(usize, u32)>,
-    /// Whether every histogram has shown its edges.
-    edged: bool,
+    /// The edges of the histograms that have shown them, by SLI.
+    edges: BTreeMap<String, Vec<f64>>,
     /// The number of the newest look of the change.
     number: u64,
     last: Option<Timestamp>,
@@ -34,25 +35,23 @@ pub(crate) struct Judging {
 }
 
 impl Judging {
-    /// Folds the kept looks of a change.
-    fn fold(change: &Change, rows: &[LookRow]) -> Result<Self, String> {
+    /// Folds the kept looks of a change. `now` is a reading that is not a look yet: it may be the first to show the edges of a histogram.
+    fn fold(change: &Change, rows: &[LookRow], now: &[Seen]) -> Result<Self, String> {
         let seen: Vec<Vec<Seen>> = rows
             .iter()
             .map(|row| serde_json::from_value(row.readings.clone()))
             .collect::<Result<_, _>>()
             .map_err(|e| e.to_string())?;
-        let edges = |name: &str| {
-            seen.iter().flatten().find(|s| s.sli == name && s.edges_ms.is_some()).and_then(|s| s.edges_ms.clone())
-        };
-        let mut edged = true;
+        let mut edges: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for (name, shown) in seen.iter().flatten().chain(now).filter_map(|s| s.edges_ms.as_ref().map(|e| (&s.sli, e))) {
+            edges.entry(name.clone()).or_insert_with(|| shown.clone());
+        }
         let mut slis: Vec<SliSettings> = Vec::new();
         for sli in &change.proposal.verify.slis {
             let kind = match &sli.latency {
                 None => SliKind::ratio(),
                 Some(latency) => {
-                    let found = edges(&sli.name);
-                    edged &= found.is_some();
-                    let edges = found.unwrap_or_else(|| vec![1_000.0]);
+                    let edges = edges.get(&sli.name).cloned().unwrap_or_else(|| vec![1_000.0]);
                     let below = latency.below.map(|span| span.as_millis() as f64);
                     // The edge at or below the promise: what lies between the two counts as bad.
                     let objective = below.map(|ms| edges.iter().copied().rfind(|e| *e <= ms).unwrap_or(edges[0]));
@@ -75,13 +74,18 @@ impl Judging {
         let horizon = planned.saturating_add(change.proposal.verify.watch.looks(every));
         let judge = Judge::new(Settings::new(slis, every.as_millis(), horizon)).map_err(|e| e.to_string())?;
         let mut judging =
-            Self { judge, at: None, edged, number: 0, last: None, counters: Counters::new(), digest: None, looks: 0 };
+            Self { judge, at: None, edges, number: 0, last: None, counters: Counters::new(), digest: None, looks: 0 };
         for (row, seen) in rows.iter().zip(seen) {
             judging.begin(change, row.step, row.attempt)?;
             judging.add(&seen, row.at, row.number);
             judging.counters = serde_json::from_value(row.counters.clone()).unwrap_or_default();
         }
         Ok(judging)
+    }
+
+    /// Whether a reading shows edges that the judge was made without: it has to be made anew then.
+    fn learns_from(&self, seen: &[Seen]) -> bool {
+        seen.iter().any(|s| s.edges_ms.is_some() && !self.edges.contains_key(&s.sli))
     }
 
     fn is_unprimed(&self) -> bool {
@@ -140,12 +144,9 @@ impl Engine {
         }
         let mut judging = match round.judging.take() {
             Some(judging) => judging,
-            None => match Judging::fold(change, &self.store.looks(change.id, 1).await?) {
-                Ok(judging) => judging,
-                Err(error) => {
-                    tracing::error!(change = %change.id, %error, "the judge can't be set up; asking again");
-                    return Ok(Done::Again(self.settings.recheck));
-                }
+            None => match self.fold_looks(change, &[]).await? {
+                Some(judging) => judging,
+                None => return Ok(Done::Again(self.settings.recheck)),
             },
         };
         let now = change::time::to_millis(self.clock.now());
@@ -155,13 +156,15 @@ impl Engine {
             round.judging = Some(judging);
             return Ok(Done::Again(wait.min(every)));
         }
-        let Some(driver) = self.drivers.get(&change.proposal.plan.target.driver) else {
+        let Some((seen, counters)) = self.see(change, step, attempt, &judging.counters).await else {
             return Ok(Done::Again(self.settings.recheck));
         };
-        let cohorts = driver.cohorts(&change.proposal.plan.target);
-        let act =
-            Act { change: change.id, step: (step + 1).to_string(), attempt, files: change.proposal.files.clone() };
-        let (seen, counters) = look::take(&change.proposal, &cohorts, &*self.eyes, &act, &judging.counters).await;
+        if judging.learns_from(&seen) {
+            match self.fold_looks(change, &seen).await? {
+                Some(anew) => judging = Judging { counters: judging.counters, last: judging.last, ..anew },
+                None => return Ok(Done::Again(self.settings.recheck)),
+            }
+        }
         if judging.is_unprimed() && counters.values().any(|series| !series.is_empty()) {
             // Counters that were never read have no increments: this reading is what the first look subtracts from, and no look itself.
             (judging.counters, judging.last) = (counters, Some(now));
@@ -173,10 +176,8 @@ impl Engine {
             return Ok(Done::Again(self.settings.recheck));
         }
         let number = judging.number + 1;
-        let verdict = judging.add(&seen, now, number);
-        let edges_came = !judging.edged && seen.iter().any(|s| s.edges_ms.is_some());
+        let judgement = judgement(&judging.add(&seen, now, number), step, attempt, now);
         judging.counters = counters;
-        let judgement = judgement(&verdict, step, attempt, now);
         let row = LookRow {
             change: change.id,
             number,
@@ -187,14 +188,47 @@ impl Engine {
             counters: serde_json::to_value(&judging.counters).unwrap_or_default(),
             verdict: summary(&judgement),
         };
+        self.keep(change, every, round, judging, judgement, row).await
+    }
+
+    /// The judge of a change, folded from its kept looks; nothing if it can't be set up, which is said in the server's log.
+    async fn fold_looks(&self, change: &Change, now: &[Seen]) -> Result<Option<Judging>, StoreError> {
+        let folded = Judging::fold(change, &self.store.looks(change.id, 1).await?, now);
+        Ok(folded.inspect_err(|error| tracing::error!(change = %change.id, %error, "the judge can't be set up")).ok())
+    }
+
+    /// Reads all SLIs of a change now; nothing if its driver is gone from this server.
+    async fn see(
+        &self,
+        change: &Change,
+        step: usize,
+        attempt: u32,
+        before: &Counters,
+    ) -> Option<(Vec<Seen>, Counters)> {
+        let target = &change.proposal.plan.target;
+        let cohorts = self.drivers.get(&target.driver)?.cohorts(target);
+        let act =
+            Act { change: change.id, step: (step + 1).to_string(), attempt, files: change.proposal.files.clone() };
+        Some(look::take(&change.proposal, &cohorts, &*self.eyes, &act, before).await)
+    }
+
+    /// Keeps a look, and tells the core what the judge says of it, in one append.
+    async fn keep(
+        self: &Arc<Self>,
+        change: &Change,
+        every: Span,
+        round: &mut Round,
+        judging: Judging,
+        judgement: Judgement,
+        row: LookRow,
+    ) -> Result<Done, StoreError> {
         let digest = judging.digest.unwrap_or_else(|| chain(None, &Value::Null));
-        let evidence = EvidenceTaken { step, attempt, looks: judging.looks, digest };
+        let evidence = EvidenceTaken { step: row.step, attempt: row.attempt, looks: judging.looks, digest };
         let command = Command::Judge { judgement: Box::new(judgement), evidence };
         let kept = Attempt { looks: vec![row], ..Attempt::by(&change::Actor::Clearway(Part::Judge)) };
         match self.clone().command(change.id, command, kept).await {
             Ok(after) => {
-                // Edges that show themselves late make another judge: it is folded anew from all looks.
-                round.judging = (!edges_came).then_some(judging);
+                round.judging = Some(judging);
                 Ok(if after.version > change.version { Done::Moved } else { Done::Again(every) })
             }
             Err(crate::handle::CommandError::Store(error)) => Err(error),

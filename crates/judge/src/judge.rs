@@ -286,7 +286,9 @@ impl Judge {
             name: sli.name.clone(),
             kind: if matches!(sli.kind, SliKind::Latency { .. }) { Kind::Latency } else { Kind::Ratio },
             effect: leading.effect.map(|effect| effect.ratio),
-            approximate_interval: leading.effect.map(|effect| effect.interval),
+            approximate_interval: leading
+                .effect
+                .map(|effect| [effect.interval[0].max(proven(&sli.kind, implicated)), effect.interval[1]]),
             evidence: counted.evidence(&sli.kind),
             // a figure for people: beyond this it says nothing more
             safety: self.ln_safety(sli, counted).min(1e12f64.ln()).exp(),
@@ -337,6 +339,16 @@ fn reading_of(look: &Look, i: usize, slis: usize) -> Result<&Reading, Gaps> {
 fn count_split(step: &mut Step, baseline: Column<'_>, canary: Column<'_>) {
     step.baseline_requests = step.baseline_requests.saturating_add(baseline.total());
     step.canary_requests = step.canary_requests.saturating_add(canary.total());
+}
+
+/// The least effect that the evidence proves. Where an SLI is implicated, its evidence has refuted "at most the harm margin" at the level of the whole
+/// change, which is a firmer bound than the approximation: an interval that still held an equal canary would contradict the verdict beside it.
+fn proven(kind: &SliKind, implicated: bool) -> f64 {
+    match kind {
+        SliKind::Ratio { harm_margin, .. } if implicated => *harm_margin,
+        SliKind::Latency { .. } if implicated => 1.0,
+        _ => 0.0,
+    }
 }
 
 fn check_verdict(sli: &SliSettings, check: &Check, implicated: bool) -> SliVerdict {

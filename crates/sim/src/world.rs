@@ -141,7 +141,8 @@ impl World {
             telemetry: Telemetry::Honest,
             rate: 500.0,
             counters: BTreeMap::new(),
-            counted_at: epoch(),
+            // Visitors came before anybody looked.
+            counted_at: Timestamp::from_second(epoch().as_second() - 60).unwrap_or_else(|_| epoch()),
             pages: vec![],
             now: epoch(),
         };

@@ -94,6 +94,13 @@ impl House {
         Self { dir, router_admin, edge, server: None, _children: children, traffic: vec![] }
     }
 
+    /// Adds to the server's configuration; before it is started.
+    pub(crate) fn configure(&self, more: &str) {
+        let file = self.dir.path().join("clearway.toml");
+        let text = std::fs::read_to_string(&file).expect("the server's file");
+        std::fs::write(&file, text + more).expect("the server's file is written");
+    }
+
     pub(crate) fn store(&self) -> PathBuf {
         self.dir.path().join("store")
     }
@@ -166,6 +173,19 @@ impl House {
                 return phase.clone();
             }
             assert!(Instant::now() < patience, "{change} is {phase:?}, not {phases:?}\n{}", self.server_log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until the view of a change is as wanted.
+    pub(crate) fn wait_until(&self, change: &str, wanted: impl Fn(&Value) -> bool) {
+        let patience = Instant::now() + Duration::from_secs(60);
+        loop {
+            let view = self.json(&["show", change]);
+            if wanted(&view) {
+                return;
+            }
+            assert!(Instant::now() < patience, "{change} did not become what was wanted: {view:#}\n{}", self.server_log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }

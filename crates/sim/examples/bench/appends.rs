@@ -1,0 +1,193 @@
+//! Appends: durable appends per second, beside what SQLite commits in the same folder when it does nothing else.
+//!
+//! The peer writes rows of the same size into one table, with the same pragmas, and puts as many of them into one transaction as the store has grouped on
+//! average in the round before. What the store does beyond that (checking, hashing, signing, indexes, the row of the change) is the difference.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use audit::SigningKey;
+use change::{ChangeId, Digest, Event};
+use engine::ports::{Batch, Store, StreamWrite};
+use engine::project::ChangeRow;
+use rusqlite::{Connection, params};
+use serde_json::json;
+use store::SqliteStore;
+use store::conformance::sample::{self, Going};
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+use crate::rounds::{median, whole};
+use crate::table::{Aim, Row};
+
+const ROUNDS: usize = 7;
+const ROUND: Duration = Duration::from_millis(1_200);
+
+/// The bare file is given the store's own settings (`store/src/sqlite/schema.rs`).
+const PRAGMAS: &str = "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 2000;";
+
+/// What an append carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Load {
+    /// An event.
+    Event,
+    /// An event and the row of its change, as the engine appends it.
+    EventAndRow,
+}
+
+pub(crate) fn run() -> Result<Vec<Row>> {
+    let cases = [(1, Load::Event), (64, Load::Event), (64, Load::EventAndRow)];
+    cases.into_iter().map(|(writers, load)| compare(writers, load)).collect()
+}
+
+fn compare(writers: u64, load: Load) -> Result<Row> {
+    let dir = tempfile::tempdir()?;
+    let runtime = crate::runtime()?;
+    let store = Arc::new(SqliteStore::open(dir.path(), key()?)?);
+    let mut writers: Vec<Writer> = (1..=writers).map(|number| Writer::new(number, load)).collect();
+    let bare = Bare::create(dir.path())?;
+    let (mut ours, mut theirs, mut ratios, mut groups) = (vec![], vec![], vec![], vec![]);
+    for round in 0..=ROUNDS {
+        let before = store.transactions();
+        let rate = append_for_a_round(&runtime, &store, &mut writers)?;
+        let group = rate * ROUND.as_secs_f64() / (store.transactions() - before).max(1) as f64;
+        let peer = bare.insert_for_a_round(group, size_of_an_append(dir.path(), &writers[0])?)?;
+        // The first round warms both sides up.
+        if round > 0 {
+            ours.push(rate);
+            theirs.push(peer);
+            ratios.push(rate / peer);
+            groups.push(group);
+        }
+    }
+    let (count, with) = (writers.len(), if load == Load::EventAndRow { ", with row" } else { "" });
+    Ok(Row {
+        name: format!("appends: {count} writer{}{with}", if count == 1 { "" } else { "s" }),
+        figure: format!("{}/s", whole(median(ours))),
+        beside: format!("{}/s bare SQLite, {:.0} a commit", whole(median(theirs)), median(groups)),
+        ratio: Some(median(ratios)),
+        aim: if load == Load::Event { Aim::AtLeast(0.7) } else { Aim::None },
+    })
+}
+
+pub(crate) fn key() -> Result<SigningKey> {
+    Ok(SigningKey::from_seed("bench.test/log", [7; 32])?)
+}
+
+/// Appends per second of all writers over one round.
+fn append_for_a_round(runtime: &Runtime, store: &Arc<SqliteStore>, writers: &mut Vec<Writer>) -> Result<f64> {
+    runtime.block_on(async {
+        let begun = Instant::now();
+        let mut under_way = JoinSet::new();
+        for writer in writers.drain(..) {
+            under_way.spawn(writer.append_until(Arc::clone(store), begun + ROUND));
+        }
+        let mut appended = 0;
+        while let Some(done) = under_way.join_next().await {
+            let (writer, count) = done??;
+            appended += count;
+            writers.push(writer);
+        }
+        Ok(appended as f64 / begun.elapsed().as_secs_f64())
+    })
+}
+
+/// One who appends to a stream of their own, each append after the acknowledgement of the last.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    id: ChangeId,
+    version: u64,
+    row: Option<ChangeRow>,
+}
+
+impl Writer {
+    fn new(number: u64, load: Load) -> Self {
+        let row = (load == Load::EventAndRow).then(|| row(number)).flatten();
+        Self { id: ChangeId::new(number), version: 0, row }
+    }
+
+    /// A writer of events alone.
+    pub(crate) fn of_events(number: u64) -> Self {
+        Self::new(number, Load::Event)
+    }
+
+    /// The next append.
+    pub(crate) fn batch(&mut self) -> Batch {
+        let expected = self.version;
+        self.version += 1;
+        let rows = self.row.iter().map(|row| ChangeRow { version: self.version, ..row.clone() }).collect();
+        let events = vec![sample::new(applied(), Some(self.id), expected)];
+        Batch { writes: vec![StreamWrite { stream: self.id.stream(), expected, events }], rows, ..Batch::default() }
+    }
+
+    async fn append_until(mut self, store: Arc<SqliteStore>, end: Instant) -> Result<(Self, u64)> {
+        let mut count = 0;
+        while Instant::now() < end {
+            store.append(self.batch()).await?;
+            count += 1;
+        }
+        Ok((self, count))
+    }
+}
+
+/// What the log says when the router has taken a step.
+fn applied() -> Event {
+    let actual = json!({"revision": 412, "weights": {"v1": 9_500, "v2": 500}});
+    Event::StepApplied { step: 0, attempt: 1, actual }
+}
+
+/// The row of a change within its first step.
+fn row(number: u64) -> Option<ChangeRow> {
+    let body = json!({"step": 0, "attempt": 1, "weight": "5%", "effect": Digest::of_bytes(b"effect"), "observed": {"weights": {"v1": 10_000}}});
+    let begun = serde_json::from_value(json!({"type": "StepBegun", "body": body})).ok()?;
+    let mut going = Going::new(number);
+    going.goes([sample::proposed("new prices", &["shop"]), begun, applied()]);
+    going.row()
+}
+
+/// The bytes that one append hands to SQLite: the entry, and the state in the row if there is one.
+fn size_of_an_append(dir: &Path, writer: &Writer) -> Result<usize> {
+    Ok(size_of_an_entry(dir)? + writer.row.as_ref().map_or(0, |row| row.state.len()))
+}
+
+/// The bytes of the newest entry.
+pub(crate) fn size_of_an_entry(dir: &Path) -> Result<usize> {
+    let db = Connection::open(dir.join("clearway.db"))?;
+    let sql = "SELECT length(bytes) FROM entries ORDER BY position DESC LIMIT 1";
+    Ok(usize::try_from(db.query_row(sql, [], |row| row.get::<_, i64>(0))?)?)
+}
+
+/// A file of SQLite with one table.
+struct Bare {
+    db: Connection,
+}
+
+impl Bare {
+    fn create(dir: &Path) -> Result<Self> {
+        let db = Connection::open(dir.join("bare.db"))?;
+        db.execute_batch(PRAGMAS)?;
+        db.execute_batch("CREATE TABLE rows (position INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT")?;
+        Ok(Self { db })
+    }
+
+    /// Rows per second over one round, with `group` rows in a transaction on average.
+    fn insert_for_a_round(&self, group: f64, size: usize) -> Result<f64> {
+        let bytes = vec![b'x'; size];
+        let mut insert = self.db.prepare("INSERT INTO rows (bytes) VALUES (?)")?;
+        let (mut rows, mut due) = (0, 0.0);
+        let begun = Instant::now();
+        while begun.elapsed() < ROUND {
+            due += group;
+            self.db.execute_batch("BEGIN IMMEDIATE")?;
+            while due >= 1.0 {
+                insert.execute(params![bytes])?;
+                rows += 1;
+                due -= 1.0;
+            }
+            self.db.execute_batch("COMMIT")?;
+        }
+        Ok(f64::from(rows) / begun.elapsed().as_secs_f64())
+    }
+}
