@@ -111,7 +111,7 @@ pub fn status(change: &Change) -> String {
             .map_or_else(|| "watched, rollback armed".into(), |v| format!("watched, rollback armed; {v}")),
         Phase::Paused { .. } => {
             let pause = change.rollout().and_then(|r| r.pause.as_ref());
-            pause.map_or_else(String::new, |p| format!("paused by {}: {}", p.by, p.reason))
+            pause.map_or_else(String::new, |p| format!("paused by {}: {}", actor(&p.by), p.reason))
         }
         Phase::RollingBack => "is being rolled back".into(),
         Phase::RollbackFailed => "the rollback failed: people have to act".into(),

@@ -52,6 +52,7 @@ pub(crate) enum Command {
     )]
     Propose(Propose),
     /// Replace what a change proposes, before its rollout begins. Votes for another effect are void.
+    #[command(after_help = "Example:\n  clearway amend CHG-7 change.yaml")]
     Amend {
         change: ChangeId,
         /// The edited change file; `-` for standard input.
@@ -66,6 +67,7 @@ pub(crate) enum Command {
     )]
     List(List),
     /// Say why a change does not go on: every gate, and what would open it.
+    #[command(after_help = "Example:\n  clearway why CHG-7")]
     Why { change: ChangeId },
     /// Approve the effect that a change has now.
     #[command(
@@ -80,18 +82,23 @@ pub(crate) enum Command {
         effect: Option<change::Digest>,
     },
     /// Refuse a change.
+    #[command(after_help = "Example:\n  clearway reject CHG-7 --reason 'the runbook is missing'")]
     Reject {
         change: ChangeId,
         #[arg(long)]
         reason: String,
     },
     /// Pause a rollout. A failing verdict still rolls it back.
+    #[command(after_help = "Example:\n  clearway pause CHG-7 --reason 'looking at the database'")]
     Pause {
         change: ChangeId,
         #[arg(long)]
         reason: String,
     },
     /// Go on after a pause.
+    #[command(
+        after_help = "Examples:\n  clearway resume CHG-7\n  clearway resume CHG-7 --found applied       after an unknown outcome"
+    )]
     Resume {
         change: ChangeId,
         /// After an unknown outcome: what you found at the target.
@@ -99,24 +106,28 @@ pub(crate) enum Command {
         found: Option<Found>,
     },
     /// Take the step that is being verified as passed. Refused while its verdict is `fail`; recorded as an override.
+    #[command(after_help = "Example:\n  clearway promote CHG-7 --reason 'checked by hand'")]
     Promote {
         change: ChangeId,
         #[arg(long)]
         reason: String,
     },
     /// Roll a change back now.
+    #[command(after_help = "Example:\n  clearway rollback CHG-7 --reason 'customers report errors'")]
     Rollback {
         change: ChangeId,
         #[arg(long)]
         reason: String,
     },
     /// Withdraw a change before its rollout begins.
+    #[command(after_help = "Example:\n  clearway withdraw CHG-7")]
     Withdraw {
         change: ChangeId,
         #[arg(long, default_value = "")]
         reason: String,
     },
     /// Record that a failed rollback was completed by hand.
+    #[command(after_help = "Example:\n  clearway complete CHG-7 --evidence 'weights read back as v1 100'")]
     Complete {
         change: ChangeId,
         /// How you know that the target is as it was.
@@ -124,6 +135,9 @@ pub(crate) enum Command {
         evidence: String,
     },
     /// Record the review that a change owes.
+    #[command(
+        after_help = "Example:\n  clearway review CHG-7 --summary 'the client had no time-out; a test covers it now'"
+    )]
     Review {
         change: ChangeId,
         #[arg(long)]

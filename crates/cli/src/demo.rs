@@ -43,6 +43,10 @@ pub(crate) async fn play(args: &Args, options: &Demo) -> Outcome {
         None => Some(tempfile::Builder::new().prefix("clearway-demo-").tempdir()?),
     };
     let dir = scratch.as_ref().map_or_else(|| args.dir.clone().unwrap_or_default(), |s| s.path().to_owned());
+    if dir.join("clearway.db").exists() {
+        let message = format!("there is a store in `{}` already, and the demo begins with an empty one", dir.display());
+        return Err(Failure::new(ERROR, message).help("choose another folder with `--dir`"));
+    }
     let mut children = Vec::new();
     let world = World::build(&dir, options, &mut children).await?;
     let played = tokio::select! {

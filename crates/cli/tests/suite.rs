@@ -1,16 +1,18 @@
 //! Tests of the program as a process: what a user types and what becomes of it. One binary, so that it links once.
 
+#[path = "suite/audit.rs"]
+mod audit;
 #[path = "suite/bad_input.rs"]
 mod bad_input;
 #[path = "suite/by_hand.rs"]
 mod by_hand;
 #[path = "suite/demo.rs"]
 mod demo;
+#[path = "suite/exec.rs"]
+mod exec;
 #[path = "suite/house.rs"]
 mod house;
 #[path = "suite/killed.rs"]
 mod killed;
 #[path = "suite/prometheus.rs"]
 mod prometheus;
-#[path = "suite/exec.rs"]
-mod exec;

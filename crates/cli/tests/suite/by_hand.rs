@@ -72,7 +72,7 @@ async fn a_rollout_is_paused_resumed_promoted_and_rolled_back_by_hand() {
     house.wait_for("CHG-1", &["rolling_out"]);
     assert!(house.run(&["pause", "CHG-1", "--reason", "lunch"]).status.success());
     house.wait_for("CHG-1", &["paused"]);
-    assert!(text(&house.run(&["show", "CHG-1"])).contains("paused by user:ada: lunch"));
+    assert!(text(&house.run(&["show", "CHG-1"])).contains("paused by ada: lunch"));
     assert!(house.run(&["resume", "CHG-1"]).status.success());
     house.wait_for("CHG-1", &["rolling_out"]);
     // A step may have to become effective first.

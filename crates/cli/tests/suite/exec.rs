@@ -152,7 +152,10 @@ fn a_server_killed_in_the_middle_of_a_command_without_a_check_asks_a_person() {
     let shown = text(&house.run(&["show", "CHG-1"]));
     assert!(shown.contains("nobody can say whether step 1 of 2 (50%) happened; look at the target"), "{shown}");
     let log = text(&house.run(&["log", "CHG-1"]));
-    assert!(log.contains("`apply` was begun and cut off, and there is no `check` to tell whether it happened"), "{log}");
+    assert!(
+        log.contains("`apply` was begun and cut off, and there is no `check` to tell whether it happened"),
+        "{log}"
+    );
 
     let silent = house.run(&["resume", "CHG-1"]);
     assert!(!silent.status.success(), "{}", text(&silent));

@@ -185,7 +185,11 @@ impl House {
             if wanted(&view) {
                 return;
             }
-            assert!(Instant::now() < patience, "{change} did not become what was wanted: {view:#}\n{}", self.server_log());
+            assert!(
+                Instant::now() < patience,
+                "{change} did not become what was wanted: {view:#}\n{}",
+                self.server_log()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -38,8 +38,16 @@ impl Prometheus {
         let log_file = self.dir.join("log");
         let log = std::fs::File::create(&log_file).expect("a log file");
         let mut command = Command::new("prometheus");
-        command.arg("--config.file").arg(self.dir.join("prometheus.yml")).arg("--storage.tsdb.path").arg(self.dir.join("data"));
-        command.arg(format!("--web.listen-address={}", self.address)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command
+            .arg("--config.file")
+            .arg(self.dir.join("prometheus.yml"))
+            .arg("--storage.tsdb.path")
+            .arg(self.dir.join("data"));
+        command
+            .arg(format!("--web.listen-address={}", self.address))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
         self.process = Some(Owned(command.spawn().expect("Prometheus starts")));
         let patience = Instant::now() + Duration::from_secs(20);
         self.address = loop {
@@ -62,7 +70,8 @@ impl Prometheus {
                 Ok(response) => response.json().await.ok(),
                 Err(_) => None,
             };
-            let found = answer.as_ref().and_then(|a| a.pointer("/data/result")?.as_array()).is_some_and(|r| !r.is_empty());
+            let found =
+                answer.as_ref().and_then(|a| a.pointer("/data/result")?.as_array()).is_some_and(|r| !r.is_empty());
             if found {
                 return;
             }
@@ -194,7 +203,8 @@ async fn a_query_that_finds_nothing_at_prometheus_is_named_before_anything_begin
     let steps = "{weight: 50%, bake: 1s, deadline: 40s}, {weight: 100%, bake: 1s, deadline: 40s}";
     let file = change_file(&house, "typo.yaml", "v2", "v1", steps);
     let right = std::fs::read_to_string(&file).expect("the file");
-    std::fs::write(&file, right.replace("request_seconds{backend=\"b0\"", "request_seconds{backend=\"bO\"")).expect("the file");
+    std::fs::write(&file, right.replace("request_seconds{backend=\"b0\"", "request_seconds{backend=\"bO\""))
+        .expect("the file");
     // Before the first scrape nothing is found at all.
     prometheus.has_scraped().await;
     house.json(&["propose", &file]);
