@@ -11,7 +11,7 @@ case $1 in
     if [ -e "$page" ] && [ ! -e "$page.before" ]; then cp "$page" "$page.before"; fi
     cp checkout-back.md "$page"
     ;;
-  check) cmp -s checkout-back.md "$page" ;;
+  check) [ -e "$page" ] && cmp -s checkout-back.md "$page" ;;
   undo) if [ -e "$page.before" ]; then mv "$page.before" "$page"; else rm -f "$page"; fi ;;
   observe) if [ -e "$page" ]; then cksum < "$page"; else echo 'there is no page'; fi ;;
 esac

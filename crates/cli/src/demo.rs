@@ -56,7 +56,7 @@ pub(crate) async fn play(args: &Args, options: &Demo) -> Outcome {
     };
     world.tear_down(children).await?;
     if args.dir.is_some() {
-        println!("\nThe store is kept in {0}: `clearway audit verify --store {0}`", dir.display());
+        println!("\nThe store is kept in {0}: `{1} audit verify --store {0}`", dir.display(), program());
     }
     played
 }
@@ -149,10 +149,8 @@ impl World {
         }
         if !options.once {
             println!("\nEverything keeps running: {}", self.serving.url);
-            println!(
-                "Try a version that is only slower:\n  clearway --dir {0} propose {0}/slower.yaml --watch",
-                self.dir.display()
-            );
+            let (program, dir) = (program(), self.dir.display());
+            println!("Try a version that is only slower:\n  {program} --dir {dir} propose {dir}/slower.yaml --watch");
             println!("Ctrl-C ends the demo.");
             std::future::pending::<()>().await;
         }
@@ -192,7 +190,7 @@ impl World {
         };
         println!("{id}   {}", change::explain::status(&change));
         println!("        on its page:  {}/changes/{id}", self.serving.url);
-        println!("        or here:      clearway --dir {} approve {id}", self.dir.display());
+        println!("        or here:      {} --dir {} approve {id}", program(), self.dir.display());
         if approve {
             let body =
                 json!({"effect": change.proposal.effect_digest, "comment": "approved by the demo itself (--once)"});
@@ -256,6 +254,11 @@ async fn broke_off(children: &mut Children) -> Failure {
 struct Told {
     line: String,
     as_wanted: bool,
+}
+
+/// This program as it was called, for commands that are to be copied.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "clearway".into())
 }
 
 fn summary(change: &Change, took: Duration) -> String {

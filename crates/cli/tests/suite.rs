@@ -8,6 +8,8 @@ mod bad_input;
 mod by_hand;
 #[path = "suite/demo.rs"]
 mod demo;
+#[path = "suite/examples.rs"]
+mod examples;
 #[path = "suite/exec.rs"]
 mod exec;
 #[path = "suite/house.rs"]

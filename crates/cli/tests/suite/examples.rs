@@ -1,0 +1,128 @@
+//! The examples as a user finds them: a server takes them as they lie there, every change file in them is valid, and every rule is tested.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::house::{Owned, announced, program};
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
+
+fn files_in(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(examples().join(folder)).expect("the folder").map(|e| e.expect("an entry").path());
+    let mut files: Vec<PathBuf> = entries.filter(|p| p.to_string_lossy().ends_with(ending)).collect();
+    files.sort();
+    assert!(!files.is_empty(), "there are files in `{folder}`");
+    files
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A server on the examples, with a home and a store of its own.
+struct Server {
+    dir: tempfile::TempDir,
+    _process: Owned,
+}
+
+impl Server {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a scratch folder");
+        let mut command = program();
+        command.env("HOME", dir.path()).arg("--dir").arg(dir.path().join("store"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(examples().join("clearway.toml"));
+        let log = std::fs::File::create(dir.path().join("log")).expect("a log file");
+        let process =
+            Owned(command.stdout(std::process::Stdio::null()).stderr(log).spawn().expect("the server starts"));
+        announced(&dir.path().join("store/server.json"), "url");
+        Self { dir, _process: process }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = program();
+        command.arg("--dir").arg(self.dir.path().join("store"));
+        command
+    }
+}
+
+// LC1, LC2: what a user starts from works as it is: configuration, governance and every change file.
+#[test]
+fn a_server_takes_the_examples_and_every_change_file_in_them_is_valid() {
+    let config = program().arg("check").arg(examples().join("clearway.toml")).output().expect("it runs");
+    assert!(config.status.success(), "{}", text(&config));
+    let server = Server::start();
+    for file in files_in("changes", ".yaml") {
+        let checked = server.command().arg("check").arg(&file).output().expect("it runs");
+        assert!(checked.status.success(), "{}", text(&checked));
+        assert!(text(&checked).contains("is valid (effect sha256:"), "{}", text(&checked));
+    }
+}
+
+// LC5, LC6: the change of documents needs nobody, no router and no telemetry: it is rolled out as it lies there.
+#[test]
+fn the_example_of_a_change_of_documents_completes() {
+    let server = Server::start();
+    let proposed = server
+        .command()
+        .args(["propose", "--watch"])
+        .arg(examples().join("changes/handbook.yaml"))
+        .output()
+        .expect("it runs");
+    assert!(proposed.status.success(), "{}", text(&proposed));
+    let page = std::fs::read(server.dir.path().join("clearway-example/handbook/checkout-back.md")).expect("the page");
+    assert_eq!(page, std::fs::read(examples().join("changes/checkout-back.md")).expect("its source"));
+    let log = server.command().args(["--json", "log", "CHG-1"]).output().expect("it runs");
+    let log: Value = serde_json::from_slice(&log.stdout).expect("JSON");
+    let approved =
+        log["entries"].as_array().expect("events").iter().find(|e| e["type"] == "Approved").expect("an approval");
+    assert_eq!(approved["actor"], "clearway:policy", "policy asks for nobody");
+}
+
+// I5: the rules of the organisation come with tests, and all of them pass.
+#[test]
+fn every_policy_test_of_the_examples_passes() {
+    let read = |path: PathBuf| {
+        let name = path.file_name().and_then(|n| n.to_str()).expect("a name").to_owned();
+        (format!("policy/{name}"), std::fs::read_to_string(&path).expect("a module"))
+    };
+    let modules: BTreeMap<String, String> = files_in("governance/policy", ".rego").into_iter().map(read).collect();
+    let runs = policy::TestRun::all(&modules).expect("the modules compile");
+    let written: usize = modules.values().map(|text| text.lines().filter(|l| l.starts_with("test_")).count()).sum();
+    assert_eq!((runs.len(), written > 0), (written, true), "every test is run");
+    let failed: Vec<_> = runs.iter().filter(|run| run.failure.is_some()).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+// LC5: the router takes its file, and has every backend and version that the change files name.
+#[test]
+fn the_router_of_the_examples_has_every_version_that_a_change_file_names() {
+    let text = std::fs::read_to_string(examples().join("router.toml")).expect("the file");
+    let config: router::Config = toml::from_str(&text).expect("its form is right");
+    config.check().expect("it can work");
+    let versions: BTreeMap<&str, Vec<&str>> = config
+        .backends
+        .iter()
+        .map(|b| (b.name.as_str(), b.versions.iter().map(|v| v.name.as_str()).collect()))
+        .collect();
+    let mut canaries = 0;
+    for file in files_in("changes", ".yaml") {
+        let text = std::fs::read_to_string(&file).expect("the file");
+        let document = change::document::Document::from_yaml(&text).expect("YAML");
+        let target = &document.value()["plan"]["target"];
+        if target["driver"] != "router" {
+            continue;
+        }
+        canaries += 1;
+        let backend = versions.get(target["backend"].as_str().expect("a backend")).expect("a backend of the router");
+        for cohort in ["canary", "stable"] {
+            let version = target[cohort].as_str().expect("a version");
+            assert!(backend.contains(&version), "`{version}` of {}", file.display());
+        }
+    }
+    assert!(canaries > 0, "there is a canary among the examples");
+}
