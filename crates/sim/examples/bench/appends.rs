@@ -22,8 +22,9 @@ use tokio::task::JoinSet;
 use crate::rounds::{median, whole};
 use crate::table::{Aim, Row};
 
-const ROUNDS: usize = 7;
-const ROUND: Duration = Duration::from_millis(1_200);
+/// Many short rounds: what disturbs the machine for a second then disturbs both sides alike.
+const ROUNDS: usize = 21;
+const ROUND: Duration = Duration::from_millis(400);
 
 /// The bare file is given the store's own settings (`store/src/sqlite/schema.rs`).
 const PRAGMAS: &str = "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 2000;";
