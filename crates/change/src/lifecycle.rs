@@ -633,12 +633,14 @@ impl Due {
 pub fn due(change: &Change, now: Timestamp) -> Due {
     let unsent = change.pages.iter().filter(|(_, page)| page.sent_at.is_none());
     let pages = Due::act(unsent.map(|(key, _)| Intent::Page { key: key.clone() }).collect());
-    pages.and(match &change.stage {
+    // People are told last: a channel that does not answer must not stand in front of a rollback.
+    let due = match &change.stage {
         Stage::Waiting => due_while_waiting(change, now),
         Stage::Scheduled { not_before } => due_votes(change, now).and(Due::at(*not_before, now, Intent::BeginStep)),
         Stage::Rolling(rollout) => due_in_rollout(change, rollout, now),
         Stage::Ended { .. } => Due::default(),
-    })
+    };
+    due.and(pages)
 }
 
 fn due_while_waiting(change: &Change, now: Timestamp) -> Due {

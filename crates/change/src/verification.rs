@@ -277,6 +277,11 @@ impl Verify {
                 None,
             ));
         }
+        for (i, command) in self.commands.iter().enumerate() {
+            if self.commands[..i].iter().any(|other| other.run == command.run) {
+                found.push((format!("/commands/{i}"), format!("the command `{}` is listed twice", command.run), None));
+            }
+        }
         let by_objective = steps.iter().any(|s| s.comparison == Comparison::Objective);
         for (i, sli) in self.slis.iter().enumerate().filter(|(_, s)| by_objective && s.objective.is_none()) {
             let help =

@@ -75,8 +75,12 @@ impl Place {
         let _ = std::fs::remove_file(self.address());
     }
 
-    /// The server that says it runs here.
+    /// The server that runs here. What a dead one left behind is not believed: somebody else may listen at its address by now.
     pub(crate) fn running(&self) -> Option<Running> {
+        let lock = std::fs::File::open(self.dir.join("clearway.lock")).ok()?;
+        if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared).is_ok() {
+            return None;
+        }
         serde_json::from_slice(&std::fs::read(self.address()).ok()?).ok()
     }
 }

@@ -43,10 +43,12 @@ impl Serving {
         }
     }
 
-    /// Waits until the server breaks off by itself.
+    /// Waits until the server breaks off by itself, or its store does.
     async fn broke_off(&mut self) -> Failure {
-        let ended = (&mut self.task).await;
-        Failure::new(ERROR, format!("the server broke off: {ended:?}"))
+        tokio::select! {
+            ended = &mut self.task => Failure::new(ERROR, format!("the server broke off: {ended:?}")),
+            () = self.handle.broken() => Failure::new(ERROR, "the store can't be written any more").help("start the server again: it checks the store first"),
+        }
     }
 }
 
@@ -68,8 +70,12 @@ pub(crate) async fn serve(args: &Args, options: &Serve) -> Outcome {
         () = shutdown() => {}
         failure = serving.broke_off() => return Err(failure),
     }
-    eprintln!("stopping: what is under way comes to a safe place");
-    serving.stop().await
+    eprintln!("stopping: what is under way comes to a safe place; a second signal stops at once");
+    tokio::select! {
+        stopped = serving.stop() => stopped,
+        // What is cut off is settled at the next start, as after a crash.
+        () = shutdown() => Err(Failure::new(ERROR, "stopped in the middle of an act")),
+    }
 }
 
 fn admin_of(handle: &Handle) -> String {
@@ -78,6 +84,8 @@ fn admin_of(handle: &Handle) -> String {
 
 /// Starts a server in a folder.
 pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcome<Serving> {
+    // What a server writes is its own: the log holds names, and the store lies beside its key.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     place.create()?;
     let governance = match &config.governance {
         Some(folder) => read_governance(folder)?,

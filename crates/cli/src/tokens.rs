@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use change::Digest;
 use server::Identify;
@@ -10,21 +11,28 @@ use server::Identify;
 use crate::exit::{Failure, INVALID, Outcome};
 use crate::place::{Place, read_private, write_private};
 
-/// The tokens of a server: a file of hashes, read again whenever an unknown token comes, so that a new one needs no restart.
+/// The tokens of a server: a file of hashes, read again when it has been written, so that a new token and a revoked one need no restart.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     file: PathBuf,
     known: Mutex<BTreeMap<Digest, String>>,
+    /// When the file that was read was written.
+    written: Mutex<Option<SystemTime>>,
     codes: Mutex<BTreeMap<String, String>>,
 }
 
 impl Tokens {
     pub(crate) fn open(place: &Place) -> Outcome<Self> {
-        let tokens = Self { file: place.tokens(), known: Mutex::default(), codes: Mutex::default() };
+        let tokens = Self { file: place.tokens(), known: Mutex::default(), written: Mutex::default(), codes: Mutex::default() };
         if tokens.file.exists() {
             tokens.reload()?;
         }
         Ok(tokens)
+    }
+
+    fn changed(&self) -> bool {
+        let written = std::fs::metadata(&self.file).and_then(|m| m.modified()).ok();
+        std::mem::replace(&mut *lock(&self.written), written) != written
     }
 
     fn reload(&self) -> Outcome {
@@ -60,11 +68,11 @@ impl Tokens {
 impl Identify for Tokens {
     fn user(&self, token: &str) -> Option<String> {
         let digest = Digest::of_bytes(token.as_bytes());
-        let known = lock(&self.known).get(&digest).cloned();
-        known.or_else(|| {
-            self.reload().ok()?;
-            lock(&self.known).get(&digest).cloned()
-        })
+        if self.changed() {
+            // A file that can't be read any more lets nobody in.
+            self.reload().inspect_err(|failure| tracing::error!(why = failure.message, "the tokens can't be read")).ok()?;
+        }
+        lock(&self.known).get(&digest).cloned()
     }
 
     fn one_time(&self, code: &str) -> Option<String> {

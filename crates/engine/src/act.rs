@@ -16,7 +16,7 @@ use change::{Actor, Change, Command, Digest, Intent, Span};
 use crate::commit::Attempt;
 use crate::handle::{CommandError, Engine};
 use crate::look;
-use crate::ports::{Act, Driver, Outcome, StoreError};
+use crate::ports::{Act, BootMillis, Driver, Outcome, StoreError};
 use crate::reconcile::Round;
 
 /// What became of an intent.
@@ -27,6 +27,8 @@ pub(crate) enum Done {
     Again(Span),
 }
 
+/// When people who could not be told are tried again.
+const PAGE_AGAIN: Span = Span::secs(10);
 /// The longest error text that goes into the log.
 const LONGEST_ERROR: usize = 2_000;
 
@@ -47,7 +49,7 @@ impl Engine {
             Intent::Look { step, attempt, every } => self.look(change, step, attempt, every, round).await,
             Intent::BeginUndo => self.tell(change, Part::Rollout, Command::BeginUndo).await,
             Intent::Undo { attempt } => self.undo(change, attempt, round).await,
-            Intent::Page { key } => self.page(change, key).await,
+            Intent::Page { key } => self.page(change, key, round).await,
         }
     }
 
@@ -208,13 +210,18 @@ impl Engine {
         }
     }
 
-    async fn page(self: &Arc<Self>, change: &Change, key: String) -> Result<Done, StoreError> {
+    async fn page(self: &Arc<Self>, change: &Change, key: String, round: &mut Round) -> Result<Done, StoreError> {
+        let now = self.clock.boot();
+        if now < round.pages_at {
+            return Ok(Done::Again(Span::millis(round.pages_at.0 - now.0)));
+        }
         let reason = change.pages.get(&key).map_or_else(String::new, |page| page.reason.clone());
         match self.voice.page(change.id, &change.proposal.title, &reason).await {
             Ok(channel) => self.tell(change, Part::Notify, Command::ReportPaged { key, channel }).await,
             Err(error) => {
                 tracing::error!(change = %change.id, %error, "people could not be told; trying again");
-                Ok(Done::Again(Span::secs(10)))
+                round.pages_at = BootMillis(self.clock.boot().0 + PAGE_AGAIN.as_millis());
+                Ok(Done::Again(PAGE_AGAIN))
             }
         }
     }

@@ -110,7 +110,7 @@ impl Engine {
         let rows = if writes.is_empty() { vec![] } else { vec![ChangeRow::of(&after)] };
         let batch =
             Batch { writes, rows, looks: attempt.looks.clone(), blobs: attempt.blobs.clone(), idempotency: None };
-        let appended = self.store.append(batch).await?;
+        let appended = self.write(batch).await?;
         self.announce(Some(id), appended.size);
         if after.version > before.version {
             self.clone().wake(id);

@@ -13,6 +13,7 @@ use change::proposal::{self, Files, Proposal, Proposed};
 use change::{Actor, Change, ChangeId, Command, Digest, Event, Permission, Span, Timestamp};
 use measure::Fold;
 use tokio::sync::{Semaphore, broadcast};
+use tokio_util::sync::CancellationToken;
 
 use crate::commit::{Attempt, LaneCache};
 use crate::in_force::{Drivers, Here, InForce};
@@ -101,6 +102,8 @@ pub(crate) struct Engine {
     pub notices: broadcast::Sender<Notice>,
     pub measures: tokio::sync::Mutex<Measures>,
     pub refusals: Mutex<BTreeMap<String, Timestamp>>,
+    /// Cancelled once the store can't be written any more.
+    pub broken: CancellationToken,
 }
 
 /// The folds over the whole log, and the position up to which they have read it.
@@ -173,6 +176,7 @@ impl Handle {
             notices,
             measures: tokio::sync::Mutex::default(),
             refusals: Mutex::default(),
+            broken: CancellationToken::new(),
         };
         let handle = Self { engine: Arc::new(engine) };
         let timezones = "bundled with jiff".to_owned();
@@ -192,6 +196,16 @@ impl Handle {
     /// Stops taking up work and waits until what is under way has come to a safe place.
     pub async fn drain(&self) {
         self.engine.tasks.drain().await;
+    }
+
+    /// Ends once the store can't be written any more: whoever serves has to start anew, which checks it.
+    pub async fn broken(&self) {
+        self.engine.broken.cancelled().await;
+    }
+
+    /// Whether the store can be written, as far as is known.
+    pub fn is_writable(&self) -> bool {
+        !self.engine.broken.is_cancelled()
     }
 
     async fn wake_all(&self) -> Result<(), StoreError> {
@@ -317,6 +331,12 @@ impl Handle {
         files: &Files,
     ) -> Result<Result<Change, CommandError>, Vec<Problem>> {
         let proposal = Box::new(self.check(text, files)?);
+        // The core asks what the actor may do to the change as it is; an amendment must not carry it to where they may propose nothing.
+        if !self.engine.permissions(actor, &proposal).contains(&Permission::Propose) {
+            let rejection = Rejection::NotAllowed { actor: actor.clone(), permission: Permission::Propose };
+            self.engine.record_refusal(actor, id, "amend", &rejection).await;
+            return Ok(Err(rejection.into()));
+        }
         Ok(self.command(actor, id, Command::Amend { proposal }).await)
     }
 
@@ -496,7 +516,7 @@ impl Engine {
             idempotency,
             ..Batch::default()
         };
-        let appended = self.store.append(batch).await?;
+        let appended = self.write(batch).await?;
         self.announce(Some(id), appended.size);
         self.clone().wake(id);
         Ok(change)
@@ -509,7 +529,7 @@ impl Engine {
             let time = change::time::to_millis(self.clock.now());
             let event = NewEvent { event: event.clone(), actor: actor.clone(), change: None, time };
             let writes = vec![StreamWrite { stream: stream.to_owned(), expected, events: vec![event] }];
-            match self.store.append(Batch { writes, ..Batch::default() }).await {
+            match self.write(Batch { writes, ..Batch::default() }).await {
                 Ok(appended) => {
                     self.announce(None, appended.size);
                     return Ok(());
@@ -518,6 +538,15 @@ impl Engine {
                 Err(other) => return Err(other),
             }
         }
+    }
+
+    /// Every append goes through here, so that a store that has stopped is noticed whoever wrote.
+    pub(crate) async fn write(&self, batch: Batch) -> Result<crate::ports::Appended, StoreError> {
+        let appended = self.store.append(batch).await;
+        if let Err(StoreError::Stopped(_) | StoreError::Damaged(_)) = &appended {
+            self.broken.cancel();
+        }
+        appended
     }
 
     pub(crate) fn announce(&self, change: Option<ChangeId>, size: u64) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use change::rollout::Rollout;
 use change::verification::{Answer, EvidenceTaken, Judgement, Reason, Sample, SliJudgement, chain};
 use change::{Change, Command, Digest, Span, Timestamp, actor::Part};
-use judge::{Judge, Look, Settings, SliKind, SliSettings, StepSettings, Verdict};
+use judge::{Counts, Judge, Look, Reading, Settings, SliKind, SliSettings, StepSettings, Verdict};
 use serde_json::{Value, json};
 
 use crate::act::Done;
@@ -53,8 +53,9 @@ impl Judging {
                 Some(latency) => {
                     let edges = edges.get(&sli.name).cloned().unwrap_or_else(|| vec![1_000.0]);
                     let below = latency.below.map(|span| span.as_millis() as f64);
-                    // The edge at or below the promise: what lies between the two counts as bad.
-                    let objective = below.map(|ms| edges.iter().copied().rfind(|e| *e <= ms).unwrap_or(edges[0]));
+                    // The edge at or below the promise: what lies between the two counts as bad. Where every edge lies above it, the promise can't be
+                    // judged, and the judge says so.
+                    let objective = below.and_then(|ms| edges.iter().copied().rfind(|e| *e <= ms));
                     SliKind::latency(edges, objective)
                 }
             };
@@ -70,8 +71,8 @@ impl Judging {
             slis.push(SliSettings { name, kind: SliKind::Check, weight: 1.0, objective: None });
         }
         let every = change.proposal.verify.every;
-        let planned: u32 = change.proposal.plan.steps.iter().map(|s| s.bake.looks(every)).sum();
-        let horizon = planned.saturating_add(change.proposal.verify.watch.looks(every));
+        let bakes = change.proposal.plan.steps.iter().map(|s| s.bake).chain([change.proposal.verify.watch]);
+        let horizon = bakes.fold(0, |sum: u32, bake| sum.saturating_add(bake.looks(every)));
         let judge = Judge::new(Settings::new(slis, every.as_millis(), horizon)).map_err(|e| e.to_string())?;
         let mut judging =
             Self { judge, at: None, edges, number: 0, last: None, counters: Counters::new(), digest: None, looks: 0 };
@@ -81,6 +82,18 @@ impl Judging {
             judging.counters = serde_json::from_value(row.counters.clone()).unwrap_or_default();
         }
         Ok(judging)
+    }
+
+    /// A reading as the judge can use it: buckets with other edges than it was made with are no buckets, which it reports.
+    fn readable(&self, seen: &Seen) -> Reading {
+        let known = self.edges.get(&seen.sli);
+        match &seen.reading {
+            Reading::Seen { baseline, canary } if seen.edges_ms.as_ref().is_some_and(|edges| Some(edges) != known) => {
+                let none = |counts: &Option<Counts>| counts.as_ref().map(|_| Counts::Latency { buckets: vec![] });
+                Reading::Seen { baseline: none(baseline), canary: none(canary) }
+            }
+            reading => reading.clone(),
+        }
     }
 
     /// Whether a reading shows edges that the judge was made without: it has to be made anew then.
@@ -118,7 +131,7 @@ impl Judging {
     }
 
     fn add(&mut self, seen: &[Seen], at: Timestamp, number: u64) -> Verdict {
-        let readings = seen.iter().map(|s| s.reading.clone()).collect();
+        let readings = seen.iter().map(|s| self.readable(s)).collect();
         let verdict = self.judge.look(&Look { readings });
         (self.number, self.last, self.looks) = (number, Some(at), self.looks + 1);
         self.digest = Some(chain(self.digest, &serde_json::to_value(seen).unwrap_or_default()));
@@ -145,8 +158,8 @@ impl Engine {
         let mut judging = match round.judging.take() {
             Some(judging) => judging,
             None => match self.fold_looks(change, &[]).await? {
-                Some(judging) => judging,
-                None => return Ok(Done::Again(self.settings.recheck)),
+                Ok(judging) => judging,
+                Err(why) => return self.without_judge(change, step, attempt, every, &why).await,
             },
         };
         let now = change::time::to_millis(self.clock.now());
@@ -157,12 +170,13 @@ impl Engine {
             return Ok(Done::Again(wait.min(every)));
         }
         let Some((seen, counters)) = self.see(change, step, attempt, &judging.counters).await else {
-            return Ok(Done::Again(self.settings.recheck));
+            let why = format!("this server has no driver `{}`", change.proposal.plan.target.driver);
+            return self.without_judge(change, step, attempt, every, &why).await;
         };
         if judging.learns_from(&seen) {
             match self.fold_looks(change, &seen).await? {
-                Some(anew) => judging = Judging { counters: judging.counters, last: judging.last, ..anew },
-                None => return Ok(Done::Again(self.settings.recheck)),
+                Ok(anew) => judging = Judging { counters: judging.counters, last: judging.last, ..anew },
+                Err(why) => return self.without_judge(change, step, attempt, every, &why).await,
             }
         }
         if judging.is_unprimed() && counters.values().any(|series| !series.is_empty()) {
@@ -171,9 +185,8 @@ impl Engine {
             round.judging = Some(judging);
             return Ok(Done::Again(every));
         }
-        if let Err(error) = judging.begin(change, step, attempt) {
-            tracing::error!(change = %change.id, %error, "the judge refuses the step; asking again");
-            return Ok(Done::Again(self.settings.recheck));
+        if let Err(why) = judging.begin(change, step, attempt) {
+            return self.without_judge(change, step, attempt, every, &why).await;
         }
         let number = judging.number + 1;
         let judgement = judgement(&judging.add(&seen, now, number), step, attempt, now);
@@ -191,10 +204,33 @@ impl Engine {
         self.keep(change, every, round, judging, judgement, row).await
     }
 
-    /// The judge of a change, folded from its kept looks; nothing if it can't be set up, which is said in the server's log.
-    async fn fold_looks(&self, change: &Change, now: &[Seen]) -> Result<Option<Judging>, StoreError> {
-        let folded = Judging::fold(change, &self.store.looks(change.id, 1).await?, now);
-        Ok(folded.inspect_err(|error| tracing::error!(change = %change.id, %error, "the judge can't be set up")).ok())
+    /// The judge of a change, folded from its kept looks, or why it can't be set up.
+    async fn fold_looks(&self, change: &Change, now: &[Seen]) -> Result<Result<Judging, String>, StoreError> {
+        Ok(Judging::fold(change, &self.store.looks(change.id, 1).await?, now))
+    }
+
+    /// A step that nothing can judge: it is insufficient, with the reason, so that its deadline comes and the plan's choice with it.
+    async fn without_judge(self: &Arc<Self>, change: &Change, step: usize, attempt: u32, every: Span, why: &str) -> Result<Done, StoreError> {
+        let why = format!("this step can't be judged: {}", shortened(why));
+        let judgement = Judgement {
+            answer: Answer::Insufficient,
+            step,
+            attempt,
+            reasons: vec![Reason { code: "no_judge".into(), sli: None, text: why.clone() }],
+            why,
+            slis: vec![],
+            looks: 0,
+            evidence: 1.0,
+            harm: 0.0,
+            safety: 0.0,
+            at: change::time::to_millis(self.clock.now()),
+        };
+        let evidence = EvidenceTaken { step, attempt, looks: 0, digest: chain(None, &Value::Null) };
+        let command = Command::Judge { judgement: Box::new(judgement), evidence };
+        match self.report(change, command, Attempt::by(&change::Actor::Clearway(Part::Judge))).await? {
+            Done::Moved => Ok(Done::Moved),
+            Done::Again(_) => Ok(Done::Again(every)),
+        }
     }
 
     /// Reads all SLIs of a change now; nothing if its driver is gone from this server.
@@ -271,7 +307,7 @@ fn judgement(verdict: &Verdict, step: usize, attempt: u32, at: Timestamp) -> Jud
         answer,
         step,
         attempt,
-        why: why(verdict),
+        why: shortened(&why(verdict)),
         reasons,
         slis: verdict.slis.iter().map(sli).collect(),
         looks: verdict.looks,
@@ -293,7 +329,7 @@ fn sli(verdict: &judge::SliVerdict) -> SliJudgement {
         canary: Sample { total: samples.canary_total, bad: samples.canary_bad },
         baseline: Sample { total: samples.baseline_total, bad: samples.baseline_bad },
         implicated: verdict.implicated,
-        why: verdict.why.clone(),
+        why: shortened(&verdict.why),
     }
 }
 
@@ -308,6 +344,17 @@ fn why(verdict: &Verdict) -> String {
         judge::Answer::Fail if verdict.slis.iter().any(|s| s.implicated) => whys(true),
         judge::Answer::Pass => whys(false),
         _ => first.unwrap_or_else(|| "no reason was given".into()),
+    }
+}
+
+/// The most reasons and the longest sentences of a verdict: with the most SLIs that a change can have, it stays below the largest entry of the log.
+const MOST_REASONS: usize = 20;
+const LONGEST_SENTENCE: usize = 350;
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_SENTENCE) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
     }
 }
 

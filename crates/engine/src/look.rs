@@ -25,6 +25,8 @@ pub(crate) struct Seen {
     pub reading: Reading,
 }
 
+/// The most series of a query that are remembered while they are missing.
+const MOST_MISSING: usize = 1_000;
 /// The most bucket edges that are kept; of finer histograms every so many edges are merged.
 const MOST_EDGES: usize = 40;
 
@@ -152,8 +154,9 @@ fn read_sli(
         (None, Some(latency)) => {
             let query = for_cohort(&buckets_query(&latency.histogram), name);
             let (edges, buckets) = histogram(&query, answers, before, counters)?;
-            edges_ms.get_or_insert(edges);
-            buckets.map(|buckets| Counts::Latency { buckets })
+            // Versions with other edges can't be compared bucket by bucket: no buckets at all say so to the judge.
+            let comparable = *edges_ms.get_or_insert_with(|| edges.clone()) == edges;
+            buckets.map(|buckets| Counts::Latency { buckets: if comparable { buckets } else { vec![] } })
         }
         (None, None) => None,
     };
@@ -189,7 +192,10 @@ fn increments(
     }
     let now: BTreeMap<String, f64> = series.iter().map(|s| (series_key(s), s.value)).collect();
     let last = before.get(query);
-    counters.insert(query.to_owned(), now);
+    // A series that is missing for one look has not begun anew when it returns: what it stood at is carried along.
+    let missing = last.into_iter().flatten().filter(|(key, _)| !now.contains_key(*key)).take(MOST_MISSING);
+    let kept = missing.map(|(key, value)| (key.clone(), *value)).chain(now.clone()).collect();
+    counters.insert(query.to_owned(), kept);
     if series.is_empty() {
         return Some(None);
     }
@@ -235,6 +241,9 @@ fn histogram(
         return None;
     }
     let finite = edges.len() - 1;
+    if finite == 0 {
+        return None;
+    }
     let kept: Vec<f64> = edges[..finite]
         .iter()
         .copied()

@@ -4,10 +4,12 @@
 //! change moves, it is started anew and derives everything from the log.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use change::{Change, ChangeId, Phase, Span, due};
+use futures::FutureExt as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,6 +21,8 @@ use crate::ports::{BootMillis, Lease};
 
 /// The longest that a task sleeps without asking again: a bound on how late a forgotten hint can be.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// The pause after a panic.
+const AFTER_PANIC: Duration = Duration::from_secs(5);
 /// The pause after a failure of the store.
 const AFTER_FAULT: Duration = Duration::from_secs(1);
 
@@ -44,6 +48,8 @@ pub(crate) struct Round {
     pub id: ChangeId,
     pub judging: Option<Judging>,
     pub lease: Option<Lease>,
+    /// When pages that could not be sent are tried again.
+    pub pages_at: BootMillis,
 }
 
 impl Engine {
@@ -60,7 +66,14 @@ impl Engine {
         hints.insert(id, hint.clone());
         drop(hints);
         let engine = self.clone();
-        self.tasks.tracker.spawn(async move { engine.run(id, hint).await });
+        self.tasks.tracker.spawn(async move {
+            // INVARIANT: a hint in the table has a task behind it. A panic is a bug, and must not put one change to sleep for ever.
+            while let Err(panic) = AssertUnwindSafe(engine.clone().run(id, hint.clone())).catch_unwind().await {
+                let what = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+                tracing::error!(change = %id, panic = what.unwrap_or("of unknown kind"), "the task of a change broke off; starting it anew");
+                tokio::time::sleep(AFTER_PANIC).await;
+            }
+        });
     }
 
     /// Wakes the changes that may wait for this one: those that are held.
@@ -70,7 +83,7 @@ impl Engine {
     }
 
     async fn run(self: Arc<Self>, id: ChangeId, hint: Arc<Notify>) {
-        let mut round = Round { id, judging: None, lease: None };
+        let mut round = Round { id, judging: None, lease: None, pages_at: BootMillis(0) };
         loop {
             let sleep = match self.reconcile(&mut round).await {
                 Ok(Next::Again) => Duration::ZERO,
@@ -98,7 +111,7 @@ impl Engine {
     /// Ends the task of a change, unless a hint has come in the meantime.
     fn forget(&self, id: ChangeId, hint: &Arc<Notify>) -> bool {
         let mut hints = self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        let hinted = futures::FutureExt::now_or_never(hint.notified()).is_some();
+        let hinted = hint.notified().now_or_never().is_some();
         if !hinted {
             hints.remove(&id);
         }

@@ -94,6 +94,9 @@ pub(crate) async fn livez() -> &'static str {
     responses((status = 200, description = "The store answers.", content_type = "text/plain", body = String),
         (status = 503, description = "It does not.", content_type = "application/problem+json", body = crate::problem::ProblemDetails)))]
 pub(crate) async fn readyz(State(server): State<Shared>) -> Result<&'static str, Problem> {
+    if !server.handle.is_writable() {
+        return Err(Problem::busy("the store can't be written any more: a restart checks it"));
+    }
     let query = ListQuery { limit: 1, ..ListQuery::default() };
     match tokio::time::timeout(READY_WITHIN, server.handle.list(&query)).await {
         Ok(Ok(_)) => Ok("ready\n"),

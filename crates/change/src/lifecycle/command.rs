@@ -304,6 +304,10 @@ fn roll_back(change: &Change, given: &Given, reason: String) -> Decision {
     if under_way {
         return Ok(rollout.pause.iter().map(|_| Event::Resumed { found: None }).collect());
     }
+    if let Some(holder) = rollout.superseded_by {
+        let resource = change.proposal.claims.resources.first().cloned().unwrap_or_default();
+        return Err(Rejection::LaneTaken { holder, resource });
+    }
     if let Some((lane, holder)) = given.lanes.iter().find_map(|l| l.holder.filter(|h| *h != change.id).map(|h| (l, h)))
     {
         return Err(Rejection::LaneTaken { holder, resource: lane.resource.clone() });
@@ -351,11 +355,12 @@ fn report_undo_failed(change: &Change, attempt: u32, failure: Failure, error: St
 }
 
 fn complete_by_hand(change: &Change, given: &Given, evidence: String) -> Decision {
-    if change.phase() != Phase::RollbackFailed {
-        return Err(wrong_phase(change, "only a failed rollback is completed by hand"));
+    let superseded = change.rollout().is_some_and(|r| r.superseded_by.is_some());
+    if change.phase() != Phase::RollbackFailed && !superseded {
+        return Err(wrong_phase(change, "only a failed rollback, or a watch that another change has cut short, is completed by hand"));
     }
     let due = aftermath::review_due(given.now);
-    let reason = "the rollback failed and was completed by hand".to_owned();
+    let reason = "what the verdict could not undo was completed by hand".to_owned();
     Ok(vec![Event::CompletedByHand { evidence: with_reason(evidence)? }, Event::ReviewOwed { reason, due }])
 }
 

@@ -5,7 +5,7 @@
 use super::{Assessed, Change, End, Event, Found, Hold, Page, Stage};
 use crate::actor::Actor;
 use crate::aftermath::Review;
-use crate::approval::{Vote, counts_until};
+use crate::approval::{Vote, Voided, counts_until};
 use crate::id::ChangeId;
 use crate::proposal::{Carry, Proposed};
 use crate::rollout::{Back, BackState, Failure, Pause, PauseReason, Rollout, StepState, retry_at};
@@ -70,8 +70,12 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
                 until,
             });
         }
-        Event::VotesVoided { voters, .. } => {
+        Event::VotesVoided { voters, why } => {
             change.votes.retain(|v| !voters.contains(&v.voter));
+            // A change that waited for so long is assessed anew: its risk may be another by now, and people get their time again.
+            if *why == Voided::Lapsed {
+                change.assessment = None;
+            }
             change.stage = Stage::Waiting;
             change.hold = None;
         }

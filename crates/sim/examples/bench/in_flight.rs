@@ -108,7 +108,6 @@ async fn start(dir: &Path) -> Result<Handle> {
 async fn propose_all(handle: &Handle) -> Result<()> {
     for number in 1..=CHANGES {
         handle.propose(&ada(), &change_file(number), &BTreeMap::new(), None).await?;
-        if number % 100 == 0 { eprintln!("{number} {:?} cpu {:.1}", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs(), processor_seconds()); }
     }
     Ok(())
 }
