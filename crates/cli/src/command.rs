@@ -60,11 +60,17 @@ fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
+/// Prints a line. A reader that has gone away (`| head`) is no error.
+pub(crate) fn line(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 /// Prints JSON, or text made of it.
 pub(crate) fn print(args: &Args, value: &serde_json::Value, text: impl FnOnce() -> String) {
     if args.json {
-        println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+        line(&serde_json::to_string_pretty(value).unwrap_or_default());
     } else {
-        println!("{}", text().trim_end());
+        line(text().trim_end());
     }
 }

@@ -105,12 +105,12 @@ impl Follower {
 
     fn print(&self, event: &Value) {
         match self.style {
-            Style::Json => println!("{event}"),
+            Style::Json => crate::command::line(&event.to_string()),
             // Evidence on record is for auditors; a person who watches sees the verdict.
             Style::Text if event.get("type").and_then(Value::as_str) == Some("EvidenceTaken") => {}
             Style::Text => {
                 let line = format!("{:<7} {}", self.id.to_string(), show::event(event));
-                self.bar.suspend(|| println!("{line}"));
+                self.bar.suspend(|| crate::command::line(&line));
             }
         }
     }

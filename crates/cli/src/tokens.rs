@@ -23,7 +23,8 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     pub(crate) fn open(place: &Place) -> Outcome<Self> {
-        let tokens = Self { file: place.tokens(), known: Mutex::default(), written: Mutex::default(), codes: Mutex::default() };
+        let tokens =
+            Self { file: place.tokens(), known: Mutex::default(), written: Mutex::default(), codes: Mutex::default() };
         if tokens.file.exists() {
             tokens.reload()?;
         }
@@ -70,7 +71,9 @@ impl Identify for Tokens {
         let digest = Digest::of_bytes(token.as_bytes());
         if self.changed() {
             // A file that can't be read any more lets nobody in.
-            self.reload().inspect_err(|failure| tracing::error!(why = failure.message, "the tokens can't be read")).ok()?;
+            self.reload()
+                .inspect_err(|failure| tracing::error!(why = failure.message, "the tokens can't be read"))
+                .ok()?;
         }
         lock(&self.known).get(&digest).cloned()
     }

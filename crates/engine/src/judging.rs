@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::act::Done;
 use crate::commit::Attempt;
 use crate::handle::Engine;
-use crate::look::{self, Counters, Seen};
+use crate::look::{self, Counters, Seen, Taken};
 use crate::ports::{Act, LookRow, StoreError};
 use crate::reconcile::Round;
 
@@ -29,6 +29,8 @@ pub(crate) struct Judging {
     /// The number of the newest look of the change.
     number: u64,
     last: Option<Timestamp>,
+    /// The time of the newest sample that was read, where the sources tell.
+    sampled_at: Option<Timestamp>,
     counters: Counters,
     digest: Option<Digest>,
     looks: u32,
@@ -74,8 +76,17 @@ impl Judging {
         let bakes = change.proposal.plan.steps.iter().map(|s| s.bake).chain([change.proposal.verify.watch]);
         let horizon = bakes.fold(0, |sum: u32, bake| sum.saturating_add(bake.looks(every)));
         let judge = Judge::new(Settings::new(slis, every.as_millis(), horizon)).map_err(|e| e.to_string())?;
-        let mut judging =
-            Self { judge, at: None, edges, number: 0, last: None, counters: Counters::new(), digest: None, looks: 0 };
+        let mut judging = Self {
+            judge,
+            at: None,
+            edges,
+            number: 0,
+            last: None,
+            sampled_at: None,
+            counters: Counters::new(),
+            digest: None,
+            looks: 0,
+        };
         for (row, seen) in rows.iter().zip(seen) {
             judging.begin(change, row.step, row.attempt)?;
             judging.add(&seen, row.at, row.number);
@@ -169,13 +180,21 @@ impl Engine {
             round.judging = Some(judging);
             return Ok(Done::Again(wait.min(every)));
         }
-        let Some((seen, counters)) = self.see(change, step, attempt, &judging.counters).await else {
+        let Some(Taken { seen, counters, sampled_at }) = self.see(change, step, attempt, &judging.counters).await
+        else {
             let why = format!("this server has no driver `{}`", change.proposal.plan.target.driver);
             return self.without_judge(change, step, attempt, every, &why).await;
         };
+        if sampled_at.is_some() && sampled_at == judging.sampled_at {
+            // The source has taken no sample since: looking more often than it does shows nothing, and is neither a look nor a gap.
+            judging.last = Some(now);
+            round.judging = Some(judging);
+            return Ok(Done::Again(every));
+        }
+        judging.sampled_at = sampled_at;
         if judging.learns_from(&seen) {
             match self.fold_looks(change, &seen).await? {
-                Ok(anew) => judging = Judging { counters: judging.counters, last: judging.last, ..anew },
+                Ok(anew) => judging = Judging { counters: judging.counters, last: judging.last, sampled_at, ..anew },
                 Err(why) => return self.without_judge(change, step, attempt, every, &why).await,
             }
         }
@@ -210,7 +229,14 @@ impl Engine {
     }
 
     /// A step that nothing can judge: it is insufficient, with the reason, so that its deadline comes and the plan's choice with it.
-    async fn without_judge(self: &Arc<Self>, change: &Change, step: usize, attempt: u32, every: Span, why: &str) -> Result<Done, StoreError> {
+    async fn without_judge(
+        self: &Arc<Self>,
+        change: &Change,
+        step: usize,
+        attempt: u32,
+        every: Span,
+        why: &str,
+    ) -> Result<Done, StoreError> {
         let why = format!("this step can't be judged: {}", shortened(why));
         let judgement = Judgement {
             answer: Answer::Insufficient,
@@ -234,13 +260,7 @@ impl Engine {
     }
 
     /// Reads all SLIs of a change now; nothing if its driver is gone from this server.
-    async fn see(
-        &self,
-        change: &Change,
-        step: usize,
-        attempt: u32,
-        before: &Counters,
-    ) -> Option<(Vec<Seen>, Counters)> {
+    async fn see(&self, change: &Change, step: usize, attempt: u32, before: &Counters) -> Option<Taken> {
         let target = &change.proposal.plan.target;
         let cohorts = self.drivers.get(&target.driver)?.cohorts(target);
         let act =
@@ -301,8 +321,8 @@ fn judgement(verdict: &Verdict, step: usize, attempt: u32, at: Timestamp) -> Jud
     let code = |reason: &judge::Reason| {
         serde_json::to_value(reason.code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
     };
-    let reasons =
-        verdict.reasons.iter().map(|r| Reason { code: code(r), sli: r.sli.clone(), text: r.text.clone() }).collect();
+    let reason = |r: &judge::Reason| Reason { code: code(r), sli: r.sli.clone(), text: shortened(&r.text) };
+    let reasons = verdict.reasons.iter().take(MOST_REASONS).map(reason).collect();
     Judgement {
         answer,
         step,

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use change::Timestamp;
 use change::proposal::Proposal;
 use change::verification::Sli;
 use judge::{Counts, Reading};
@@ -30,6 +31,14 @@ const MOST_MISSING: usize = 1_000;
 /// The most bucket edges that are kept; of finer histograms every so many edges are merged.
 const MOST_EDGES: usize = 40;
 
+/// What one look took in.
+pub(crate) struct Taken {
+    pub seen: Vec<Seen>,
+    pub counters: Counters,
+    /// The time of the newest sample, where the sources tell; a page that is scraped is always of now.
+    pub sampled_at: Option<Timestamp>,
+}
+
 /// A look at all SLIs and commands of a proposal.
 pub(crate) async fn take(
     proposal: &Proposal,
@@ -37,7 +46,7 @@ pub(crate) async fn take(
     eyes: &dyn Eyes,
     act: &Act,
     before: &Counters,
-) -> (Vec<Seen>, Counters) {
+) -> Taken {
     let found = read_sources(proposal, cohorts, eyes).await;
     let mut counters = Counters::new();
     let mut seen: Vec<Seen> =
@@ -50,7 +59,9 @@ pub(crate) async fn take(
         Seen { sli: check_name(&command.run), edges_ms: None, reading }
     });
     seen.extend(futures::future::join_all(checks).await);
-    (seen, counters)
+    let series = found.values().flatten().flat_map(BTreeMap::values).flatten();
+    let sampled_at = series.filter_map(|s| s.at).max();
+    Taken { seen, counters, sampled_at }
 }
 
 /// The name of the SLI that a check command makes.

@@ -30,7 +30,13 @@ pub(crate) fn counted(
         Comparison::Concurrent => "expected if equal",
         Comparison::Objective => "allowed by the objective",
     };
-    let effect = sli.effect.map_or(String::new(), |effect| format!(" (x{})", figure(effect)));
+    let of = match comparison {
+        Comparison::Concurrent => "the baseline's rate",
+        Comparison::Objective => "what is allowed",
+    };
+    // Beside a baseline without a bad request the factor is large and means little.
+    let times = |effect: f64| if effect > 100.0 { "over 100".to_owned() } else { figure(effect) };
+    let effect = sli.effect.map_or(String::new(), |effect| format!(" ({} x {of})", times(effect)));
     format!(
         "`{name}`: {} of {} canary requests {bad}; {} {expected}{effect}. Evidence {} : 1 against '{}' since the change began; safety {} : 1 of \
          {} : 1 needed. Noise factor {:.1}.",

@@ -199,9 +199,7 @@ fn begin_step(change: &Change, given: &Given, observed: serde_json::Value) -> De
     }
     let closed = gate::closed_ones(gate::ask(change, given));
     if !closed.is_empty() {
-        let codes =
-            |gates: &[gate::Gate]| gates.iter().map(|g| (g.gate, g.code().map(str::to_owned))).collect::<Vec<_>>();
-        let known = change.hold.as_ref().is_some_and(|hold| codes(&hold.gates) == codes(&closed));
+        let known = change.hold.as_ref().is_some_and(|hold| hold.gates == closed);
         return Ok(if known { vec![] } else { vec![Event::Held { gates: closed }] });
     }
     let weight = change.proposal.plan.steps[step].weight;
@@ -357,7 +355,10 @@ fn report_undo_failed(change: &Change, attempt: u32, failure: Failure, error: St
 fn complete_by_hand(change: &Change, given: &Given, evidence: String) -> Decision {
     let superseded = change.rollout().is_some_and(|r| r.superseded_by.is_some());
     if change.phase() != Phase::RollbackFailed && !superseded {
-        return Err(wrong_phase(change, "only a failed rollback, or a watch that another change has cut short, is completed by hand"));
+        return Err(wrong_phase(
+            change,
+            "only a failed rollback, or a watch that another change has cut short, is completed by hand",
+        ));
     }
     let due = aftermath::review_due(given.now);
     let reason = "what the verdict could not undo was completed by hand".to_owned();

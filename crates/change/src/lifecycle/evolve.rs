@@ -5,7 +5,7 @@
 use super::{Assessed, Change, End, Event, Found, Hold, Page, Stage};
 use crate::actor::Actor;
 use crate::aftermath::Review;
-use crate::approval::{Vote, Voided, counts_until};
+use crate::approval::{Voided, Vote, counts_until};
 use crate::id::ChangeId;
 use crate::proposal::{Carry, Proposed};
 use crate::rollout::{Back, BackState, Failure, Pause, PauseReason, Rollout, StepState, retry_at};

@@ -440,6 +440,10 @@ proptest! {
                 if matches!(command, Command::ReportPaged { .. } | Command::Amend { .. }) {
                     continue;
                 }
+                // A hold is put into the log again when its reason in words has changed.
+                if matches!(command, Command::BeginStep { .. }) && change.hold.is_some() {
+                    continue;
+                }
                 let given = given(draw, &command, at.now);
                 let (whole, rest) = (decide(change, command.clone(), &given), decide(&less, command, &given));
                 prop_assert_eq!(shape(&whole), shape(&rest));

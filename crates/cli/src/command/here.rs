@@ -77,12 +77,16 @@ pub(super) async fn token(args: &Args, token: &Token) -> Outcome {
     match token {
         Token::Create { user } => {
             let place = Place::find(args.dir.as_deref())?;
+            if !place.tokens().exists() {
+                let message = format!("there is no server's folder at `{}`", place.dir.display());
+                let help = "name it with `--dir`, or start the server once: `clearway serve`";
+                return Err(Failure::new(ERROR, message).help(help));
+            }
             let token = Tokens::open(&place)?.create(user)?;
-            print(args, &json!({"user": user, "token": token}), || {
-                format!(
-                    "{token}\n\nThis is the token of `{user}`. It is shown once: keep it in a file with `chmod 600`, and name that with `--token-file`."
-                )
-            });
+            print(args, &json!({"user": user, "token": token}), || token.clone());
+            eprintln!(
+                "This is the token of `{user}`, shown once. Keep it in a file with `chmod 600`, and name that with `--token-file`."
+            );
             Ok(())
         }
         Token::Whoami => {

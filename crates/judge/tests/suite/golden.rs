@@ -42,7 +42,7 @@ fn seven_of_ten_looks_a_hundred_times_worse_fail() {
         &after(vec![errors(None)], Comparison::Concurrent, looks),
         &expect![[r#"
             Fail after 3 looks
-            Harm: `errors`: 300 of 3,000 canary requests were bad; 152 expected if equal (x86). Evidence 366 : 1 against 'at most 10 % worse' since the change began; safety 1.0 : 1 of 20 : 1 needed. Noise factor 1.2.
+            Harm: `errors`: 300 of 3,000 canary requests were bad; 152 expected if equal (86 x the baseline's rate). Evidence 366 : 1 against 'at most 10 % worse' since the change began; safety 1.0 : 1 of 20 : 1 needed. Noise factor 1.2.
         "#]],
     );
 }
@@ -279,7 +279,7 @@ fn an_objective_is_held_or_broken() {
         &broken,
         &expect![[r#"
             Fail after 8 looks
-            Harm: `errors`: 240 of 8,000 canary requests were bad; 80 allowed by the objective (x3.0). Evidence 113 : 1 against 'within the objective and its margin' since the change began; safety under 0.001 : 1 of 20 : 1 needed. Noise factor 1.1.
+            Harm: `errors`: 240 of 8,000 canary requests were bad; 80 allowed by the objective (3.0 x what is allowed). Evidence 113 : 1 against 'within the objective and its margin' since the change began; safety under 0.001 : 1 of 20 : 1 needed. Noise factor 1.1.
         "#]],
     );
 }
