@@ -1,9 +1,10 @@
 //! Acknowledgement: how long one who appends waits, beside the least that durability costs here.
 //!
-//! The limit is a write of the same bytes to a file in the same folder, and its flush. The two take turns, one by one, so that both meet the same disk.
+//! The limit is a write of the same bytes into a file of its full length in the same folder, and its flush. The two take turns, one by one, so that both
+//! meet the same disk.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,12 +12,15 @@ use anyhow::Result;
 use engine::ports::Store as _;
 use store::SqliteStore;
 
-use crate::appends::{Writer, key, size_of_an_entry};
+use crate::appends::{Writer, fill_the_log, key, size_of_an_entry};
 use crate::rounds::quantile_us;
 use crate::table::{Aim, Row};
 
 const WARM_UP: usize = 50;
 const MEASURED: Duration = Duration::from_secs(12);
+
+/// The length of the bare file; it is written from its beginning again and again.
+const WHOLE_FILE: usize = 1 << 20;
 
 pub(crate) fn run() -> Result<Vec<Row>> {
     let dir = tempfile::tempdir()?;
@@ -38,19 +42,23 @@ pub(crate) fn run() -> Result<Vec<Row>> {
 fn measure(dir: &Path) -> Result<(Vec<Duration>, Vec<Duration>)> {
     let runtime = crate::runtime()?;
     let store = SqliteStore::open(dir, key()?)?;
-    let mut writer = Writer::of_events(1);
+    runtime.block_on(fill_the_log(&store))?;
+    let mut writer = Writer::alone();
     runtime.block_on(store.append(writer.batch()))?;
     let bytes = vec![b'x'; size_of_an_entry(dir)?];
-    let mut file = File::create(dir.join("bare"))?;
+    let file = File::create(dir.join("bare"))?;
+    file.write_all_at(&vec![b'x'; WHOLE_FILE], 0)?;
+    file.sync_all()?;
     let (mut ours, mut theirs) = (vec![], vec![]);
     let begun = Instant::now();
     for pair in 0.. {
+        let at = (pair * bytes.len()) % (WHOLE_FILE - bytes.len());
         let batch = writer.batch();
         let append = Instant::now();
         runtime.block_on(store.append(batch))?;
         let append = append.elapsed();
         let flush = Instant::now();
-        file.write_all(&bytes)?;
+        file.write_all_at(&bytes, at as u64)?;
         file.sync_data()?;
         let flush = flush.elapsed();
         if pair >= WARM_UP {

@@ -1,7 +1,8 @@
 //! Appends: durable appends per second, beside what SQLite commits in the same folder when it does nothing else.
 //!
 //! The peer writes rows of the same size into one table, with the same pragmas, and puts as many of them into one transaction as the store has grouped on
-//! average in the round before. What the store does beyond that (checking, hashing, signing, indexes, the row of the change) is the difference.
+//! average in the round before. What the store does beyond that (checking, hashing, signing, indexes, the row of the change) is the difference. Both sides
+//! begin with a write-ahead log that has its full length, as that of a server has after its first minutes: one that still grows costs a second flush.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +27,12 @@ use crate::table::{Aim, Row};
 const ROUNDS: usize = 21;
 const ROUND: Duration = Duration::from_millis(400);
 
+/// The entries of a change with two steps from its proposal to its end, as `sim/tests/suite/life.rs` has them: then its writer goes on with the next.
+const ENTRIES_OF_A_CHANGE: u64 = 12;
+
+/// More than the write-ahead log may hold before it is folded into the file.
+const WHOLE_LOG: usize = 12 << 20;
+
 /// The bare file is given the store's own settings (`store/src/sqlite/schema.rs`).
 const PRAGMAS: &str = "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 2000;";
 
@@ -47,7 +54,8 @@ fn compare(writers: u64, load: Load) -> Result<Row> {
     let dir = tempfile::tempdir()?;
     let runtime = crate::runtime()?;
     let store = Arc::new(SqliteStore::open(dir.path(), key()?)?);
-    let mut writers: Vec<Writer> = (1..=writers).map(|number| Writer::new(number, load)).collect();
+    runtime.block_on(fill_the_log(&store))?;
+    let mut writers: Vec<Writer> = (1..=writers).map(|number| Writer::new(number, writers, load)).collect();
     let bare = Bare::create(dir.path())?;
     let (mut ours, mut theirs, mut ratios, mut groups) = (vec![], vec![], vec![], vec![]);
     for round in 0..=ROUNDS {
@@ -77,6 +85,14 @@ pub(crate) fn key() -> Result<SigningKey> {
     Ok(SigningKey::from_seed("bench.test/log", [7; 32])?)
 }
 
+/// Lets the write-ahead log come to its full length.
+pub(crate) async fn fill_the_log(store: &SqliteStore) -> Result<()> {
+    let bytes = vec![b'x'; WHOLE_LOG];
+    let blobs = vec![(Digest::of_bytes(&bytes), bytes)];
+    store.append(Batch { blobs, ..Batch::default() }).await?;
+    Ok(())
+}
+
 /// Appends per second of all writers over one round.
 fn append_for_a_round(runtime: &Runtime, store: &Arc<SqliteStore>, writers: &mut Vec<Writer>) -> Result<f64> {
     runtime.block_on(async {
@@ -95,32 +111,37 @@ fn append_for_a_round(runtime: &Runtime, store: &Arc<SqliteStore>, writers: &mut
     })
 }
 
-/// One who appends to a stream of their own, each append after the acknowledgement of the last.
+/// One who appends for one change after the other, each append after the acknowledgement of the last.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    id: ChangeId,
+    number: u64,
+    /// How many writers there are: the numbers of changes go round among them.
+    of: u64,
     version: u64,
     row: Option<ChangeRow>,
 }
 
 impl Writer {
-    fn new(number: u64, load: Load) -> Self {
-        let row = (load == Load::EventAndRow).then(|| row(number)).flatten();
-        Self { id: ChangeId::new(number), version: 0, row }
+    fn new(number: u64, of: u64, load: Load) -> Self {
+        let row = (load == Load::EventAndRow).then(row).flatten();
+        Self { number, of, version: 0, row }
     }
 
-    /// A writer of events alone.
-    pub(crate) fn of_events(number: u64) -> Self {
-        Self::new(number, Load::Event)
+    /// The only writer, of events alone.
+    pub(crate) fn alone() -> Self {
+        Self::new(1, 1, Load::Event)
     }
 
     /// The next append.
     pub(crate) fn batch(&mut self) -> Batch {
-        let expected = self.version;
+        if self.version == ENTRIES_OF_A_CHANGE {
+            (self.number, self.version) = (self.number + self.of, 0);
+        }
+        let (id, expected) = (ChangeId::new(self.number), self.version);
         self.version += 1;
-        let rows = self.row.iter().map(|row| ChangeRow { version: self.version, ..row.clone() }).collect();
-        let events = vec![sample::new(applied(), Some(self.id), expected)];
-        Batch { writes: vec![StreamWrite { stream: self.id.stream(), expected, events }], rows, ..Batch::default() }
+        let rows = self.row.iter().map(|row| ChangeRow { id, version: self.version, ..row.clone() }).collect();
+        let events = vec![sample::new(applied(), Some(id), expected)];
+        Batch { writes: vec![StreamWrite { stream: id.stream(), expected, events }], rows, ..Batch::default() }
     }
 
     async fn append_until(mut self, store: Arc<SqliteStore>, end: Instant) -> Result<(Self, u64)> {
@@ -140,10 +161,10 @@ fn applied() -> Event {
 }
 
 /// The row of a change within its first step.
-fn row(number: u64) -> Option<ChangeRow> {
+fn row() -> Option<ChangeRow> {
     let body = json!({"step": 0, "attempt": 1, "weight": "5%", "effect": Digest::of_bytes(b"effect"), "observed": {"weights": {"v1": 10_000}}});
     let begun = serde_json::from_value(json!({"type": "StepBegun", "body": body})).ok()?;
-    let mut going = Going::new(number);
+    let mut going = Going::new(1);
     going.goes([sample::proposed("new prices", &["shop"]), begun, applied()]);
     going.row()
 }
@@ -170,6 +191,7 @@ impl Bare {
         let db = Connection::open(dir.join("bare.db"))?;
         db.execute_batch(PRAGMAS)?;
         db.execute_batch("CREATE TABLE rows (position INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT")?;
+        db.execute_batch(&format!("INSERT INTO rows (bytes) VALUES (zeroblob({WHOLE_LOG})); DELETE FROM rows"))?;
         Ok(Self { db })
     }
 
