@@ -8,6 +8,8 @@
 mod acknowledgement;
 #[path = "bench/appends.rs"]
 mod appends;
+#[path = "bench/bare.rs"]
+mod bare;
 #[path = "bench/in_flight.rs"]
 mod in_flight;
 #[path = "bench/proxies.rs"]
@@ -39,8 +41,10 @@ const BENCHES: [Bench; 4] = [
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(part) = args.first().and_then(|arg| arg.strip_prefix(proxies::PART)) {
-        return proxies::play(part, &args[1..]);
+    match args.first().map(String::as_str) {
+        Some(bare::PART) => return bare::play(&args[1..]),
+        Some(proxies::UPSTREAM | proxies::ROUTER) => return proxies::play(&args[0], &args[1..]),
+        _ => {}
     }
     let known: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
     if let Some(unknown) = args.iter().find(|arg| !known.contains(&arg.as_str())) {

@@ -13,13 +13,14 @@ use audit::SigningKey;
 use change::{ChangeId, Digest, Event};
 use engine::ports::{Batch, Store, StreamWrite};
 use engine::project::ChangeRow;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use serde_json::json;
 use store::SqliteStore;
 use store::conformance::sample::{self, Going};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
+use crate::bare::Bare;
 use crate::rounds::{median, whole};
 use crate::table::{Aim, Row};
 
@@ -30,11 +31,9 @@ const ROUND: Duration = Duration::from_millis(400);
 /// The entries of a change with two steps from its proposal to its end, as `sim/tests/suite/life.rs` has them: then its writer goes on with the next.
 const ENTRIES_OF_A_CHANGE: u64 = 12;
 
-/// More than the write-ahead log may hold before it is folded into the file.
-const WHOLE_LOG: usize = 12 << 20;
-
-/// The bare file is given the store's own settings (`store/src/sqlite/schema.rs`).
-const PRAGMAS: &str = "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 2000;";
+/// Together more than the write-ahead log may hold before it is folded into the file; each small enough to leave the page cache as it was.
+pub(crate) const FILLINGS: usize = 48;
+pub(crate) const FILLING: usize = 256 << 10;
 
 /// What an append carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,13 +55,13 @@ fn compare(writers: u64, load: Load) -> Result<Row> {
     let store = Arc::new(SqliteStore::open(dir.path(), key()?)?);
     runtime.block_on(fill_the_log(&store))?;
     let mut writers: Vec<Writer> = (1..=writers).map(|number| Writer::new(number, writers, load)).collect();
-    let bare = Bare::create(dir.path())?;
+    let mut bare = Bare::create(dir.path())?;
     let (mut ours, mut theirs, mut ratios, mut groups) = (vec![], vec![], vec![], vec![]);
     for round in 0..=ROUNDS {
         let before = store.transactions();
         let rate = append_for_a_round(&runtime, &store, &mut writers)?;
         let group = rate * ROUND.as_secs_f64() / (store.transactions() - before).max(1) as f64;
-        let peer = bare.insert_for_a_round(group, size_of_an_append(dir.path(), &writers[0])?)?;
+        let peer = bare.insert(ROUND, group, size_of_an_append(dir.path(), &writers[0])?)?;
         // The first round warms both sides up.
         if round > 0 {
             ours.push(rate);
@@ -87,9 +86,11 @@ pub(crate) fn key() -> Result<SigningKey> {
 
 /// Lets the write-ahead log come to its full length.
 pub(crate) async fn fill_the_log(store: &SqliteStore) -> Result<()> {
-    let bytes = vec![b'x'; WHOLE_LOG];
-    let blobs = vec![(Digest::of_bytes(&bytes), bytes)];
-    store.append(Batch { blobs, ..Batch::default() }).await?;
+    for filling in 0..FILLINGS {
+        let bytes = vec![u8::try_from(filling)?; FILLING];
+        let blobs = vec![(Digest::of_bytes(&bytes), bytes)];
+        store.append(Batch { blobs, ..Batch::default() }).await?;
+    }
     Ok(())
 }
 
@@ -179,38 +180,4 @@ pub(crate) fn size_of_an_entry(dir: &Path) -> Result<usize> {
     let db = Connection::open(dir.join("clearway.db"))?;
     let sql = "SELECT length(bytes) FROM entries ORDER BY position DESC LIMIT 1";
     Ok(usize::try_from(db.query_row(sql, [], |row| row.get::<_, i64>(0))?)?)
-}
-
-/// A file of SQLite with one table.
-struct Bare {
-    db: Connection,
-}
-
-impl Bare {
-    fn create(dir: &Path) -> Result<Self> {
-        let db = Connection::open(dir.join("bare.db"))?;
-        db.execute_batch(PRAGMAS)?;
-        db.execute_batch("CREATE TABLE rows (position INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT")?;
-        db.execute_batch(&format!("INSERT INTO rows (bytes) VALUES (zeroblob({WHOLE_LOG})); DELETE FROM rows"))?;
-        Ok(Self { db })
-    }
-
-    /// Rows per second over one round, with `group` rows in a transaction on average.
-    fn insert_for_a_round(&self, group: f64, size: usize) -> Result<f64> {
-        let bytes = vec![b'x'; size];
-        let mut insert = self.db.prepare("INSERT INTO rows (bytes) VALUES (?)")?;
-        let (mut rows, mut due) = (0, 0.0);
-        let begun = Instant::now();
-        while begun.elapsed() < ROUND {
-            due += group;
-            self.db.execute_batch("BEGIN IMMEDIATE")?;
-            while due >= 1.0 {
-                insert.execute(params![bytes])?;
-                rows += 1;
-                due -= 1.0;
-            }
-            self.db.execute_batch("COMMIT")?;
-        }
-        Ok(f64::from(rows) / begun.elapsed().as_secs_f64())
-    }
 }

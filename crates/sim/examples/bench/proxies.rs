@@ -21,8 +21,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-/// What the first argument of a part begins with.
-pub(crate) const PART: &str = "--part=";
+/// What the first argument of a process of ours is.
+pub(crate) const UPSTREAM: &str = "--part=upstream";
+pub(crate) const ROUTER: &str = "--part=router";
 
 /// The two versions share the requests 95 to 5.
 const WEIGHTS: [u32; 2] = [95, 5];
@@ -42,24 +43,24 @@ pub(crate) struct Proxy {
 
 /// Two addresses of one tiny server that answers 200 with 100 bytes.
 pub(crate) async fn upstream() -> Result<Proxy> {
-    part("upstream", &[]).await
+    part(UPSTREAM, &[]).await
 }
 
 /// Our router before both addresses of the upstream.
 pub(crate) async fn ours(upstream: &Proxy) -> Result<Proxy> {
-    part("router", &upstream.addresses).await
+    part(ROUTER, &upstream.addresses).await
 }
 
 async fn part(name: &str, args: &[SocketAddr]) -> Result<Proxy> {
     let mut child = Command::new(std::env::current_exe()?)
-        .arg(format!("{PART}{name}"))
+        .arg(name)
         .args(args.iter().map(ToString::to_string))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
     let said = child.stdout.take().context("the part has no output")?;
-    let line = BufReader::new(said).lines().next_line().await?.with_context(|| format!("the {name} has ended"))?;
+    let line = BufReader::new(said).lines().next_line().await?.with_context(|| format!("`{name}` has ended"))?;
     let addresses = line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
     Ok(Proxy { addresses, _child: child, _files: None })
 }
@@ -138,8 +139,8 @@ backend shop
 pub(crate) fn play(part: &str, args: &[String]) -> Result<()> {
     crate::runtime()?.block_on(async {
         match part {
-            "upstream" => play_upstream().await,
-            "router" => play_router(args).await,
+            UPSTREAM => play_upstream().await,
+            ROUTER => play_router(args).await,
             _ => bail!("there is no part `{part}`"),
         }
     })
