@@ -21,6 +21,8 @@ pub enum Comparison {
     Concurrent,
     /// The objective of each SLI.
     Objective,
+    /// The stable version at the same weekday and hour before the change: not exact, so with wider margins. The source must keep history.
+    Before,
 }
 
 /// What happens when a step's deadline comes without a `pass`.
@@ -125,6 +127,28 @@ pub struct VerifyFile {
     /// How long the rollback stays armed after the last step; 5m by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Span>,
+    /// What the watch compares with: `objective` by default, or `before`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch_against: Option<Comparison>,
+    /// How far the services that depend on the changed ones are watched too, by their own SLIs: 1 hop by default, 0 for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 5))]
+    pub downstream: Option<u8>,
+    /// What follows when the scan of all series finds some that move with the new version: nothing but a note by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<Scan>,
+}
+
+/// Whether every series that both versions expose is compared, and what its findings do. They never roll back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scan {
+    Off,
+    /// Findings are shown with the verdict.
+    #[default]
+    Note,
+    /// Findings hold the step.
+    Hold,
 }
 
 /// An SLI by name or written out.
@@ -135,7 +159,7 @@ pub enum SliRef {
     Inline(Box<Sli>),
 }
 
-/// A service level indicator: what is counted, where, and what is promised. One of `ratio` and `latency` is given.
+/// A service level indicator: what is counted or measured, where, and what is promised. One of `ratio`, `latency`, `gauge` and `rate` is given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sli {
@@ -150,30 +174,220 @@ pub struct Sli {
     /// A latency histogram.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
+    /// A value that goes up and down, such as memory in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gauge: Option<Gauge>,
+    /// The speed of a counter, such as CPU seconds per request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
     /// The share of good events that is promised; a step of 100 % is judged by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<Objective>,
+    /// What it is held against; what each step says by default.
+    #[serde(default, skip_serializing_if = "Against::is_step")]
+    pub against: Against,
+    /// How much worse than the baseline is tolerated: more is evidence of harm. By default 10 % in odds for a ratio, 5 % in time for latency, 10 % for a
+    /// gauge or a rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harm: Option<Margin>,
+    /// How much worse must be ruled out before a step passes. By default 50 % for a ratio, 20 % for latency, 25 % for a gauge or a rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safe: Option<Margin>,
+    /// For a ratio: a bad share below this is harmless whatever the baseline does; 0.5 % by default, or what the objective allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<Margin>,
+    /// Its part of the false-rollback budget, beside the weights of the others; 1 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.001, max = 1000.0))]
+    pub weight: Option<f64>,
 }
 
-/// Two counters. `$cohort` stands for the version that is counted.
+/// What an SLI is held against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Against {
+    /// What the step says.
+    #[default]
+    Step,
+    /// Its objective, in every step.
+    Objective,
+    /// What the step says, and its objective beside it: both have to pass.
+    Both,
+}
+
+impl Against {
+    fn is_step(&self) -> bool {
+        *self == Self::Step
+    }
+}
+
+/// A query of a telemetry source. `$cohort` stands for the version that is read, `$canary` and `$baseline` for the two versions, `$window` for the time
+/// between two looks (such as `10s`), `$labels` for the labels of the version that is read (such as `version="v2"`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Query {
+    /// One query for both versions.
+    Both(String),
+    /// A query for each.
+    Each { canary: String, baseline: String },
+}
+
+impl Query {
+    /// The texts, with where each stands below the query.
+    pub fn texts(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Self::Both(text) => vec![("", text)],
+            Self::Each { canary, baseline } => vec![("/canary", canary), ("/baseline", baseline)],
+        }
+    }
+
+    /// Whether the two versions can be told apart.
+    fn tells_versions_apart(&self) -> bool {
+        match self {
+            Self::Both(text) => text.contains("$cohort") || text.contains("$labels"),
+            Self::Each { canary, baseline } => canary != baseline,
+        }
+    }
+}
+
+impl From<&str> for Query {
+    fn from(text: &str) -> Self {
+        Self::Both(text.to_owned())
+    }
+}
+
+/// Two counters: of all events, and of the bad or the good ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ratio {
     /// The counter of bad events, such as `http_requests_total{version="$cohort",code=~"5.."}`.
-    pub bad: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad: Option<Query>,
+    /// The counter of good events, in place of `bad`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good: Option<Query>,
     /// The counter of all events.
-    pub total: String,
+    pub total: Query,
 }
 
-/// A cumulative histogram in seconds. `$cohort` stands for the version that is counted.
+/// A histogram of durations in seconds, classic or native.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
     /// The histogram without `_bucket`, such as `http_request_duration_seconds{version="$cohort"}`.
-    pub histogram: String,
+    pub histogram: Query,
     /// Requests faster than this are good, for the objective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub below: Option<Span>,
+}
+
+/// A value that goes up and down. It is above zero: what is judged is the factor between the versions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gauge {
+    /// The value, such as `process_resident_memory_bytes{version="$cohort"}`; several series are averaged.
+    pub value: Query,
+    /// Which way is harm; up by default.
+    #[serde(default)]
+    pub worse: Worse,
+    /// The value it may reach: a step that is compared with the objective is judged by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<f64>,
+}
+
+/// The speed of a counter: per second, or per event of another counter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// The counter, such as `process_cpu_seconds_total{version="$cohort"}`.
+    pub of: Query,
+    /// The counter it is divided by; versions with different shares of the traffic need one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<Query>,
+    /// Which way is harm; up by default.
+    #[serde(default)]
+    pub worse: Worse,
+    /// The rate it may reach: a step that is compared with the objective is judged by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<f64>,
+}
+
+/// Which way a value has to move to be harm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Worse {
+    #[default]
+    Up,
+    Down,
+}
+
+/// A part, above 0 % and at most 1000 %, kept in parts per million: `5%`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Margin(u32);
+
+impl Margin {
+    /// From 0 to 10.
+    pub fn part(self) -> f64 {
+        f64::from(self.0) / 1e6
+    }
+
+    /// The nearest margin that can be written, if there is one.
+    pub fn nearest(part: f64) -> Option<Self> {
+        let millionths = (part * 1e6).round();
+        (1.0..=1e7).contains(&millionths).then_some(Self(millionths as u32))
+    }
+}
+
+impl fmt::Display for Margin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{}.{:04}", self.0 / 10_000, self.0 % 10_000);
+        write!(f, "{}%", text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+impl FromStr for Margin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is not a part above 0 % and at most 1000 %; write for example `5%`");
+        let (whole, rest) = text.strip_suffix('%').map(|n| n.split_once('.').unwrap_or((n, ""))).ok_or_else(bad)?;
+        let digits = |s: &str, most: usize| s.len() <= most && s.bytes().all(|b| b.is_ascii_digit());
+        if whole.is_empty() || !digits(whole, 4) || !digits(rest, 4) {
+            return Err(bad());
+        }
+        let millionths: u32 = format!("{whole}{rest:0<4}").parse().map_err(|_| bad())?;
+        if millionths == 0 || millionths > 10_000_000 { Err(bad()) } else { Ok(Self(millionths)) }
+    }
+}
+
+impl From<Margin> for String {
+    fn from(margin: Margin) -> Self {
+        margin.to_string()
+    }
+}
+
+impl TryFrom<String> for Margin {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl JsonSchema for Margin {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Margin".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A part of something, in per cent.",
+            "pattern": "^[0-9]{1,4}(\\.[0-9]{1,4})?%$",
+            "examples": ["5%"]
+        })
+    }
 }
 
 impl Sli {
@@ -187,21 +401,25 @@ impl Sli {
             let help = format!("{}the sources in clearway.toml: {known}", near.unwrap_or_default());
             found.push(("/source".into(), format!("there is no telemetry source `{}`", self.source), Some(help)));
         }
-        let queries: Vec<(&str, &String)> = match (&self.ratio, &self.latency) {
-            (Some(ratio), None) => vec![("/ratio/bad", &ratio.bad), ("/ratio/total", &ratio.total)],
-            (None, Some(latency)) => vec![("/latency/histogram", &latency.histogram)],
-            _ => {
-                found.push((
-                    String::new(),
-                    format!("the SLI `{}` needs one of `ratio` and `latency`", self.name),
-                    None,
-                ));
-                vec![]
-            }
-        };
-        for (pointer, query) in queries.into_iter().filter(|(_, q)| !q.contains("$cohort")) {
+        match (&self.ratio, &self.latency, &self.gauge, &self.rate) {
+            (Some(_), None, None, None)
+            | (None, Some(_), None, None)
+            | (None, None, Some(_), None)
+            | (None, None, None, Some(_)) => {}
+            _ => found.push((
+                String::new(),
+                format!("the SLI `{}` needs one of `ratio`, `latency`, `gauge` and `rate`", self.name),
+                None,
+            )),
+        }
+        if let Some(ratio) = self.ratio.as_ref().filter(|r| r.bad.is_some() == r.good.is_some()) {
+            let what = if ratio.bad.is_some() { "has both `bad` and `good`" } else { "has neither `bad` nor `good`" };
+            found.push(("/ratio".into(), format!("the SLI `{}` {what}", self.name), Some("give one of them".into())));
+        }
+        for (pointer, query) in self.queries().into_iter().filter(|(_, q)| !q.tells_versions_apart()) {
+            let (at, text) = query.texts()[0];
             let help = "put `$cohort` where the label of the version belongs, as in `version=\"$cohort\"`".to_owned();
-            found.push((pointer.into(), format!("`{query}` does not tell the versions apart"), Some(help)));
+            found.push((format!("{pointer}{at}"), format!("`{text}` does not tell the versions apart"), Some(help)));
         }
         if self.objective.is_some() && self.latency.as_ref().is_some_and(|l| l.below.is_none()) {
             found.push((
@@ -210,7 +428,48 @@ impl Sli {
                 Some("add for example `below: 300ms`".into()),
             ));
         }
+        let measured = self.gauge.is_some() || self.rate.is_some();
+        if self.objective.is_some() && measured {
+            let help = "a gauge or a rate promises a `limit`".to_owned();
+            found.push(("/objective".into(), format!("`{}` counts no good events", self.name), Some(help)));
+        }
+        if self.against != Against::Step && !self.has_objective() {
+            let help = "add for example `objective: 99.5%`, or for a gauge or a rate a `limit`".to_owned();
+            found.push(("/against".into(), format!("`{}` has no objective to be held against", self.name), Some(help)));
+        }
+        for (pointer, limit) in [
+            ("/gauge/limit", self.gauge.as_ref().and_then(|g| g.limit)),
+            ("/rate/limit", self.rate.as_ref().and_then(|r| r.limit)),
+        ] {
+            if limit.is_some_and(|l| !(l > 0.0 && l.is_finite())) {
+                found.push((pointer.into(), "a limit is a number above 0".into(), None));
+            }
+        }
+        if let (Some(harm), Some(safe)) = (self.harm, self.safe)
+            && harm >= safe
+        {
+            let help = Some("what must be ruled out is more than what is tolerated".to_owned());
+            found.push(("/safe".into(), format!("`safe: {safe}` is not above `harm: {harm}`"), help));
+        }
         found
+    }
+
+    /// Its queries, each with where it stands.
+    pub fn queries(&self) -> Vec<(&'static str, &Query)> {
+        let ratio = self.ratio.iter().flat_map(|r| {
+            [("/ratio/bad", r.bad.as_ref()), ("/ratio/good", r.good.as_ref()), ("/ratio/total", Some(&r.total))]
+        });
+        let latency = self.latency.iter().map(|l| ("/latency/histogram", Some(&l.histogram)));
+        let gauge = self.gauge.iter().map(|g| ("/gauge/value", Some(&g.value)));
+        let rate = self.rate.iter().flat_map(|r| [("/rate/of", Some(&r.of)), ("/rate/per", r.per.as_ref())]);
+        let all = ratio.chain(latency).chain(gauge).chain(rate);
+        all.filter_map(|(pointer, query)| query.map(|q| (pointer, q))).collect()
+    }
+
+    /// Whether it can be judged without a version beside it.
+    pub fn has_objective(&self) -> bool {
+        let limit = self.gauge.as_ref().and_then(|g| g.limit).or(self.rate.as_ref().and_then(|r| r.limit));
+        self.objective.is_some() || limit.is_some()
     }
 }
 
@@ -241,7 +500,20 @@ pub struct Verify {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Span>,
     pub watch: Span,
+    #[serde(default = "by_objective")]
+    pub watch_against: Comparison,
+    #[serde(default)]
+    pub downstream: u8,
+    #[serde(default)]
+    pub scan: Scan,
 }
+
+fn by_objective() -> Comparison {
+    Comparison::Objective
+}
+
+/// The services that depend directly on the changed ones.
+const DEFAULT_DOWNSTREAM: u8 = 1;
 
 const SHORTEST_LOOK: Span = Span::millis(100);
 const LONGEST_LOOK: Span = Span::secs(3_600);
@@ -257,6 +529,9 @@ impl VerifyFile {
             on_unreachable: self.on_unreachable.unwrap_or(OnDoubt::Page),
             deadline: self.deadline,
             watch: self.watch.unwrap_or(crate::proposal::DEFAULT_WATCH),
+            watch_against: self.watch_against.unwrap_or(Comparison::Objective),
+            downstream: self.downstream.unwrap_or(DEFAULT_DOWNSTREAM),
+            scan: self.scan.unwrap_or_default(),
         }
     }
 }
@@ -283,7 +558,7 @@ impl Verify {
             }
         }
         let by_objective = steps.iter().any(|s| s.comparison == Comparison::Objective);
-        for (i, sli) in self.slis.iter().enumerate().filter(|(_, s)| by_objective && s.objective.is_none()) {
+        for (i, sli) in self.slis.iter().enumerate().filter(|(_, s)| by_objective && !s.has_objective()) {
             let help =
                 "add for example `objective: 99.5%`, so that a step that takes all traffic can be judged".to_owned();
             found.push((

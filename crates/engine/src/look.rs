@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use change::Timestamp;
 use change::proposal::Proposal;
-use change::verification::Sli;
+use change::verification::{Query, Sli};
 use judge::{Counts, Reading};
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +74,7 @@ pub(crate) async fn baseline_problems(proposal: &Proposal, cohorts: &Cohorts, ey
     let found = read_sources(proposal, cohorts, eyes).await;
     let mut problems = Vec::new();
     for sli in &proposal.verify.slis {
-        let query = for_cohort(&total_query(sli), &cohorts.stable);
+        let query = total_query(sli, Side::Baseline, cohorts);
         let problem = match found.get(&sli.source) {
             Some(Err(why)) => Some(format!("the source `{}` of the SLI `{}` fails: {why}", sli.source, sli.name)),
             Some(Ok(answers)) => match answers.get(&query) {
@@ -102,8 +102,7 @@ async fn read_sources(
 ) -> BTreeMap<String, Result<Answers, String>> {
     let mut wanted: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for sli in &proposal.verify.slis {
-        let both = [&cohorts.canary, &cohorts.stable];
-        let queries = queries(sli).into_iter().flat_map(|q| both.map(|c| for_cohort(&q, c)));
+        let queries = [Side::Canary, Side::Baseline].into_iter().flat_map(|side| queries(sli, side, cohorts));
         wanted.entry(&sli.source).or_default().extend(queries);
     }
     let reads = wanted.into_iter().map(|(source, queries)| async move {
@@ -114,15 +113,25 @@ async fn read_sources(
     futures::future::join_all(reads).await.into_iter().collect()
 }
 
-fn queries(sli: &Sli) -> Vec<String> {
-    let ratio = sli.ratio.iter().flat_map(|r| [r.bad.clone(), r.total.clone()]);
-    ratio.chain(sli.latency.iter().map(|l| buckets_query(&l.histogram))).collect()
+/// Which version is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Canary,
+    Baseline,
+}
+
+fn queries(sli: &Sli, side: Side, cohorts: &Cohorts) -> Vec<String> {
+    let ratio = sli.ratio.iter().flat_map(|r| [r.bad.as_ref(), r.good.as_ref(), Some(&r.total)]).flatten();
+    let ratio = ratio.map(|q| text_for(q, side, cohorts));
+    ratio.chain(sli.latency.iter().map(|l| buckets_query(&text_for(&l.histogram, side, cohorts)))).collect()
 }
 
 /// The query that counts all events.
-fn total_query(sli: &Sli) -> String {
-    let ratio = sli.ratio.as_ref().map(|r| r.total.clone());
-    ratio.or_else(|| sli.latency.as_ref().map(|l| buckets_query(&l.histogram))).unwrap_or_default()
+fn total_query(sli: &Sli, side: Side, cohorts: &Cohorts) -> String {
+    let ratio = sli.ratio.as_ref().map(|r| text_for(&r.total, side, cohorts));
+    ratio
+        .or_else(|| sli.latency.as_ref().map(|l| buckets_query(&text_for(&l.histogram, side, cohorts))))
+        .unwrap_or_default()
 }
 
 /// `name{...}` as `name_bucket{...}`.
@@ -132,8 +141,12 @@ fn buckets_query(histogram: &str) -> String {
     format!("{}_bucket{labels}", name.trim_end())
 }
 
-fn for_cohort(query: &str, cohort: &str) -> String {
-    query.replace("$cohort", cohort)
+fn text_for(query: &Query, side: Side, cohorts: &Cohorts) -> String {
+    let (text, cohort) = match (query, side) {
+        (Query::Both(text) | Query::Each { canary: text, .. }, Side::Canary) => (text, &cohorts.canary),
+        (Query::Both(text) | Query::Each { baseline: text, .. }, Side::Baseline) => (text, &cohorts.stable),
+    };
+    text.replace("$cohort", cohort)
 }
 
 fn read_sli(
@@ -154,16 +167,17 @@ fn read_sli(
         }
     };
     let mut edges_ms = None;
-    let mut cohort = |name: &str| match (&sli.ratio, &sli.latency) {
+    let mut cohort = |side: Side| match (&sli.ratio, &sli.latency) {
         (Some(ratio), _) => {
-            let total = increment(&for_cohort(&ratio.total, name), answers, before, counters);
-            let bad = increment(&for_cohort(&ratio.bad, name), answers, before, counters);
+            let part = ratio.bad.as_ref().or(ratio.good.as_ref())?;
+            let total = increment(&text_for(&ratio.total, side, cohorts), answers, before, counters);
+            let bad = increment(&text_for(part, side, cohorts), answers, before, counters);
             // No series of bad events beside one of all events: none has happened yet.
             let (total, bad) = (total??, bad?.unwrap_or(0.0));
             Some(Counts::Ratio { total: whole(total)?, bad: whole(bad)? })
         }
         (None, Some(latency)) => {
-            let query = for_cohort(&buckets_query(&latency.histogram), name);
+            let query = buckets_query(&text_for(&latency.histogram, side, cohorts));
             let (edges, buckets) = histogram(&query, answers, before, counters)?;
             // Versions with other edges can't be compared bucket by bucket: no buckets at all say so to the judge.
             let comparable = *edges_ms.get_or_insert_with(|| edges.clone()) == edges;
@@ -171,7 +185,7 @@ fn read_sli(
         }
         (None, None) => None,
     };
-    let (baseline, canary) = (cohort(&cohorts.stable), cohort(&cohorts.canary));
+    let (baseline, canary) = (cohort(Side::Baseline), cohort(Side::Canary));
     Seen { sli: sli.name.clone(), edges_ms, reading: Reading::Seen { baseline, canary } }
 }
 

@@ -5,7 +5,7 @@
 use change::document::{MAX_BYTES, Problem};
 use change::proposal::{self, Carry, Claims, Closure, Files, Proposal, Surroundings, carry, named_files};
 use change::rollout::Plan;
-use change::verification::{Latency, Ratio, Sli};
+use change::verification::{Against, Latency, Query, Ratio, Sli};
 use change::{ChangeId, Digest};
 use expect_test::{Expect, expect};
 
@@ -29,14 +29,23 @@ impl Surroundings for Around {
             source: "prometheus".into(),
             ratio,
             latency,
+            gauge: None,
+            rate: None,
             objective: Some("99.5%".parse().expect("an objective")),
+            against: Against::Step,
+            harm: None,
+            safe: None,
+            floor: None,
+            weight: None,
         };
-        let of = |labels: &str| format!("{}{{version=\"$cohort\"{labels}}}", self.counter);
+        let of = |labels: &str| Query::Both(format!("{}{{version=\"$cohort\"{labels}}}", self.counter));
         match name {
-            "availability" => Some(sli(Some(Ratio { bad: of(",code=~\"5..\""), total: of("") }), None)),
+            "availability" => {
+                Some(sli(Some(Ratio { bad: Some(of(",code=~\"5..\"")), good: None, total: of("") }), None))
+            }
             "latency" => {
                 let below = Some("300ms".parse().expect("a span"));
-                let histogram = "http_request_duration_seconds{version=\"$cohort\"}".to_owned();
+                let histogram = "http_request_duration_seconds{version=\"$cohort\"}".into();
                 Some(sli(None, Some(Latency { histogram, below })))
             }
             _ => None,

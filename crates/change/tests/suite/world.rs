@@ -12,7 +12,7 @@ use change::proposal::{Claims, Closure, Kind, Proposal, Proposed, RollbackPlan};
 use change::rollout::{Plan, Step, Strategy, Target, Weight};
 use change::schedule::{Frozen, When};
 use change::time::{Span, Timestamp, after};
-use change::verification::{Answer, Comparison, EvidenceTaken, Judgement, OnDoubt, Verify};
+use change::verification::{Answer, Comparison, EvidenceTaken, Judgement, OnDoubt, Scan, Verify};
 use change::{Actor, Change, ChangeId, Digest, Permission, decide, evolve};
 use serde_json::json;
 use uuid::Uuid;
@@ -57,6 +57,9 @@ pub(crate) fn proposal(artifact: &str) -> Proposal {
         on_unreachable: OnDoubt::Page,
         deadline: None,
         watch: Span::secs(300),
+        watch_against: Comparison::Objective,
+        downstream: 1,
+        scan: Scan::Note,
     };
     let target = Target { driver: "router".into(), options: Default::default() };
     let steps = vec![step(10, Comparison::Concurrent), step(100, Comparison::Objective)];

@@ -29,7 +29,7 @@ fn one(step: &StepView) -> Markup {
             div.weight { @match step.weight { Some(weight) => (weight), None => "watch" } }
             div.word { (word) @if step.attempts > 1 { ", attempt " (step.attempts) } }
             div.muted { "at least " (step.bake) ", at most " (step.deadline) }
-            div.muted { @match step.comparison { Comparison::Concurrent => "against the stable version", Comparison::Objective => "against the objectives" } }
+            div.muted { @match step.comparison { Comparison::Concurrent => "against the stable version", Comparison::Before => "against the stable version a week before", Comparison::Objective => "against the objectives" } }
             @if let Some(at) = step.began_at { div.muted { "since " (words::time(at)) } }
             @if let Some(reason) = &step.overridden { div.overridden { "overridden: " (prose(reason)) } }
         }
