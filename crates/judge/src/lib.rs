@@ -29,6 +29,8 @@ mod split;
 
 mod counted;
 
+mod gauge;
+
 mod check;
 
 mod judge;
@@ -43,5 +45,5 @@ mod exact;
 
 pub use judge::Judge;
 pub use look::{Counts, Look, Reading};
-pub use settings::{Comparison, Settings, SettingsError, SliKind, SliSettings, StepSettings};
+pub use settings::{Comparison, Direction, Profile, Role, Settings, SettingsError, SliKind, SliSettings, StepSettings};
 pub use verdict::{Answer, Kind, Reason, ReasonCode, Samples, SliVerdict, Verdict};
