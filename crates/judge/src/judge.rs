@@ -14,7 +14,7 @@ use crate::harm::Period;
 use crate::look::{Column, Gap, Gaps, Look, Past, Reading, Sighting};
 use crate::reasons;
 use crate::sentence;
-use crate::settings::{Comparison, Role, Settings, SettingsError, SliKind, SliSettings, StepSettings};
+use crate::settings::{Comparison, Profile, Role, Settings, SettingsError, SliKind, SliSettings, StepSettings};
 use crate::verdict::{Answer, Kind, Samples, SliVerdict, Verdict};
 
 /// One look may supply at most this part of the evidence needed to fail.
@@ -244,6 +244,14 @@ impl Judge {
             }
         }
         useful
+    }
+
+    pub(crate) fn profile(&self) -> Profile {
+        self.settings.profile
+    }
+
+    pub(crate) fn beta(&self) -> f64 {
+        self.settings.beta
     }
 
     /// What the evidence says now. Reads only.

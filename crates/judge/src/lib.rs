@@ -43,6 +43,8 @@ mod verdict;
 
 mod exact;
 
+pub mod stream;
+
 pub use judge::Judge;
 pub use look::{Counts, Look, Reading};
 pub use settings::{Comparison, Direction, Profile, Role, Settings, SettingsError, SliKind, SliSettings, StepSettings};
