@@ -263,7 +263,10 @@ mod tests {
 
     #[test]
     fn a_value_in_a_pattern_matches_itself_alone() {
-        assert_eq!(filled("x{v=~\"shop-$cohort-.*\"}", "v1.2", Language::Promql), Ok(r#"x{v=~"shop-v1\\.2-.*"}"#.into()));
+        assert_eq!(
+            filled("x{v=~\"shop-$cohort-.*\"}", "v1.2", Language::Promql),
+            Ok(r#"x{v=~"shop-v1\\.2-.*"}"#.into())
+        );
         assert_eq!(filled("x{v!~`$cohort`}", "a|b", Language::Promql), Ok(r"x{v!~`a\|b`}".into()));
         assert_eq!(filled("x{v=\"$cohort\"}", "v1.2", Language::Promql), Ok("x{v=\"v1.2\"}".into()));
     }

@@ -110,7 +110,9 @@ impl<'a> Tally<'a> {
 
     fn of_window(&mut self, answer: &Answer) -> Grown<Vec<(Series, f64)>> {
         match self.taken(answer) {
-            Some((was, is)) if was != Some(is) => Grown::By(answer.series.iter().map(|s| (s.clone(), s.value)).collect()),
+            Some((was, is)) if was != Some(is) => {
+                Grown::By(answer.series.iter().map(|s| (s.clone(), s.value)).collect())
+            }
             // A window that was counted is not counted again.
             _ => Grown::Unknown,
         }
