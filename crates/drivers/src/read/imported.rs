@@ -191,6 +191,16 @@ pub(crate) struct Sayings {
     pub(crate) problems: Vec<Problem>,
 }
 
+impl Sayings {
+    /// What was taken over, with the notes, or all that is wrong; both in the order of the file.
+    pub(crate) fn finish(mut self, taken: Imported) -> Result<Imported, Vec<Problem>> {
+        self.notes.sort_by_key(|note| note.place);
+        self.problems.sort_by(|a, b| (a.place, &a.message).cmp(&(b.place, &b.message)));
+        self.problems.dedup();
+        if self.problems.is_empty() { Ok(Imported { notes: self.notes, ..taken }) } else { Err(self.problems) }
+    }
+}
+
 /// One document of a file, in which a reader stands and about which it says things.
 pub(crate) struct Spot<'a> {
     pub(crate) document: &'a Document,

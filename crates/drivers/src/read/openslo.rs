@@ -84,13 +84,8 @@ pub(crate) fn take(
     for document in documents.iter().filter(|d| kind(d) != "SLO") {
         taking.other(document, keep);
     }
-    let Taking { mut said, slis, .. } = taking;
-    said.notes.sort_by_key(|note| note.place);
-    if said.problems.is_empty() {
-        Ok(Imported { format: Format::OpenSlo, slis, judge: JudgeFile::default(), steps: vec![], notes: said.notes })
-    } else {
-        Err(said.problems)
-    }
+    let Taking { said, slis, .. } = taking;
+    said.finish(Imported { format: Format::OpenSlo, slis, judge: JudgeFile::default(), steps: vec![], notes: vec![] })
 }
 
 fn kind(document: &Document) -> &str {
@@ -494,6 +489,14 @@ impl Measure<'_, '_> {
     fn of_query(&mut self, asked: &Asked, name: String, bounds: &[Bound], worse: Option<Worse>) -> Option<Sli> {
         let (source, pointer) = (asked.source.clone(), asked.pointer.as_str());
         let wanted = Wanted { name, source, pointer, bounds, worse, bare: Bare::Levels, against: Against::Step };
-        sli::of_query(&mut self.spot, &asked.query, &wanted)
+        let sli = sli::of_query(&mut self.spot, &asked.query, &wanted)?;
+        if sli.rate.as_ref().is_some_and(|r| r.per.is_none() && r.limit.is_none()) {
+            let note = format!(
+                "`{}` is a speed with nothing that it is divided by: only versions with the same share of the traffic can be compared by it",
+                sli.name
+            );
+            self.spot.differs(pointer, note, sli::PER);
+        }
+        Some(sli)
     }
 }
