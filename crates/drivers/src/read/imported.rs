@@ -123,7 +123,7 @@ impl fmt::Display for Note {
 }
 
 /// What was taken over from one file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
     pub format: Format,
     pub slis: Vec<Sli>,
@@ -159,6 +159,15 @@ impl Imported {
             proposal["plan"] = json!({"steps": [step("5%"), step("25%"), step("100%")]});
         }
         proposal
+    }
+
+    /// Everything in one object, with what belongs into a change file as `verify` and `plan`.
+    pub fn to_json(&self) -> Value {
+        let mut whole = json!({"format": self.format, "slis": self.slis, "judge": self.judge, "notes": self.notes});
+        for (name, value) in self.proposal().as_object().into_iter().flatten() {
+            whole[name] = value.clone();
+        }
+        whole
     }
 
     /// A `slis.yaml`, with what belongs into the change file as a comment below it.

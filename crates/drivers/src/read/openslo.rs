@@ -27,11 +27,11 @@ pub(crate) enum Keep {
     All,
 }
 
-/// The SLIs of a folder of OpenSLO files, given by path and text; one may refer to another.
+/// The SLIs of a folder of OpenSLO files, given by path and text, each with its path; one file may refer to another.
 ///
 /// # Errors
 /// Every problem of every file, with the path of the file.
-pub fn slis(files: &BTreeMap<String, String>) -> Result<Vec<Sli>, Vec<(String, Problem)>> {
+pub fn slis(files: &BTreeMap<String, String>) -> Result<Vec<(String, Sli)>, Vec<(String, Problem)>> {
     let mut problems: Vec<(String, Problem)> = Vec::new();
     let mut read: BTreeMap<&str, Vec<Document>> = BTreeMap::new();
     for (path, text) in files {
@@ -48,18 +48,18 @@ pub fn slis(files: &BTreeMap<String, String>) -> Result<Vec<Sli>, Vec<(String, P
         }
     }
     let around: Vec<&Document> = read.values().flatten().collect();
-    let mut slis: Vec<Sli> = Vec::new();
+    let mut slis: Vec<(String, Sli)> = Vec::new();
     for (path, documents) in &read {
         match take(documents, &around, &Given::default(), Keep::All) {
             Ok(imported) => {
                 for sli in imported.slis {
-                    if slis.iter().any(|other| other.name == sli.name) {
+                    if slis.iter().any(|(_, other)| other.name == sli.name) {
                         let document = documents.iter().find(|d| named(d) == sli.name).or(documents.first());
                         let message = format!("there is an SLI `{}` in another file already", sli.name);
                         problems
                             .extend(document.map(|d| ((*path).to_owned(), d.problem("/metadata/name", message, None))));
                     } else {
-                        slis.push(sli);
+                        slis.push(((*path).to_owned(), sli));
                     }
                 }
             }
