@@ -148,8 +148,11 @@ pub struct SliFile {
     pub slis: Vec<Sli>,
 }
 
-/// Reads the files of `slos/`, by path and text: SLIs with the path of each, or every problem with the path of its file.
-pub type SloReader<'a> = &'a dyn Fn(&BTreeMap<String, String>) -> Result<Vec<(String, Sli)>, Vec<(String, Problem)>>;
+/// The SLIs of `slos/` with the path of each, or every problem with the path of its file.
+pub type Slos = Result<Vec<(String, Sli)>, Vec<(String, Problem)>>;
+
+/// Reads the files of `slos/`, given by path and text.
+pub type SloReader<'a> = &'a dyn Fn(&BTreeMap<String, String>) -> Slos;
 
 impl Governance {
     /// The governance of a server that was given no files: one administrator, the default matrix, the default policies.

@@ -352,7 +352,7 @@ fn minutes_at(spot: &Spot<'_>, at: &str) -> Option<Span> {
         Some(number) => number * per,
         None => iso(spot.text(at)?.as_str())?,
     };
-    (millis >= 1.0 && millis <= 3.15e11).then(|| Span::millis(millis.round() as u64))
+    (1.0..=3.15e11).contains(&millis).then(|| Span::millis(millis.round() as u64))
 }
 
 fn iso(text: &str) -> Option<f64> {

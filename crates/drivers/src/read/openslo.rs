@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use change::document::{Document, Problem};
+use change::governance::Slos;
 use change::verification::{Against, Query, Ratio, Sli, Worse};
 use serde_json::Value;
 
@@ -31,7 +32,7 @@ pub(crate) enum Keep {
 ///
 /// # Errors
 /// Every problem of every file, with the path of the file.
-pub fn slis(files: &BTreeMap<String, String>) -> Result<Vec<(String, Sli)>, Vec<(String, Problem)>> {
+pub fn slis(files: &BTreeMap<String, String>) -> Slos {
     let mut problems: Vec<(String, Problem)> = Vec::new();
     let mut read: BTreeMap<&str, Vec<Document>> = BTreeMap::new();
     for (path, text) in files {
@@ -300,10 +301,10 @@ impl<'a> Taking<'a> {
                 self.slis.extend(found);
             }
             (true, true) => {
-                measure.spot.problem(pointer, "it has both `ratioMetric` and `thresholdMetric`", "keep one of them")
+                measure.spot.problem(pointer, "it has both `ratioMetric` and `thresholdMetric`", "keep one of them");
             }
             (false, false) => {
-                measure.spot.problem(pointer, "it has neither `ratioMetric` nor `thresholdMetric`", "add one of them")
+                measure.spot.problem(pointer, "it has neither `ratioMetric` nor `thresholdMetric`", "add one of them");
             }
         }
     }
