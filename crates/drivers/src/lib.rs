@@ -9,6 +9,8 @@ pub mod probe;
 
 pub mod notify;
 
+pub mod read;
+
 pub mod conformance;
 mod http;
 mod process;
