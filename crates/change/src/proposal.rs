@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::actor::Actor;
 use crate::document::{self, Document, Problem};
 use crate::id::{ChangeId, Digest};
-use crate::rollout::{Plan, PlanFile};
+use crate::rollout::{PartProblem, Plan, PlanFile};
 use crate::schedule::When;
 use crate::time::Span;
 use crate::verification::{Sli, SliRef, Verify, VerifyFile};
@@ -228,6 +228,10 @@ pub trait Surroundings {
     fn drivers(&self) -> Vec<String>;
     /// The telemetry sources that an SLI may name.
     fn sources(&self) -> Vec<String>;
+    /// What the source of an SLI says against its queries: by default that they have to tell the versions apart.
+    fn query_problems(&self, sli: &Sli) -> Vec<PartProblem> {
+        sli.undivided()
+    }
     /// Whether commands may be run at all.
     fn may_run_commands(&self) -> bool;
     /// Whether this user or group exists.
@@ -348,7 +352,8 @@ impl Check<'_> {
                 }),
             };
             let Some(sli) = sli else { continue };
-            for (pointer, message, help) in sli.problems(&around.sources()) {
+            let found = sli.problems(&around.sources()).into_iter().chain(around.query_problems(&sli));
+            for (pointer, message, help) in found {
                 self.say(&format!("/verify/slis/{i}{pointer}"), message, help);
             }
             if slis.iter().any(|other| other.name == sli.name) {

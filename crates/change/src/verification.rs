@@ -244,7 +244,7 @@ impl Query {
     /// Whether the two versions can be told apart.
     fn tells_versions_apart(&self) -> bool {
         match self {
-            Self::Both(text) => text.contains("$cohort") || text.contains("$labels"),
+            Self::Both(text) => ["cohort", "labels"].into_iter().any(|name| crate::query::uses(text, name)),
             Self::Each { canary, baseline } => canary != baseline,
         }
     }
@@ -416,10 +416,11 @@ impl Sli {
             let what = if ratio.bad.is_some() { "has both `bad` and `good`" } else { "has neither `bad` nor `good`" };
             found.push(("/ratio".into(), format!("the SLI `{}` {what}", self.name), Some("give one of them".into())));
         }
-        for (pointer, query) in self.queries().into_iter().filter(|(_, q)| !q.tells_versions_apart()) {
-            let (at, text) = query.texts()[0];
-            let help = "put `$cohort` where the label of the version belongs, as in `version=\"$cohort\"`".to_owned();
-            found.push((format!("{pointer}{at}"), format!("`{text}` does not tell the versions apart"), Some(help)));
+        for (pointer, query) in self.queries() {
+            for (at, text) in query.texts() {
+                let unknown = crate::query::problems(text).into_iter();
+                found.extend(unknown.map(|(message, help)| (format!("{pointer}{at}"), message, Some(help))));
+            }
         }
         if self.objective.is_some() && self.latency.as_ref().is_some_and(|l| l.below.is_none()) {
             found.push((
@@ -450,6 +451,17 @@ impl Sli {
         {
             let help = Some("what must be ruled out is more than what is tolerated".to_owned());
             found.push(("/safe".into(), format!("`safe: {safe}` is not above `harm: {harm}`"), help));
+        }
+        found
+    }
+
+    /// The queries that read the same of both versions: wrong, unless their source is asked for each version in another way.
+    pub fn undivided(&self) -> Vec<PartProblem> {
+        let mut found: Vec<PartProblem> = Vec::new();
+        for (pointer, query) in self.queries().into_iter().filter(|(_, q)| !q.tells_versions_apart()) {
+            let (at, text) = query.texts()[0];
+            let help = "put `$cohort` where the label of the version belongs, as in `version=\"$cohort\"`".to_owned();
+            found.push((format!("{pointer}{at}"), format!("`{text}` does not tell the versions apart"), Some(help)));
         }
         found
     }

@@ -1,7 +1,9 @@
 //! Readers: what other tools write, taken over as values, with a note for all that means something else here.
 //!
 //! Pure: text in, values out; no reader opens a file or asks a server. Nothing is taken over in silence that another tool meant otherwise.
-//! Start with [`imported`], then [`analysis`](mod@analysis), then one file for each format.
+//! Recordings are in [`evidence`]; settings in [`imported`], then [`analysis`](mod@analysis), then one file for each format.
+
+pub mod evidence;
 
 pub mod imported;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use change::governance::Governance;
 use change::proposal::{Claims, Surroundings};
-use change::rollout::Plan;
+use change::rollout::{PartProblem, Plan};
 use change::verification::Sli;
 use policy::Bundle;
 
@@ -65,6 +65,10 @@ impl Surroundings for Here<'_> {
 
     fn sources(&self) -> Vec<String> {
         self.eyes.sources()
+    }
+
+    fn query_problems(&self, sli: &Sli) -> Vec<PartProblem> {
+        self.eyes.query_problems(sli)
     }
 
     fn may_run_commands(&self) -> bool {

@@ -233,7 +233,7 @@ impl Engine {
             round.judging = Some(judging);
             return Ok(Done::Again(wait.min(every)));
         }
-        let Some(Taken { seen, counters, sampled_at }) = self.see(change, step, attempt, &judging.counters).await
+        let Some(Taken { seen, counters, sampled_at }) = self.see(change, step, attempt, &judging.counters, now).await
         else {
             let why = format!("this server has no driver `{}`", change.proposal.plan.target.driver);
             return self.without_judge(change, step, attempt, every, &why).await;
@@ -313,12 +313,19 @@ impl Engine {
     }
 
     /// Reads all SLIs of a change now; nothing if its driver is gone from this server.
-    async fn see(&self, change: &Change, step: usize, attempt: u32, before: &Counters) -> Option<Taken> {
+    async fn see(
+        &self,
+        change: &Change,
+        step: usize,
+        attempt: u32,
+        before: &Counters,
+        now: Timestamp,
+    ) -> Option<Taken> {
         let target = &change.proposal.plan.target;
         let cohorts = self.drivers.get(&target.driver)?.cohorts(target);
         let act =
             Act { change: change.id, step: (step + 1).to_string(), attempt, files: change.proposal.files.clone() };
-        Some(look::take(&change.proposal, &cohorts, &*self.eyes, &act, before).await)
+        Some(look::take(&change.proposal, &cohorts, &*self.eyes, &act, before, now).await)
     }
 
     /// Keeps a look, and tells the core what the judge says of it, in one append.
