@@ -23,6 +23,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(changes::gates))
         .routes(routes!(changes::log))
         .routes(routes!(changes::looks))
+        .routes(routes!(changes::replay))
         .routes(routes!(commands::amend))
         .routes(routes!(commands::approve))
         .routes(routes!(commands::reject))
