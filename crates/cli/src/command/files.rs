@@ -18,7 +18,7 @@ use crate::exit::{ERROR, Failure, INVALID, Outcome};
 use crate::show;
 
 /// The text of a file, or of standard input.
-fn read_text(file: &Path) -> Outcome<String> {
+pub(super) fn read_text(file: &Path) -> Outcome<String> {
     let failed = |e: std::io::Error| Failure::new(ERROR, format!("`{}` can't be read: {e}", file.display()));
     if file == Path::new("-") {
         let mut text = String::new();
@@ -114,6 +114,7 @@ pub(super) fn schema(kind: Schema) -> Outcome {
         Schema::Access => schemars::schema_for!(change::actor::Access),
         Schema::Approvals => schemars::schema_for!(change::governance::Matrix),
         Schema::Calendar => schemars::schema_for!(change::schedule::Calendar),
+        Schema::Judge => schemars::schema_for!(crate::judging::config::JudgeConfig),
         Schema::Slis => schemars::schema_for!(change::governance::SliFile),
         Schema::Service => schemars::schema_for!(change::catalog::Service),
         Schema::Policy => schemars::schema_for!(change::facts::Facts),
