@@ -3,13 +3,15 @@
 //! State is a fold over evidence: each look is stored in one transaction with what the log says of it, so that a crash loses none, and the same looks
 //! give the same verdict. The statistics are the judge's; what follows from an answer is the core's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use change::rollout::Rollout;
-use change::verification::{Answer, EvidenceTaken, Judgement, Reason, Sample, SliJudgement, chain};
+use change::verification::{
+    Against, Answer, EvidenceTaken, Judgement, Margin, Objective, Reason, Sample, Sli, SliJudgement, Worse, chain,
+};
 use change::{Change, Command, Digest, Span, Timestamp, actor::Part};
-use judge::{Counts, Judge, Look, Reading, Settings, SliKind, SliSettings, StepSettings, Verdict};
+use judge::{Counts, Direction, Judge, Look, Reading, Settings, SliKind, SliSettings, StepSettings, Verdict};
 use serde_json::{Value, json};
 
 use crate::act::Done;
@@ -26,6 +28,8 @@ pub(crate) struct Judging {
     at: Option<(usize, u32)>,
     /// The edges of the histograms that have shown them, by SLI.
     edges: BTreeMap<String, Vec<f64>>,
+    /// The SLIs that are held against their objective too.
+    both: BTreeSet<String>,
     /// The number of the newest look of the change.
     number: u64,
     last: Option<Timestamp>,
@@ -50,27 +54,11 @@ impl Judging {
         }
         let mut slis: Vec<SliSettings> = Vec::new();
         for sli in &change.proposal.verify.slis {
-            let kind = match &sli.latency {
-                None => SliKind::ratio(),
-                Some(latency) => {
-                    let edges = edges.get(&sli.name).cloned().unwrap_or_else(|| vec![1_000.0]);
-                    let below = latency.below.map(|span| span.as_millis() as f64);
-                    // The edge at or below the promise: what lies between the two counts as bad. Where every edge lies above it, the promise can't be
-                    // judged, and the judge says so.
-                    let objective = below.and_then(|ms| edges.iter().copied().rfind(|e| *e <= ms));
-                    SliKind::latency(edges, objective)
-                }
-            };
-            slis.push(SliSettings {
-                name: sli.name.clone(),
-                kind,
-                weight: 1.0,
-                objective: sli.objective.map(|o| o.share()),
-            });
+            slis.extend(settings_of(sli, edges.get(&sli.name)));
         }
         for command in &change.proposal.verify.commands {
             let name = look::check_name(&command.run);
-            slis.push(SliSettings { name, kind: SliKind::Check, weight: 1.0, objective: None });
+            slis.push(SliSettings::new(name, SliKind::Check));
         }
         let every = change.proposal.verify.every;
         let bakes = change.proposal.plan.steps.iter().map(|s| s.bake).chain([change.proposal.verify.watch]);
@@ -80,6 +68,14 @@ impl Judging {
             judge,
             at: None,
             edges,
+            both: change
+                .proposal
+                .verify
+                .slis
+                .iter()
+                .filter(|s| s.against == Against::Both)
+                .map(|s| s.name.clone())
+                .collect(),
             number: 0,
             last: None,
             sampled_at: None,
@@ -107,6 +103,11 @@ impl Judging {
         }
     }
 
+    /// How many SLIs of the judge read what was seen of one SLI of the change.
+    fn times(&self, sli: &str) -> usize {
+        1 + usize::from(self.both.contains(sli))
+    }
+
     /// Whether a reading shows edges that the judge was made without: it has to be made anew then.
     fn learns_from(&self, seen: &[Seen]) -> bool {
         seen.iter().any(|s| s.edges_ms.is_some() && !self.edges.contains_key(&s.sli))
@@ -125,13 +126,13 @@ impl Judging {
             Some(s) => {
                 let concurrent = s.comparison == change::verification::Comparison::Concurrent;
                 StepSettings {
-                    comparison: if concurrent { judge::Comparison::Concurrent } else { judge::Comparison::Objective },
+                    comparison: comparison(s.comparison),
                     bake_looks: s.bake.looks(every),
                     expected_share: concurrent.then(|| s.weight.share()),
                 }
             }
             None => StepSettings {
-                comparison: judge::Comparison::Objective,
+                comparison: comparison(change.proposal.verify.watch_against),
                 bake_looks: change.proposal.verify.watch.looks(every),
                 expected_share: None,
             },
@@ -142,11 +143,63 @@ impl Judging {
     }
 
     fn add(&mut self, seen: &[Seen], at: Timestamp, number: u64) -> Verdict {
-        let readings = seen.iter().map(|s| self.readable(s)).collect();
+        let readings = seen.iter().flat_map(|s| vec![self.readable(s); self.times(&s.sli)]).collect();
         let verdict = self.judge.look(&Look { readings });
         (self.number, self.last, self.looks) = (number, Some(at), self.looks + 1);
         self.digest = Some(chain(self.digest, &serde_json::to_value(seen).unwrap_or_default()));
         verdict
+    }
+}
+
+fn comparison(of: change::verification::Comparison) -> judge::Comparison {
+    match of {
+        change::verification::Comparison::Concurrent => judge::Comparison::Concurrent,
+        change::verification::Comparison::Objective => judge::Comparison::Objective,
+        change::verification::Comparison::Before => judge::Comparison::Before,
+    }
+}
+
+/// What is judged of one SLI of a change: itself, and, where it is held against both, the same once more against its objective.
+fn settings_of(sli: &Sli, edges_ms: Option<&Vec<f64>>) -> Vec<SliSettings> {
+    let part = |margin: Option<Margin>, default: f64| margin.map_or(default, Margin::part);
+    let measured = |worse: Worse, limit: Option<f64>| SliKind::Gauge {
+        harm: part(sli.harm, 0.10),
+        safe: part(sli.safe, 0.25),
+        worse: if worse == Worse::Up { Direction::Up } else { Direction::Down },
+        limit,
+    };
+    let kind = match (&sli.latency, &sli.gauge, &sli.rate) {
+        (Some(latency), ..) => {
+            let edges_ms = edges_ms.cloned().unwrap_or_else(|| vec![1_000.0]);
+            let below = latency.below.map(|span| span.as_millis() as f64);
+            // The edge at or below the promise: what lies between the two counts as bad. Where every edge lies above it, the promise can't be judged, and
+            // the judge says so.
+            let objective_edge_ms = below.and_then(|ms| edges_ms.iter().copied().rfind(|e| *e <= ms));
+            let (slowdown_harm, slowdown_safe) = (1.0 + part(sli.harm, 0.05), 1.0 + part(sli.safe, 0.20));
+            SliKind::Latency { edges_ms, slowdown_harm, slowdown_safe, objective_edge_ms }
+        }
+        (None, Some(gauge), _) => measured(gauge.worse, gauge.limit),
+        (None, None, Some(rate)) => measured(rate.worse, rate.limit),
+        (None, None, None) => SliKind::Ratio {
+            harm_margin: 1.0 + part(sli.harm, 0.10),
+            safety_margin: 1.0 + part(sli.safe, 0.50),
+            floor: part(sli.floor, 0.005),
+        },
+    };
+    let objective = sli.objective.map(Objective::share);
+    let one = SliSettings {
+        weight: sli.weight.unwrap_or(1.0),
+        objective,
+        against_objective: sli.against == Against::Objective,
+        ..SliSettings::new(&sli.name, kind)
+    };
+    match sli.against {
+        Against::Step | Against::Objective => vec![one],
+        Against::Both => {
+            let name = format!("{}, objective", sli.name);
+            let other = SliSettings { name, against_objective: true, ..one.clone() };
+            vec![one, other]
+        }
     }
 }
 
@@ -408,11 +461,7 @@ mod tests {
 
     #[test]
     fn a_verdict_without_data_is_insufficient_in_the_log_too() {
-        let settings = Settings::new(
-            vec![SliSettings { name: "errors".into(), kind: SliKind::ratio(), weight: 1.0, objective: None }],
-            1_000,
-            10,
-        );
+        let settings = Settings::new(vec![SliSettings::new("errors", SliKind::ratio())], 1_000, 10);
         let mut judge = Judge::new(settings).expect("settings that make sense");
         judge
             .begin_step(StepSettings {

@@ -50,6 +50,17 @@ impl Batches {
     }
 }
 
+/// What is taken for the noise until the looks say otherwise, per batch length.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Prior(#[serde(with = "exact")] [f64; 3]);
+
+impl Prior {
+    /// Without a history.
+    pub(crate) const ASSUMED: Prior = Prior([PHI_WITHOUT_HISTORY; 3]);
+    /// Independent requests.
+    pub(crate) const CHANCE: Prior = Prior([1.0; 3]);
+}
+
 /// The noise of one bet's counts.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Dispersion {
@@ -87,17 +98,22 @@ impl Level {
 
 impl Dispersion {
     /// The factor that tempers the next bet, at least 1.
-    pub(crate) fn phi(&self, batches: &Batches) -> f64 {
-        (0..3).map(|i| self.lowered(batches, i)).fold(1.0, f64::max)
+    pub(crate) fn phi(&self, batches: &Batches, prior: Prior) -> f64 {
+        (0..3).map(|i| self.lowered(batches, prior, i)).fold(1.0, f64::max)
+    }
+
+    /// What these looks teach about looks to come.
+    pub(crate) fn as_prior(&self, batches: &Batches) -> Prior {
+        Prior([0, 1, 2].map(|i| self.shrunk(batches, Prior::CHANCE, i).max(1e-3)))
     }
 
     /// Standard deviation of slow noise on the log odds, from the long batches; 0 when it can't be told from chance.
-    pub(crate) fn tau(&self, batches: &Batches) -> f64 {
+    pub(crate) fn tau(&self, batches: &Batches, prior: Prior) -> f64 {
         let variance = self.variances[2] / f64::from(batches.pairs[2].max(1)) / 2.0;
         if variance <= 0.0 {
             return 0.0;
         }
-        let excess = self.lowered(batches, 2) - self.shrunk(batches, 0).max(1.0);
+        let excess = self.lowered(batches, prior, 2) - self.shrunk(batches, prior, 0).max(1.0);
         (excess.max(0.0) / variance.max(1e-9)).sqrt()
     }
 
@@ -129,16 +145,16 @@ impl Dispersion {
         (self.open[i], self.open_variance[i]) = (0.0, 0.0);
     }
 
-    fn shrunk(&self, batches: &Batches, i: usize) -> f64 {
+    fn shrunk(&self, batches: &Batches, prior: Prior, i: usize) -> f64 {
         let pairs = batches.pairs[i];
         let mean_variance = if pairs > 0 { self.variances[i] / f64::from(pairs) } else { 1.0 };
-        let prior = PRIOR_BATCHES[i] * mean_variance.max(0.05);
-        (prior * PHI_WITHOUT_HISTORY + self.squares[i]) / (prior + self.variances[i])
+        let mass = PRIOR_BATCHES[i] * mean_variance.max(0.05);
+        (mass * prior.0[i] + self.squares[i]) / (mass + self.variances[i])
     }
 
-    fn lowered(&self, batches: &Batches, i: usize) -> f64 {
+    fn lowered(&self, batches: &Batches, prior: Prior, i: usize) -> f64 {
         let error = (2.0 / (PRIOR_BATCHES[i] + f64::from(batches.pairs[i]))).sqrt();
-        self.shrunk(batches, i) * (1.0 - STANDARD_ERRORS * error)
+        self.shrunk(batches, prior, i) * (1.0 - STANDARD_ERRORS * error)
     }
 }
 
@@ -157,7 +173,7 @@ mod tests {
 
     #[test]
     fn noise_is_seen_and_a_level_shift_is_not_noise() {
-        let phi = |(dispersion, batches): (Dispersion, Batches)| dispersion.phi(&batches);
+        let phi = |(dispersion, batches): (Dispersion, Batches)| dispersion.phi(&batches, Prior::ASSUMED);
         let jitter = |i: usize| [1.5, -1.5][i % 2];
         let quiet = phi(after(240, |i| 10.0 + jitter(i)));
         let noisy = phi(after(240, |i| 10.0 + 6.0 * jitter(i)));
@@ -171,8 +187,8 @@ mod tests {
     #[test]
     fn slow_noise_is_told_from_fast_noise() {
         let (slow, batches) = after(600, |i| if (i / 30) % 2 == 0 { 14.0 } else { 7.0 });
-        assert!(slow.tau(&batches) > 0.2, "{}", slow.tau(&batches));
+        assert!(slow.tau(&batches, Prior::ASSUMED) > 0.2, "{}", slow.tau(&batches, Prior::ASSUMED));
         let (fast, batches) = after(600, |i| [14.0, 7.0][i % 2]);
-        assert_eq!(fast.tau(&batches), 0.0);
+        assert_eq!(fast.tau(&batches, Prior::ASSUMED), 0.0);
     }
 }
