@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::Judge;
 use crate::look::{Counts, Look, Reading};
-use crate::settings::{
-    Comparison, MOST_EDGES, Profile, Settings, SettingsError, SliKind, SliSettings, StepSettings,
-};
+use crate::settings::{Comparison, MOST_EDGES, Profile, Settings, SettingsError, SliKind, SliSettings, StepSettings};
 use crate::verdict::{Answer, Kind, Reason, SliVerdict, Verdict};
 
 /// The harm margin of errors, as an odds ratio: a rollout that is judged alone has the strictest.
@@ -176,7 +174,8 @@ impl Stream {
             return Err(StartError::TickLength(start.tick_s));
         }
         let merged = start.bucket_edges_ms.len().div_ceil(MOST_EDGES).max(1);
-        let edges_ms: Vec<f64> = start.bucket_edges_ms.chunks(merged).filter_map(|edges| edges.last().copied()).collect();
+        let edges_ms: Vec<f64> =
+            start.bucket_edges_ms.chunks(merged).filter_map(|edges| edges.last().copied()).collect();
         let mut reads = Vec::new();
         let mut slis = Vec::new();
         for name in &start.metrics {
@@ -212,7 +211,11 @@ impl Stream {
             stream.judge = Judge::with_history(settings, &stream.past(history)?)?;
         }
         let bake_looks = start.bake_ticks.unwrap_or(start.horizon_ticks);
-        stream.judge.begin_step(StepSettings { comparison: Comparison::Concurrent, bake_looks, expected_share: None })?;
+        stream.judge.begin_step(StepSettings {
+            comparison: Comparison::Concurrent,
+            bake_looks,
+            expected_share: None,
+        })?;
         Ok(stream)
     }
 
@@ -292,7 +295,8 @@ impl Stream {
 
     fn past(&self, history: &History) -> Result<Vec<Look>, StartError> {
         let History { baseline, canary, h_baseline, h_canary } = history;
-        let lengths = [baseline.n.len(), canary.n.len(), baseline.g.len(), canary.g.len(), h_baseline.len(), h_canary.len()];
+        let lengths =
+            [baseline.n.len(), canary.n.len(), baseline.g.len(), canary.g.len(), h_baseline.len(), h_canary.len()];
         let length = lengths.into_iter().max().unwrap_or(0);
         if length > MOST_HISTORY {
             return Err(StartError::LongHistory(length));
@@ -300,9 +304,7 @@ impl Stream {
         let counts = |read: Read, past: &Past, histograms: &[Option<Vec<Option<f64>>>], at: usize| match read {
             Read::Errors => ratio(past.n.get(at).copied().flatten(), past.x.get(at).copied().flatten()),
             Read::Latency => histograms.get(at).and_then(Option::as_ref).and_then(|counts| self.histogram(counts)),
-            Read::Gauge(gauge_at) => {
-                past.g.get(at).and_then(Option::as_ref).and_then(|values| gauge(values, gauge_at))
-            }
+            Read::Gauge(gauge_at) => past.g.get(at).and_then(Option::as_ref).and_then(|values| gauge(values, gauge_at)),
         };
         let reading = |read: &Read, at: usize| Reading::Seen {
             baseline: counts(*read, baseline, h_baseline, at),

@@ -172,51 +172,39 @@ fn healthy(lot: &'static Lot) -> Vec<Scenario> {
         clean("clean, few errors", Parameters { errors: lot.few_errors, ..plain }),
         noisy("diurnal", Parameters { diurnal: 0.5, ramp: 0.5, ..plain }),
         noisy("bursts on both", Parameters { bursts, ..plain }),
-        noisy("shared noise", Parameters {
-            shared_errors: lot.noise(0.5),
-            shared_latency: lot.noise(0.1),
-            errors: lot.many_errors,
-            ..plain
-        }),
-        noisy("cohort noise 10 %", Parameters {
-            own_errors: lot.noise(0.10),
-            errors: lot.many_errors,
-            ..lot.busy()
-        }),
-        noisy("cohort noise 20 %", Parameters {
-            own_errors: lot.noise(0.20),
-            errors: lot.many_errors,
-            ..lot.busy()
-        }),
+        noisy(
+            "shared noise",
+            Parameters {
+                shared_errors: lot.noise(0.5),
+                shared_latency: lot.noise(0.1),
+                errors: lot.many_errors,
+                ..plain
+            },
+        ),
+        noisy("cohort noise 10 %", Parameters { own_errors: lot.noise(0.10), errors: lot.many_errors, ..lot.busy() }),
+        noisy("cohort noise 20 %", Parameters { own_errors: lot.noise(0.20), errors: lot.many_errors, ..lot.busy() }),
         noisy("clustered errors", Parameters { cluster: lot.cluster, errors: lot.many_errors, ..plain }),
         noisy("cold start", Parameters { cold_start: 1.0, errors: lot.many_errors, ..plain }),
         noisy("missing scrapes", Parameters { missing: lot.lost_scrapes(), ..plain }),
-        noisy("a gap of five minutes", Parameters {
-            missing: Missing { gap: 30, ..plain.missing },
-            ..plain
-        }),
+        noisy("a gap of five minutes", Parameters { missing: Missing { gap: 30, ..plain.missing }, ..plain }),
         noisy("share ramp", Parameters { share: Share::Ramp, ..plain }),
         noisy("heavy tails", Parameters { latency: lot.heavy(), ..plain }),
         noisy("coarse edges", Parameters { edges: Edges::Prometheus, ..plain }),
-        noisy("latency noise", Parameters {
-            own_latency: lot.noise(0.02),
-            shared_latency: lot.noise(0.2),
-            ..plain
-        }),
-        noisy("gauge noise", Parameters {
-            gauge_noise: Noise { sd: 0.08, memory: lot.memory },
-            ..plain
-        }),
-        noisy("all of it", Parameters {
-            diurnal: 0.3,
-            bursts: Bursts { number: 2, factor: 4.0, ticks: 6 },
-            shared_errors: lot.noise(0.3),
-            own_errors: lot.noise(0.05),
-            shared_latency: lot.noise(0.1),
-            cold_start: 0.5,
-            missing: Missing { chance: 0.05, ..plain.missing },
-            ..lot.busy()
-        }),
+        noisy("latency noise", Parameters { own_latency: lot.noise(0.02), shared_latency: lot.noise(0.2), ..plain }),
+        noisy("gauge noise", Parameters { gauge_noise: Noise { sd: 0.08, memory: lot.memory }, ..plain }),
+        noisy(
+            "all of it",
+            Parameters {
+                diurnal: 0.3,
+                bursts: Bursts { number: 2, factor: 4.0, ticks: 6 },
+                shared_errors: lot.noise(0.3),
+                own_errors: lot.noise(0.05),
+                shared_latency: lot.noise(0.1),
+                cold_start: 0.5,
+                missing: Missing { chance: 0.05, ..plain.missing },
+                ..lot.busy()
+            },
+        ),
     ]
 }
 
@@ -240,30 +228,24 @@ fn harmful(lot: &'static Lot) -> Vec<Scenario> {
         usual("slowest tenth 20 % slower, busy", slower(Slowness::Tail(0.2), lot.busy())),
         usual("slowest tenth 20 % slower, half each", slower(Slowness::Tail(0.2), lot.traffic(100.0, lot.large_share))),
         usual("one in a hundred x10", slower(Slowness::OneInHundred, plain)),
-        usual("all 20 % slower, coarse edges", Parameters {
-            edges: Edges::Prometheus,
-            ..slower(Slowness::Scale(0.2), lot.busy())
-        }),
+        usual(
+            "all 20 % slower, coarse edges",
+            Parameters { edges: Edges::Prometheus, ..slower(Slowness::Scale(0.2), lot.busy()) },
+        ),
         usual("processor +25 %", Parameters { processor_factor: 1.25, ..plain }),
         leaking("leak of 50 % an hour", Parameters { leak_per_hour: 0.5, ..plain }),
-        usual("many errors x2 from 30 min on", Parameters {
-            onset: 180,
-            ..errors(lot.many_errors, 2.0, lot.busy())
-        }),
+        usual("many errors x2 from 30 min on", Parameters { onset: 180, ..errors(lot.many_errors, 2.0, lot.busy()) }),
         usual("all 20 % slower from 30 min on", Parameters { onset: 180, ..slower(Slowness::Scale(0.2), plain) }),
-        usual("many errors x2, missing scrapes", Parameters {
-            missing: lot.lost_scrapes(),
-            ..errors(lot.many_errors, 2.0, plain)
-        }),
+        usual(
+            "many errors x2, missing scrapes",
+            Parameters { missing: lot.lost_scrapes(), ..errors(lot.many_errors, 2.0, plain) },
+        ),
         usual("many errors x2, diurnal", Parameters { diurnal: 0.5, ..errors(lot.many_errors, 2.0, plain) }),
-        usual("many errors x3, clustered", Parameters {
-            cluster: lot.cluster,
-            ..errors(lot.many_errors, 3.0, plain)
-        }),
-        usual("many errors x2, cohort noise 10 %", Parameters {
-            own_errors: lot.noise(0.10),
-            ..errors(lot.many_errors, 2.0, lot.busy())
-        }),
+        usual("many errors x3, clustered", Parameters { cluster: lot.cluster, ..errors(lot.many_errors, 3.0, plain) }),
+        usual(
+            "many errors x2, cohort noise 10 %",
+            Parameters { own_errors: lot.noise(0.10), ..errors(lot.many_errors, 2.0, lot.busy()) },
+        ),
         thin("many errors x5, canary 1 request/s", errors(lot.many_errors, 5.0, lot.traffic(20.0, 0.05))),
         thin("all 20 % slower, canary 1 request/s", slower(Slowness::Scale(0.2), lot.traffic(5.0, 0.2))),
         thin("many errors x2, canary 1 request/s", errors(lot.many_errors, 2.0, lot.traffic(20.0, 0.05))),
@@ -285,10 +267,11 @@ fn outages(lot: &'static Lot) -> Vec<Scenario> {
         outage("outage later, 2 requests/s", 60, lot.traffic(40.0, 0.05)),
         outage("outage from the start, busy", 0, lot.busy()),
         outage("outage after half an hour, busy", 180, lot.busy()),
-        outage("outage later, many errors, 2 requests/s, half each", 60, Parameters {
-            errors: lot.many_errors,
-            ..lot.traffic(4.0, 0.5)
-        }),
+        outage(
+            "outage later, many errors, 2 requests/s, half each",
+            60,
+            Parameters { errors: lot.many_errors, ..lot.traffic(4.0, 0.5) },
+        ),
     ]
 }
 
@@ -310,10 +293,11 @@ fn dark(lot: &'static Lot) -> Vec<Scenario> {
         dark("baseline dark after 40 min", &[NoBaselineData], from(None, Some(240))),
         dark("both dark after 20 min", &[NoCanaryData, NoBaselineData], from(Some(120), Some(120))),
         dark("canary without traffic", &[NoTraffic], Parameters { no_canary_traffic: true, ..plain }),
-        dark("half of the scrapes lost", &[LowCoverage], Parameters {
-            missing: Missing { chance: 0.4, ..plain.missing },
-            ..plain
-        }),
+        dark(
+            "half of the scrapes lost",
+            &[LowCoverage],
+            Parameters { missing: Missing { chance: 0.4, ..plain.missing }, ..plain },
+        ),
         dark("starved: under 100 requests", &[TooFewRequests, NoTraffic], lot.traffic(1.0, 0.015)),
     ]
 }

@@ -3,7 +3,7 @@
 //! The only room of the bench that knows the judge's interface. Must never decide anything by itself. Next room: [`runs`](crate::runs).
 
 use judge::{
-    Answer, Comparison, Counts, Judge, Look, Profile, ReasonCode, Reading, Settings, SettingsError, SliKind,
+    Answer, Comparison, Counts, Judge, Look, Profile, Reading, ReasonCode, Settings, SettingsError, SliKind,
     SliSettings, StepSettings,
 };
 
@@ -63,9 +63,9 @@ impl Reader {
             canary: tick.canary.as_ref().and_then(counts),
         };
         self.look.readings.push(sides(&|side| Some(Counts::Ratio { total: side.requests, bad: side.errors })));
-        self.look.readings.push(sides(&|side| {
-            (!side.buckets.is_empty()).then(|| Counts::Latency { buckets: side.buckets.clone() })
-        }));
+        self.look
+            .readings
+            .push(sides(&|side| (!side.buckets.is_empty()).then(|| Counts::Latency { buckets: side.buckets.clone() })));
         for gauge in 0..GAUGES {
             self.look.readings.push(sides(&|side| Some(Counts::Gauge { value: side.gauges[gauge] })));
         }

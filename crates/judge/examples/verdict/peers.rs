@@ -303,8 +303,7 @@ struct Minute {
 fn minutes<'a>(ticks: &'a [Tick], edges: &'a [f64]) -> impl Iterator<Item = (usize, Minute)> + 'a {
     ticks.chunks_exact(STEP).enumerate().map(|(i, minute)| {
         let sides: Vec<&Side> = minute.iter().filter_map(|tick| tick.canary.as_ref()).collect();
-        let measured =
-            Minute { present: !sides.is_empty(), errors: error_share(&sides), p99_ms: p99(&sides, edges) };
+        let measured = Minute { present: !sides.is_empty(), errors: error_share(&sides), p99_ms: p99(&sides, edges) };
         ((i + 1) * STEP - 1, measured)
     })
 }
@@ -339,8 +338,7 @@ pub(crate) fn flagger(ticks: &[Tick], edges: &[f64]) -> Rollback {
         if failed >= 5 {
             return Some(tick);
         }
-        let is_bad =
-            !minute.present || is_above(minute.errors, MOST_ERRORS) || is_above(minute.p99_ms, MOST_P99_MS);
+        let is_bad = !minute.present || is_above(minute.errors, MOST_ERRORS) || is_above(minute.p99_ms, MOST_P99_MS);
         failed += u32::from(is_bad);
         None
     })

@@ -70,10 +70,11 @@ pub(crate) fn decidable(scenario: &Scenario) -> Option<f64> {
     let latency_needed = needed + (QUANTILES.len() as f64).ln();
     let useful = useful_share(parameters);
     let left = (HOUR as f64 - (parameters.onset as f64).max(WARM_UP)) * useful;
-    let questions = [(errors_worth(parameters), needed), (latency_worth(parameters), latency_needed), (
-        processor_worth(parameters),
-        needed + (1.0f64 / 0.15).ln() - (1.0f64 / 0.35).ln(),
-    )];
+    let questions = [
+        (errors_worth(parameters), needed),
+        (latency_worth(parameters), latency_needed),
+        (processor_worth(parameters), needed + (1.0f64 / 0.15).ln() - (1.0f64 / 0.35).ln()),
+    ];
     let decided = questions.iter().filter(|(worth, needed)| worth.looks(*needed, NEARLY_ALL) <= left);
     decided.map(|(worth, needed)| worth.looks(*needed, 0.0) / useful).min_by(f64::total_cmp)
 }
@@ -96,7 +97,7 @@ pub(crate) fn passes(scenario: &Scenario) -> Option<f64> {
 
 fn safety_looks(parameters: &Parameters) -> [f64; 4] {
     let tilts = 5.0f64.ln();
-    let errors = errors_safety(parameters).iter().map(|worth| worth.looks(LN_BETA + tilts + 2.0f64.ln(), MOST));
+    let errors = errors_safety(parameters).into_iter().map(|worth| worth.looks(LN_BETA + tilts + 2.0f64.ln(), MOST));
     let latency = |quantiles: &[f64]| {
         let needed = LN_BETA + tilts + (quantiles.len() as f64).ln();
         quantiles.iter().map(|&q| slow_safety(parameters, q).looks(needed, MOST)).fold(f64::INFINITY, f64::min)

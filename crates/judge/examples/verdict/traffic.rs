@@ -36,7 +36,9 @@ pub(crate) enum Edges {
 impl Edges {
     pub(crate) fn milliseconds(self) -> Vec<f64> {
         let octaves = |per_octave: u32| {
-            (0..=8 * per_octave).map(|i| (1e4 * 2f64.powf(f64::from(i) / f64::from(per_octave))).round() / 1e3).collect()
+            (0..=8 * per_octave)
+                .map(|i| (1e4 * 2f64.powf(f64::from(i) / f64::from(per_octave))).round() / 1e3)
+                .collect()
         };
         match self {
             Edges::Fine => octaves(4),
@@ -341,7 +343,8 @@ impl<'a> Traffic<'a> {
             gauges: gauges[which],
         };
         let (baseline, canary) = (side(BASELINE), side(CANARY));
-        let worse = if self.is_rollout() { requests[CANARY] as f64 * self.parameters.worse_share(self.tick) } else { 0.0 };
+        let worse =
+            if self.is_rollout() { requests[CANARY] as f64 * self.parameters.worse_share(self.tick) } else { 0.0 };
         let [no_baseline, no_canary] = self.missing();
         self.tick += 1;
         Tick { baseline: (!no_baseline).then_some(baseline), canary: (!no_canary).then_some(canary), worse }
@@ -588,7 +591,10 @@ mod tests {
                 within += count;
                 let wanted = parameters.latency.within(edge);
                 let error = (wanted * (1.0 - wanted) / all).sqrt();
-                assert!((within as f64 / all - wanted).abs() <= 5.0 * error + 1e-6, "{edge} ms: {within} of {all}, {wanted}");
+                assert!(
+                    (within as f64 / all - wanted).abs() <= 5.0 * error + 1e-6,
+                    "{edge} ms: {within} of {all}, {wanted}"
+                );
             }
         }
     }
