@@ -13,12 +13,14 @@ use crate::ticks::{GAUGES, Side, Tick};
 pub(crate) const LOOK_INTERVAL_MS: u64 = 10_000;
 /// Errors up to this odds ratio are tolerated, in both profiles: the reference design's figure.
 pub(crate) const ERROR_MARGIN: f64 = 1.05;
+/// A bad share below this is harmless whatever the baseline does: the default of the settings.
+pub(crate) const ERROR_FLOOR: f64 = 0.005;
 /// The good share that errors and latencies promise where a step has no baseline.
 const OBJECTIVE: f64 = 0.99;
 
 /// Errors, latency and two gauges, weighted as in the reference design.
 pub(crate) fn settings(edges: &[f64], profile: Profile, horizon_looks: u32) -> Settings {
-    let errors = SliKind::Ratio { harm_margin: ERROR_MARGIN, safety_margin: 1.5, floor: 0.005 };
+    let errors = SliKind::Ratio { harm_margin: ERROR_MARGIN, safety_margin: 1.5, floor: ERROR_FLOOR };
     let weighted = |name: &str, kind, weight| SliSettings { weight, ..SliSettings::new(name, kind) };
     let mut slis =
         vec![weighted("errors", errors, 0.35), weighted("latency", SliKind::latency(edges.to_vec(), None), 0.35)];
@@ -49,28 +51,36 @@ pub(crate) fn with_objectives(settings: Settings, slow_ms: f64) -> Settings {
 #[derive(Debug)]
 pub(crate) struct Reader {
     look: Look,
+    /// Of the readings, in the order of [`settings`], only this one.
+    only: Option<usize>,
 }
 
 impl Reader {
     pub(crate) fn new() -> Self {
-        Reader { look: Look { readings: Vec::new() } }
+        Reader { look: Look { readings: Vec::new() }, only: None }
+    }
+
+    pub(crate) fn only(which: usize) -> Self {
+        Reader { only: Some(which), ..Reader::new() }
     }
 
     pub(crate) fn read(&mut self, tick: &Tick) -> &Look {
+        let readings = (0..2 + GAUGES).filter(|which| self.only.is_none_or(|only| only == *which));
         self.look.readings.clear();
-        let sides = |counts: &dyn Fn(&Side) -> Option<Counts>| Reading::Seen {
-            baseline: tick.baseline.as_ref().and_then(counts),
-            canary: tick.canary.as_ref().and_then(counts),
-        };
-        self.look.readings.push(sides(&|side| Some(Counts::Ratio { total: side.requests, bad: side.errors })));
-        self.look
-            .readings
-            .push(sides(&|side| (!side.buckets.is_empty()).then(|| Counts::Latency { buckets: side.buckets.clone() })));
-        for gauge in 0..GAUGES {
-            self.look.readings.push(sides(&|side| Some(Counts::Gauge { value: side.gauges[gauge] })));
-        }
+        self.look.readings.extend(readings.map(|which| reading(tick, which)));
         &self.look
     }
+}
+
+fn reading(tick: &Tick, which: usize) -> Reading {
+    let counts = |side: &Side| match which {
+        0 => Some(Counts::Ratio { total: side.requests, bad: side.errors }),
+        1 if side.buckets.is_empty() => None,
+        1 => Some(Counts::Latency { buckets: side.buckets.clone() }),
+        gauge => Some(Counts::Gauge { value: side.gauges[gauge - 2] }),
+    };
+    let (baseline, canary) = (tick.baseline.as_ref(), tick.canary.as_ref());
+    Reading::Seen { baseline: baseline.and_then(counts), canary: canary.and_then(counts) }
 }
 
 /// A judge that has seen the history and stands at the start of its first step.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::catalogue::{Fate, HELD_OUT, Scenario, TUNED, catalogue};
 
 pub(crate) const USAGE: &str = "\
-cargo xtask bench verdict                 the whole catalogue, some minutes: one Markdown document
+cargo xtask bench verdict                 the whole catalogue, a few minutes: one Markdown document
 cargo xtask bench verdict -- OPTIONS
   --quick              few runs each, under a minute
   --runs N             so many runs of each healthy scenario (others in proportion)
@@ -20,8 +20,8 @@ cargo xtask bench verdict -- OPTIONS
   --write FILE         write the document there instead of printing it";
 
 /// Runs of each healthy scenario.
-const RUNS: usize = 500;
-const QUICK_RUNS: usize = 20;
+const RUNS: usize = 1000;
+const QUICK_RUNS: usize = 60;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Options {
@@ -63,11 +63,16 @@ impl Options {
             .collect()
     }
 
+    /// Hours of each exact null.
+    pub(crate) fn null_runs(&self) -> usize {
+        (4 * self.runs).max(100)
+    }
+
     /// Healthy canaries need the most runs: a share of 1 % has to be seen.
     fn runs_of(&self, fate: &Fate) -> usize {
         let part = match fate {
             Fate::Healthy(_) => 1.0,
-            Fate::Harmful(_) | Fate::Dark(_) | Fate::Outage => 0.25,
+            Fate::Harmful(_) | Fate::Dark(_) | Fate::Outage => 0.2,
             Fate::Stepped(_) => 0.2,
         };
         ((self.runs as f64 * part).ceil() as usize).max(4)

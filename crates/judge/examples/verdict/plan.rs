@@ -5,7 +5,7 @@
 //! judge did. This is the seam where the product's own plan will be asked. Next room: [`runs`](crate::runs).
 
 use crate::catalogue::Scenario;
-use crate::judging::ERROR_MARGIN;
+use crate::judging::{ERROR_FLOOR, ERROR_MARGIN};
 use crate::traffic::{HOUR, Latency, Noise, Parameters, Share, Slowness, TICK_SECONDS};
 
 /// ln(1/alpha) at 1 %.
@@ -76,7 +76,8 @@ pub(crate) fn decidable(scenario: &Scenario) -> Option<f64> {
         (processor_worth(parameters), needed + (1.0f64 / 0.15).ln() - (1.0f64 / 0.35).ln()),
     ];
     let decided = questions.iter().filter(|(worth, needed)| worth.looks(*needed, NEARLY_ALL) <= left);
-    decided.map(|(worth, needed)| worth.looks(*needed, 0.0) / useful).min_by(f64::total_cmp)
+    let warming = (WARM_UP - parameters.onset as f64).max(0.0);
+    decided.map(|(worth, needed)| warming + worth.looks(*needed, 0.0) / useful).min_by(f64::total_cmp)
 }
 
 /// Looks after which nine in ten healthy canaries have shown that they are safe, in every SLI and with their scrapes; `None` if not in the hour.
@@ -163,9 +164,8 @@ fn errors_safety(parameters: &Parameters) -> [Worth; 2] {
     let (total, canary) = table(parameters, bad, bad);
     let (_, harmed) = table(parameters, bad, share_of(1.5 * odds(bad)));
     let relative = Worth::of_share(total, 1.0 - canary, 1.0 - harmed);
-    let floor = 0.005;
     let (requests, _) = table(parameters, 1.0, 1.0);
-    let absolute = Worth::of_share(requests * mean_share(parameters), 1.0 - bad, 1.0 - floor);
+    let absolute = Worth::of_share(requests * mean_share(parameters), 1.0 - bad, 1.0 - ERROR_FLOOR);
     [relative.tempered(phi(parameters)), absolute.tempered(phi(parameters))]
 }
 

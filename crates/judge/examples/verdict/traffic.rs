@@ -29,6 +29,8 @@ pub(crate) enum Edges {
     Fine,
     /// 10 ms to 2.56 s, two to an octave.
     Halves,
+    /// No histogram: everything is in one bucket.
+    None,
     /// The default edges of a Prometheus client.
     Prometheus,
 }
@@ -41,6 +43,7 @@ impl Edges {
                 .collect()
         };
         match self {
+            Edges::None => Vec::new(),
             Edges::Fine => octaves(4),
             Edges::Halves => octaves(2),
             Edges::Prometheus => vec![5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4],
