@@ -120,7 +120,7 @@ impl Judge {
         settings.validate()?;
         let state = |sli: &SliSettings| match sli.kind {
             SliKind::Check => SliState::Check(Check::default()),
-            SliKind::Gauge { .. } => SliState::Gauge(Gauge::new(None)),
+            SliKind::Gauge { .. } => SliState::Gauge(Gauge::new(None, settings.profile)),
             SliKind::Ratio { .. } | SliKind::Latency { .. } => SliState::Counted(Counted::new(&sli.kind)),
         };
         let slis = settings.slis.iter().map(state).collect();
@@ -143,7 +143,8 @@ impl Judge {
                     let sample = |reading| Sample::read(None, Comparison::Concurrent, reading).ok();
                     let worse_by: Vec<Option<f64>> =
                         readings.map(|reading| sample(reading).map(|it| it.worse_by(worse))).collect();
-                    *gauge = Gauge::new(Noise::learned(&worse_by));
+                    let profile = judge.settings.profile;
+                    *gauge = Gauge::new(Noise::learned(&worse_by, profile), profile);
                 }
                 SliState::Check(_) => (),
             }

@@ -31,6 +31,8 @@ mod counted;
 
 mod gauge;
 
+mod slope;
+
 mod check;
 
 mod judge;

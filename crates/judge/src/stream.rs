@@ -340,7 +340,7 @@ fn metric(sli: SliVerdict, needed: f64) -> Metric {
 
 /// A count: above 2^53 single events can't be told apart any more.
 fn whole(count: f64) -> Option<u64> {
-    (count >= 0.0 && count < 9e15).then(|| count.round() as u64)
+    (0.0..9e15).contains(&count).then(|| count.round() as u64)
 }
 
 /// Half of a pair is no reading; numbers that are no counts contradict themselves.
