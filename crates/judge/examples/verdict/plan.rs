@@ -219,3 +219,38 @@ fn processor_worth(parameters: &Parameters) -> Worth {
     let shift = (parameters.processor_factor / 1.1).ln();
     if shift <= 0.0 { Worth::NOTHING } else { gauge_worth(parameters.gauge_noise, shift) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::{TUNED, catalogue};
+
+    fn scenario(parameters: Parameters) -> Scenario {
+        Scenario { parameters, ..catalogue(&TUNED)[0].clone() }
+    }
+
+    fn errors(requests_per_second: f64, error_factor: f64) -> Scenario {
+        let share = Share::Constant(0.05);
+        scenario(Parameters { requests_per_second, share, errors: 0.01, error_factor, ..Parameters::PLAIN })
+    }
+
+    #[test]
+    fn more_traffic_and_more_harm_are_decided_sooner_and_too_little_of_either_never() {
+        let looks = |rps, factor| decidable(&errors(rps, factor));
+        let known = |rps, factor| looks(rps, factor).expect("it is decidable");
+        assert!(known(1000.0, 2.0) < known(100.0, 2.0));
+        assert!(known(100.0, 5.0) < known(100.0, 2.0));
+        assert_eq!(looks(1.0, 1.5), None);
+        assert_eq!(looks(1000.0, 1.04), None);
+    }
+
+    #[test]
+    fn a_canary_passes_later_with_less_traffic_and_never_with_lost_scrapes_or_too_few_requests() {
+        let plain = |rps| scenario(Parameters { requests_per_second: rps, ..Parameters::PLAIN });
+        let known = |rps| passes(&plain(rps)).expect("it passes in the hour");
+        assert!(known(1000.0) < known(100.0));
+        assert_eq!(passes(&plain(0.5)), None);
+        let missing = crate::traffic::Missing { chance: 0.3, ..Parameters::PLAIN.missing };
+        assert_eq!(passes(&scenario(Parameters { missing, ..plain(1000.0).parameters })), None);
+    }
+}

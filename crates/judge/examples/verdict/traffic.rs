@@ -435,16 +435,16 @@ impl<'a> Traffic<'a> {
     fn gauges(&mut self) -> [[f64; GAUGES]; 2] {
         let share = self.parameters.share.planned();
         let calmer = (share / (1.0 - share).max(1e-9)).sqrt();
-        let mut gauges = [[0.0; GAUGES]; 2];
-        for gauge in 0..GAUGES {
-            let common = self.shared_gauges[gauge].next(&mut self.random);
-            for (which, size) in [(BASELINE, calmer), (CANARY, 1.0)] {
-                let scatter: f64 = StandardNormal.sample(&mut self.random);
-                let own = self.own_gauges[which][gauge].next(&mut self.random);
-                gauges[which][gauge] = 0.5 * (common + own + 0.02 * size * scatter).exp();
-            }
-        }
-        gauges
+        let random = &mut self.random;
+        let common = self.shared_gauges.each_mut().map(|wander| wander.next(random));
+        let mut side = |which: usize, size: f64| {
+            std::array::from_fn(|gauge| {
+                let scatter: f64 = StandardNormal.sample(random);
+                let own = self.own_gauges[which][gauge].next(random);
+                0.5 * (common[gauge] + own + 0.02 * size * scatter).exp()
+            })
+        };
+        [side(BASELINE, calmer), side(CANARY, 1.0)]
     }
 
     fn warm_gauges(&self, gauges: &mut [[f64; GAUGES]; 2]) {
