@@ -1015,6 +1015,10 @@ fn traces(measured: &Measured) -> String {
         let promoted = Of::count(&measured.traces, |trace| matches!(trace.ends[i], crate::judging::End::Promoted(_)));
         row(&mut text, &[who.name().into(), share(trace_rollbacks(measured, i)), short(promoted)]);
     }
+    for trace in measured.traces.iter().filter(|trace| matches!(trace.ends[0], crate::judging::End::RolledBack(_))) {
+        let blamed = if trace.blamed.is_empty() { "none alone".to_owned() } else { trace.blamed.join("; ") };
+        let _ = write!(text, "\nRolled back by ours: `{}`, blamed {blamed}\n", trace.name);
+    }
     text
 }
 

@@ -28,6 +28,9 @@ pub(crate) struct Trace {
     pub(crate) looks: usize,
     pub(crate) requests: u64,
     pub(crate) ends: Vec<End>,
+    /// The name of the file, and the SLIs that our judge blames where it rolled back.
+    pub(crate) name: String,
+    pub(crate) blamed: Vec<String>,
 }
 
 /// Judges every trace of a folder.
@@ -52,9 +55,12 @@ fn judge_file(file: &Path) -> Result<Trace> {
     let ours = |profile| {
         let settings = judging::settings(edges, profile, ticks.len() as u32);
         let mut judge = judging::ready(settings, &before, judging::beside(ticks.len() as u32, None))?;
-        anyhow::Ok(judging::judge_until_the_end(&mut judge, ticks))
+        let end = judging::judge_until_the_end(&mut judge, ticks);
+        anyhow::Ok((end, judge.verdict()))
     };
-    let mut ends = vec![ours(Profile::Default)?, ours(Profile::Reference)?];
+    let (end, verdict) = ours(Profile::Default)?;
+    let blamed = verdict.slis.into_iter().filter(|sli| sli.implicated).map(|sli| format!("{}: {}", sli.name, sli.why));
+    let mut ends = vec![end, ours(Profile::Reference)?.0];
     let series = peers::series(ticks, edges);
     // as long as an hour of looks, whatever their interval
     let documented = Kayenta { interval: ticks.len().min(HOUR), ..Kayenta::DOCUMENTED };
@@ -63,7 +69,13 @@ fn judge_file(file: &Path) -> Result<Trace> {
     let end = |rollback: peers::Rollback| rollback.map_or(End::Promoted(ticks.len()), End::RolledBack);
     ends.extend(kayenta.into_iter().chain(thresholds).map(end));
     ensure!(ends.len() == Who::ALL.len(), "a judge is missing");
-    Ok(Trace { looks: ticks.len(), requests: ticks.iter().map(Tick::canary_requests).sum(), ends })
+    Ok(Trace {
+        looks: ticks.len(),
+        requests: ticks.iter().map(Tick::canary_requests).sum(),
+        ends,
+        name: file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
+        blamed: blamed.collect(),
+    })
 }
 
 /// Evidence in long form: errors, latency and the two gauges.
