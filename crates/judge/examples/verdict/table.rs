@@ -303,22 +303,13 @@ fn detection_targets(measured: &Measured) -> Vec<Target> {
             format!("{}; least seen: {} undetected", share(detected), at(least, " %")),
             detected.percent() >= 97.0,
         ),
-        target("2", "decidable harm: promoted 0", share(promoted), promoted.hits == 0),
+        target("2", "decidable harm: promoted 0", promoted_where(&decidable), promoted.hits == 0),
     ];
     let rest: Vec<&Played> =
         measured.harmful().into_iter().filter(|it| plan::decidable(&it.scenario).is_none()).collect();
     if !rest.is_empty() {
         let promoted = pooled(&rest, |it| it.promoted(Who::Ours));
-        let most = worst(&rest, |it| it.promoted(Who::Ours).percent());
-        let (below, above): (Vec<&Played>, Vec<&Played>) =
-            rest.iter().partition(|it| stays_below_the_floor(&it.scenario));
-        let seen = format!(
-            "promoted {}; most: {}; {} of them with harm that stays below the absolute floor, {} above it",
-            share(promoted),
-            at(most, " %"),
-            pooled(&below, |it| it.promoted(Who::Ours)).hits,
-            pooled(&above, |it| it.promoted(Who::Ours)).hits
-        );
+        let seen = promoted_where(&rest);
         targets.push(target("2", "the rest held, none promoted", seen, promoted.hits == 0));
     }
     let calibration: Vec<f64> = decidable
@@ -333,6 +324,15 @@ fn detection_targets(measured: &Measured) -> Vec<Target> {
     );
     targets.push(Target { number: "2", wanted: "the plan's calibration printed".into(), seen, met: Met::Yes });
     targets
+}
+
+/// How many were promoted, most of them where, and how many of them because the settings call so few errors harmless.
+fn promoted_where(played: &[&Played]) -> String {
+    let promoted = pooled(played, |it| it.promoted(Who::Ours));
+    let below: Vec<&Played> = played.iter().copied().filter(|it| stays_below_the_floor(&it.scenario)).collect();
+    let harmless = pooled(&below, |it| it.promoted(Who::Ours)).hits;
+    let most = worst(played, |it| it.promoted(Who::Ours).percent());
+    format!("{}; most: {}; {harmless} of them with errors below the absolute floor", share(promoted), at(most, " %"))
 }
 
 /// Errors so few, even harmed, that the settings call them harmless.
