@@ -9,7 +9,7 @@ use std::sync::Arc;
 use change::rollout::Rollout;
 use change::verification::{Answer, EvidenceTaken, Judgement, Reason, Sample, SliJudgement, chain};
 use change::{Change, Command, Digest, Span, Timestamp, actor::Part};
-use judge::{Counts, Judge, Look, Reading, Settings, SliKind, SliSettings, StepSettings, Verdict};
+use judge::{Counts, Judge, Look, Reading, Settings, StepSettings, Verdict};
 use serde_json::{Value, json};
 
 use crate::act::Done;
@@ -18,6 +18,7 @@ use crate::handle::Engine;
 use crate::look::{self, Counters, Seen, Taken};
 use crate::ports::{Act, LookRow, StoreError};
 use crate::reconcile::Round;
+use crate::slis;
 
 /// The judge of one rollout, and what it needs for the next look.
 pub(crate) struct Judging {
@@ -26,6 +27,8 @@ pub(crate) struct Judging {
     at: Option<(usize, u32)>,
     /// The edges of the histograms that have shown them, by SLI.
     edges: BTreeMap<String, Vec<f64>>,
+    /// For each SLI of the judge, the name under which it is seen.
+    reads: Vec<String>,
     /// The number of the newest look of the change.
     number: u64,
     last: Option<Timestamp>,
@@ -37,62 +40,50 @@ pub(crate) struct Judging {
 }
 
 impl Judging {
-    /// Folds the kept looks of a change. `now` is a reading that is not a look yet: it may be the first to show the edges of a histogram.
+    /// Folds the kept looks of a change, with settings that are adjusted. `now` is a reading that is not a look yet: it may be the first to show the edges of a histogram.
     fn fold(change: &Change, rows: &[LookRow], now: &[Seen]) -> Result<Self, String> {
-        let seen: Vec<Vec<Seen>> = rows
-            .iter()
-            .map(|row| serde_json::from_value(row.readings.clone()))
-            .collect::<Result<_, _>>()
-            .map_err(|e| e.to_string())?;
+        let mut judging = Self::new(change, rows, now, |settings| settings)?;
+        for row in rows {
+            judging.take_up(change, row)?;
+        }
+        Ok(judging)
+    }
+
+    /// The same before the first look.
+    pub(crate) fn new(
+        change: &Change,
+        rows: &[LookRow],
+        now: &[Seen],
+        adjust: impl FnOnce(Settings) -> Settings,
+    ) -> Result<Self, String> {
+        let seen: Vec<Vec<Seen>> = rows.iter().map(seen_in).collect::<Result<_, _>>()?;
         let mut edges: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         for (name, shown) in seen.iter().flatten().chain(now).filter_map(|s| s.edges_ms.as_ref().map(|e| (&s.sli, e))) {
             edges.entry(name.clone()).or_insert_with(|| shown.clone());
         }
-        let mut slis: Vec<SliSettings> = Vec::new();
-        for sli in &change.proposal.verify.slis {
-            let kind = match &sli.latency {
-                None => SliKind::ratio(),
-                Some(latency) => {
-                    let edges = edges.get(&sli.name).cloned().unwrap_or_else(|| vec![1_000.0]);
-                    let below = latency.below.map(|span| span.as_millis() as f64);
-                    // The edge at or below the promise: what lies between the two counts as bad. Where every edge lies above it, the promise can't be
-                    // judged, and the judge says so.
-                    let objective = below.and_then(|ms| edges.iter().copied().rfind(|e| *e <= ms));
-                    SliKind::latency(edges, objective)
-                }
-            };
-            slis.push(SliSettings {
-                name: sli.name.clone(),
-                kind,
-                weight: 1.0,
-                objective: sli.objective.map(|o| o.share()),
-            });
-        }
-        for command in &change.proposal.verify.commands {
-            let name = look::check_name(&command.run);
-            slis.push(SliSettings { name, kind: SliKind::Check, weight: 1.0, objective: None });
-        }
-        let every = change.proposal.verify.every;
-        let bakes = change.proposal.plan.steps.iter().map(|s| s.bake).chain([change.proposal.verify.watch]);
-        let horizon = bakes.fold(0, |sum: u32, bake| sum.saturating_add(bake.looks(every)));
-        let judge = Judge::new(Settings::new(slis, every.as_millis(), horizon)).map_err(|e| e.to_string())?;
-        let mut judging = Self {
+        let judged = slis::judged(&change.proposal, &edges);
+        let settings = adjust(slis::settings(&change.proposal, judged.slis));
+        let judge = Judge::new(settings).map_err(|e| e.to_string())?;
+        Ok(Self {
             judge,
             at: None,
             edges,
+            reads: judged.reads,
             number: 0,
             last: None,
             sampled_at: None,
             counters: Counters::new(),
             digest: None,
             looks: 0,
-        };
-        for (row, seen) in rows.iter().zip(seen) {
-            judging.begin(change, row.step, row.attempt)?;
-            judging.add(&seen, row.at, row.number);
-            judging.counters = serde_json::from_value(row.counters.clone()).unwrap_or_default();
-        }
-        Ok(judging)
+        })
+    }
+
+    /// Takes a kept look in.
+    pub(crate) fn take_up(&mut self, change: &Change, row: &LookRow) -> Result<Verdict, String> {
+        self.begin(change, row.step, row.attempt)?;
+        let verdict = self.add(&seen_in(row)?, row.at, row.number);
+        self.counters = serde_json::from_value(row.counters.clone()).unwrap_or_default();
+        Ok(verdict)
     }
 
     /// A reading as the judge can use it: buckets with other edges than it was made with are no buckets, which it reports.
@@ -116,7 +107,7 @@ impl Judging {
         self.number == 0 && self.counters.is_empty()
     }
 
-    fn begin(&mut self, change: &Change, step: usize, attempt: u32) -> Result<(), String> {
+    pub(crate) fn begin(&mut self, change: &Change, step: usize, attempt: u32) -> Result<(), String> {
         if self.at == Some((step, attempt)) {
             return Ok(());
         }
@@ -125,13 +116,13 @@ impl Judging {
             Some(s) => {
                 let concurrent = s.comparison == change::verification::Comparison::Concurrent;
                 StepSettings {
-                    comparison: if concurrent { judge::Comparison::Concurrent } else { judge::Comparison::Objective },
+                    comparison: slis::comparison(s.comparison),
                     bake_looks: s.bake.looks(every),
                     expected_share: concurrent.then(|| s.weight.share()),
                 }
             }
             None => StepSettings {
-                comparison: judge::Comparison::Objective,
+                comparison: slis::comparison(change.proposal.verify.watch_against),
                 bake_looks: change.proposal.verify.watch.looks(every),
                 expected_share: None,
             },
@@ -142,12 +133,18 @@ impl Judging {
     }
 
     fn add(&mut self, seen: &[Seen], at: Timestamp, number: u64) -> Verdict {
-        let readings = seen.iter().map(|s| self.readable(s)).collect();
+        let nothing = || Reading::Seen { baseline: None, canary: None };
+        let reading = |name: &String| seen.iter().find(|s| s.sli == *name).map_or_else(nothing, |s| self.readable(s));
+        let readings = self.reads.iter().map(reading).collect();
         let verdict = self.judge.look(&Look { readings });
         (self.number, self.last, self.looks) = (number, Some(at), self.looks + 1);
         self.digest = Some(chain(self.digest, &serde_json::to_value(seen).unwrap_or_default()));
         verdict
     }
+}
+
+fn seen_in(row: &LookRow) -> Result<Vec<Seen>, String> {
+    serde_json::from_value(row.readings.clone()).map_err(|e| e.to_string())
 }
 
 impl Engine {
@@ -319,19 +316,13 @@ impl Engine {
 
 /// What the log says of a verdict. Figures are rounded to six digits: the evidence itself is kept beside the log.
 fn judgement(verdict: &Verdict, step: usize, attempt: u32, at: Timestamp) -> Judgement {
-    let answer = match verdict.answer {
-        judge::Answer::Pass => Answer::Pass,
-        judge::Answer::Fail => Answer::Fail,
-        judge::Answer::Insufficient => Answer::Insufficient,
-        judge::Answer::Unreachable => Answer::Unreachable,
-    };
     let code = |reason: &judge::Reason| {
         serde_json::to_value(reason.code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
     };
     let reason = |r: &judge::Reason| Reason { code: code(r), sli: r.sli.clone(), text: shortened(&r.text) };
     let reasons = verdict.reasons.iter().take(MOST_REASONS).map(reason).collect();
     Judgement {
-        answer,
+        answer: answer(verdict.answer),
         step,
         attempt,
         why: shortened(&why(verdict)),
@@ -360,8 +351,17 @@ fn sli(verdict: &judge::SliVerdict) -> SliJudgement {
     }
 }
 
+pub(crate) fn answer(of: judge::Answer) -> Answer {
+    match of {
+        judge::Answer::Pass => Answer::Pass,
+        judge::Answer::Fail => Answer::Fail,
+        judge::Answer::Insufficient => Answer::Insufficient,
+        judge::Answer::Unreachable => Answer::Unreachable,
+    }
+}
+
 /// The reason in words: of a failure the SLIs that are implicated, of a pass what each SLI showed, else what is missing first.
-fn why(verdict: &Verdict) -> String {
+pub(crate) fn why(verdict: &Verdict) -> String {
     let whys = |implicated: bool| {
         let slis = verdict.slis.iter().filter(|s| s.implicated == implicated);
         slis.map(|s| s.why.as_str()).collect::<Vec<_>>().join(" ")
@@ -404,6 +404,7 @@ fn summary(judgement: &Judgement) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use judge::{SliKind, SliSettings};
 
     #[test]
     fn figures_are_rounded_and_always_finite() {
@@ -415,11 +416,7 @@ mod tests {
 
     #[test]
     fn a_verdict_without_data_is_insufficient_in_the_log_too() {
-        let settings = Settings::new(
-            vec![SliSettings { name: "errors".into(), kind: SliKind::ratio(), weight: 1.0, objective: None }],
-            1_000,
-            10,
-        );
+        let settings = Settings::new(vec![SliSettings::new("errors", SliKind::ratio())], 1_000, 10);
         let mut judge = Judge::new(settings).expect("settings that make sense");
         judge
             .begin_step(StepSettings {

@@ -6,15 +6,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::dispersion::{Batches, Dispersion, Level};
+use crate::dispersion::{AroundLevel, Batches, Dispersion, Level, Prior};
 use crate::effect::{Effect, Tally, Totals};
 use crate::exact;
 use crate::harm::{ERROR_TILTS, Fund, LATENCY_TILTS, Period, Stakes, Terms, Tilts};
-use crate::look::{Column, Gap, Gaps, Sighting};
+use crate::look::{Column, Gap, Gaps, Past, Sighting};
 use crate::safety::{Safety, ln_mean};
-use crate::settings::{Comparison, SLOW_SHARE_HARM, SLOW_SHARE_SAFE, SliKind, SliSettings};
-use crate::table::Table;
-use crate::thresholds::{IN_BODY, QUANTILES, thresholds};
+use crate::settings::{Comparison, Profile, SLOW_SHARE_HARM, SLOW_SHARE_SAFE, SliKind, SliSettings};
+use crate::table::{Cohort, Table};
+use crate::thresholds::{Asked, IN_BODY, LEAST_BEYOND, QUANTILES, Threshold, thresholds};
 
 /// Gross harm, the only kind that counts in the warm-up: odds or share times this.
 const GROSS_ODDS: f64 = 5.0;
@@ -23,11 +23,17 @@ const MOST_LN_SAFETY: f64 = 300.0;
 /// Recent baseline requests from which its health is told, and how many standard errors it must be off.
 const HEALTH_REQUESTS: f64 = 100.0;
 const HEALTH_ERRORS: f64 = 2.0;
+/// Slow noise that is the cohort's own raises the harm margin to `exp` of this many of its standard deviations.
+const DRIFT_MARGIN: f64 = 1.5;
+/// The same for the noise of five-minute batches around the history's own level, which shows slower noise than differences do.
+const SLOW_DRIFT_MARGIN: f64 = 2.5;
 
 /// What the judge lays down for one look at one SLI.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rules {
     pub(crate) period: Period,
+    pub(crate) comparison: Comparison,
+    pub(crate) profile: Profile,
     pub(crate) horizon_looks: u32,
     pub(crate) fresh_looks: u32,
     /// The most that `ln` of one look's factor may be.
@@ -42,8 +48,7 @@ pub(crate) struct Counted {
     bettors: Vec<Bettor>,
     /// For ratios: evidence that the bad share is below the absolute floor.
     floor: Safety,
-    /// For latency: the baseline's histogram up to the look before.
-    learned: Vec<u64>,
+    known: Known,
     baseline_total: u64,
     canary_total: u64,
     /// The baseline's requests and bad ones, fading out over the fresh window.
@@ -52,6 +57,27 @@ pub(crate) struct Counted {
     #[serde(with = "exact")]
     recent_bad: f64,
     gaps: GapWindow,
+}
+
+/// What is known of the baseline beside this change's own looks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Known {
+    /// No history: for latency the baseline's histogram up to the look before.
+    Learning(Vec<u64>),
+    /// One calibration for each bet.
+    Calibrated(Vec<Calibration>),
+}
+
+/// What a history taught one bet.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Calibration {
+    prior: Prior,
+    /// The least harm margin that the cohorts' own slow noise allows, as an odds ratio.
+    #[serde(with = "exact")]
+    drift: f64,
+    /// For latency.
+    threshold: Option<Threshold>,
 }
 
 /// One bet with all that goes with it.
@@ -94,19 +120,77 @@ impl Counted {
     pub(crate) fn new(kind: &SliKind) -> Self {
         let (bets, buckets) = match kind {
             SliKind::Latency { edges_ms, .. } => (QUANTILES.len(), edges_ms.len() + 1),
-            SliKind::Ratio { .. } | SliKind::Check => (1, 0),
+            SliKind::Ratio { .. } | SliKind::Gauge { .. } | SliKind::Check => (1, 0),
         };
         Counted {
             fund: Fund::new(),
             batches: Batches::default(),
             bettors: vec![Bettor::default(); bets],
             floor: Safety::default(),
-            learned: vec![0; buckets],
+            known: Known::Learning(vec![0; buckets]),
             baseline_total: 0,
             canary_total: 0,
             recent_total: 0.0,
             recent_bad: 0.0,
             gaps: GapWindow::default(),
+        }
+    }
+
+    /// Learns noise and thresholds from A/A looks before the rollout. With too little to learn from, it stays as it was.
+    pub(crate) fn calibrate(&mut self, kind: &SliKind, history: &[Past<'_>], profile: Profile) {
+        let thresholds = match kind {
+            SliKind::Latency { edges_ms, slowdown_harm, slowdown_safe, .. } => {
+                let mut histogram = vec![0u64; edges_ms.len() + 1];
+                for column in history.iter().flat_map(|past| [past.baseline, past.canary]) {
+                    if let Some(Column::Latency { buckets, .. }) = column {
+                        add(&mut histogram, buckets);
+                    }
+                }
+                let least_beyond = if profile == Profile::Reference { 0 } else { LEAST_BEYOND };
+                let asked = Asked { harm: *slowdown_harm, safe: *slowdown_safe, least_beyond };
+                match thresholds(&histogram, edges_ms, asked) {
+                    Some(found) => found.map(Some).to_vec(),
+                    None => return,
+                }
+            }
+            SliKind::Ratio { .. } => vec![None],
+            SliKind::Gauge { .. } | SliKind::Check => return,
+        };
+        if history.is_empty() {
+            return;
+        }
+        self.known = Known::Calibrated(thresholds.into_iter().map(|at| calibration(at, history, profile)).collect());
+    }
+
+    pub(crate) fn is_calibrated(&self) -> bool {
+        matches!(self.known, Known::Calibrated(_))
+    }
+
+    fn prior(&self, bet: usize) -> Prior {
+        match &self.known {
+            Known::Calibrated(known) => known.get(bet).map_or(Prior::ASSUMED, |it| it.prior),
+            Known::Learning(_) => Prior::ASSUMED,
+        }
+    }
+
+    fn drift(&self, bet: usize) -> f64 {
+        match &self.known {
+            Known::Calibrated(known) => known.get(bet).map_or(1.0, |it| it.drift),
+            Known::Learning(_) => 1.0,
+        }
+    }
+
+    fn thresholds(&self, kind: &SliKind) -> Option<[Threshold; 5]> {
+        let SliKind::Latency { edges_ms, slowdown_harm, slowdown_safe, .. } = kind else { return None };
+        match &self.known {
+            Known::Learning(learned) => {
+                let asked = Asked { harm: *slowdown_harm, safe: *slowdown_safe, least_beyond: LEAST_BEYOND };
+                thresholds(learned, edges_ms, asked)
+            }
+            Known::Calibrated(known) => {
+                let at = |i: usize| known.get(i).and_then(|it| it.threshold);
+                Some([at(0)?, at(1)?, at(2)?, at(3)?, at(4)?])
+            }
         }
     }
 
@@ -130,7 +214,7 @@ impl Counted {
 
     pub(crate) fn look(&mut self, sli: &SliSettings, sighting: &Sighting<'_>, rules: Rules) {
         self.gaps.push(Gaps::default());
-        if let Some(wagers) = self.wagers(sli, sighting, rules.period) {
+        if let Some(wagers) = self.wagers(sli, sighting, rules) {
             self.bet(sli, sighting, rules, wagers);
         }
         self.learn(sli, sighting, rules.fresh_looks);
@@ -143,11 +227,12 @@ impl Counted {
         }
         let instalment = self.fund.pay(rules.period, rules.horizon_looks);
         if let (SliKind::Ratio { floor, .. }, Period::Open) = (&sli.kind, rules.period) {
-            let phi = self.bettors.first().map_or(1.0, |bettor| bettor.dispersion.phi(&self.batches));
+            let phi = self.bettors.first().map_or(1.0, |bettor| bettor.dispersion.phi(&self.batches, self.prior(0)));
             self.floor.below_share(sighting.canary().cohort(0), sli.budget().unwrap_or(*floor), phi);
         }
-        for (bettor, wager) in self.bettors.iter_mut().zip(wagers) {
-            let phi = bettor.dispersion.phi(&self.batches);
+        let priors = [0, 1, 2, 3, 4].map(|bet| self.prior(bet));
+        for ((bettor, wager), prior) in self.bettors.iter_mut().zip(wagers).zip(priors) {
+            let phi = bettor.dispersion.phi(&self.batches, prior);
             let terms = Terms { instalment, phi, ceiling: rules.ceiling };
             bettor.stakes.look(tilts(&sli.kind), &wager.table, wager.harm, terms);
             if rules.period == Period::Open {
@@ -164,37 +249,40 @@ impl Counted {
     }
 
     /// What this look bets on, fixed by what was known before it. `None`: nothing to compare with, or too little known of the baseline yet.
-    fn wagers(&self, sli: &SliSettings, sighting: &Sighting<'_>, period: Period) -> Option<[Wager; 5]> {
-        let gross = |margin: f64| if period == Period::WarmUp { margin.max(GROSS_ODDS) } else { margin };
+    fn wagers(&self, sli: &SliSettings, sighting: &Sighting<'_>, rules: Rules) -> Option<[Wager; 5]> {
+        let (in_warm_up, wider) = (rules.period == Period::WarmUp, rules.comparison.widening());
+        let wager = |bet: usize, table: Table, harm: f64, gross: f64, safe: f64| {
+            let harm = (harm * wider).max(self.drift(bet));
+            Wager { table, harm: if in_warm_up { harm.max(gross) } else { harm }, safe: safe * wider }
+        };
         match (*sighting, &sli.kind) {
             (Sighting::CanaryOnly { canary }, kind) => {
                 let (edge, harm, safe) = objective_margins(kind)?;
                 let table = Table::Single { canary: canary.cohort(edge), budget: sli.budget()? };
-                Some([Wager { table, harm: gross(harm), safe }; 5])
+                let harm = if in_warm_up { harm.max(GROSS_ODDS) } else { harm };
+                Some([Wager { table, harm, safe }; 5])
             }
             (Sighting::Both { baseline, canary }, SliKind::Ratio { harm_margin, safety_margin, .. }) => {
                 let table = Table::Pair { baseline: baseline.cohort(0), canary: canary.cohort(0) };
-                Some([Wager { table, harm: gross(*harm_margin), safe: *safety_margin }; 5])
+                Some([wager(0, table, *harm_margin, GROSS_ODDS, *safety_margin); 5])
             }
-            (Sighting::Both { baseline, canary }, SliKind::Latency { edges_ms, slowdown_harm, slowdown_safe, .. }) => {
-                let thresholds = thresholds(&self.learned, edges_ms, *slowdown_harm, *slowdown_safe)?;
-                Some(thresholds.map(|at| Wager {
-                    table: Table::Pair { baseline: baseline.cohort(at.edge), canary: canary.cohort(at.edge) },
-                    harm: if period == Period::WarmUp { at.gross } else { at.harm },
-                    safe: at.safe,
+            (Sighting::Both { baseline, canary }, kind @ SliKind::Latency { .. }) => {
+                let thresholds = self.thresholds(kind)?;
+                Some([0, 1, 2, 3, 4].map(|bet| {
+                    let at = thresholds[bet];
+                    let table = Table::Pair { baseline: baseline.cohort(at.edge), canary: canary.cohort(at.edge) };
+                    wager(bet, table, at.harm, at.gross, at.safe)
                 }))
             }
-            (Sighting::Both { .. }, SliKind::Check) => None,
+            (Sighting::Both { .. }, SliKind::Gauge { .. } | SliKind::Check) => None,
         }
     }
 
     /// After the bets: the baseline's histogram for the looks to come, and its health.
     fn learn(&mut self, sli: &SliSettings, sighting: &Sighting<'_>, fresh_looks: u32) {
         let Sighting::Both { baseline, .. } = sighting else { return };
-        if let Column::Latency { buckets, .. } = baseline {
-            for (known, new) in self.learned.iter_mut().zip(*buckets) {
-                *known = known.saturating_add(*new);
-            }
+        if let (Column::Latency { buckets, .. }, Known::Learning(learned)) = (baseline, &mut self.known) {
+            add(learned, buckets);
         }
         if let Some((edge, ..)) = objective_margins(&sli.kind) {
             let kept = 1.0 - 1.0 / f64::from(fresh_looks.max(2));
@@ -211,11 +299,14 @@ impl Counted {
 
     /// `ln` of the evidence that the canary is safe in this step.
     pub(crate) fn ln_safety(&self, kind: &SliKind, comparison: Comparison) -> f64 {
-        let lns: Vec<f64> = self.bettors.iter().map(|bettor| bettor.safety.ln_evidence()).collect();
-        match (kind, comparison) {
-            (SliKind::Ratio { .. }, Comparison::Concurrent) => ln_mean(&[lns[0], self.floor.ln_evidence()]),
-            (SliKind::Ratio { .. } | SliKind::Check, _) => lns[0],
-            (SliKind::Latency { .. }, _) => {
+        let mut lns = [0.0; QUANTILES.len()];
+        for (ln, bettor) in lns.iter_mut().zip(&self.bettors) {
+            *ln = bettor.safety.ln_evidence();
+        }
+        match kind {
+            SliKind::Ratio { .. } if comparison.has_baseline() => ln_mean(&[lns[0], self.floor.ln_evidence()]),
+            SliKind::Ratio { .. } | SliKind::Gauge { .. } | SliKind::Check => lns[0],
+            SliKind::Latency { .. } => {
                 let (body, tail) = lns.split_at(IN_BODY);
                 capped_mean(body).min(capped_mean(tail))
             }
@@ -232,28 +323,25 @@ impl Counted {
         let wealth = |i: usize| self.bettors[i].stakes.wealth(tilts(&sli.kind));
         let at = (1..self.bettors.len()).fold(0, |best, i| if wealth(i) > wealth(best) { i } else { best });
         let Bettor { dispersion, tally, .. } = &self.bettors[at];
-        let phi = dispersion.phi(&self.batches);
+        let phi = dispersion.phi(&self.batches, self.prior(at));
         Leading {
             canary_bad: tally.canary_bad,
             baseline_bad: tally.baseline_bad,
             expected: tally.expected,
             effect: if tally.expected > 0.0 { tally.effect(self.totals(), phi) } else { None },
             phi,
-            tau: dispersion.tau(&self.batches),
+            tau: dispersion.tau(&self.batches, self.prior(at)),
             edge: self.edge(&sli.kind, comparison, at),
         }
     }
 
     fn edge(&self, kind: &SliKind, comparison: Comparison, at: usize) -> Option<Edge> {
-        match (kind, comparison) {
-            (SliKind::Latency { edges_ms, slowdown_harm, slowdown_safe, .. }, Comparison::Concurrent) => {
-                let known = thresholds(&self.learned, edges_ms, *slowdown_harm, *slowdown_safe)?;
-                Some(Edge { ms: edges_ms[known[at].edge], quantile: Some(QUANTILES[at]) })
-            }
-            (SliKind::Latency { objective_edge_ms, .. }, Comparison::Objective) => {
-                objective_edge_ms.map(|ms| Edge { ms, quantile: None })
-            }
-            (SliKind::Ratio { .. } | SliKind::Check, _) => None,
+        let SliKind::Latency { edges_ms, objective_edge_ms, .. } = kind else { return None };
+        if comparison.has_baseline() {
+            let known = self.thresholds(kind)?;
+            Some(Edge { ms: edges_ms[known[at].edge], quantile: Some(QUANTILES[at]) })
+        } else {
+            objective_edge_ms.map(|ms| Edge { ms, quantile: None })
         }
     }
 
@@ -278,19 +366,52 @@ fn objective_margins(kind: &SliKind) -> Option<(usize, f64, f64)> {
             let edge = objective_edge_ms.and_then(|ms| edges_ms.iter().position(|&edge| edge == ms))?;
             Some((edge, SLOW_SHARE_HARM, SLOW_SHARE_SAFE))
         }
-        SliKind::Check => None,
+        SliKind::Gauge { .. } | SliKind::Check => None,
     }
 }
 
 /// Whether the SLI can be held against an objective at all.
 pub(crate) fn has_objective(sli: &SliSettings) -> bool {
-    sli.objective.is_some() && objective_margins(&sli.kind).is_some()
+    match sli.kind {
+        SliKind::Gauge { limit, .. } => limit.is_some(),
+        _ => sli.objective.is_some() && objective_margins(&sli.kind).is_some(),
+    }
+}
+
+fn add(histogram: &mut [u64], buckets: &[u64]) {
+    for (known, new) in histogram.iter_mut().zip(buckets) {
+        *known = known.saturating_add(*new);
+    }
+}
+
+/// What the noise of these looks teaches a bet at one edge.
+fn calibration(threshold: Option<Threshold>, history: &[Past<'_>], profile: Profile) -> Calibration {
+    let (mut dispersion, mut batches) = (Dispersion::default(), Batches::default());
+    let edge = threshold.map_or(0, |at| at.edge);
+    let mut around = AroundLevel::default();
+    for past in history {
+        let bad = past.baseline.zip(past.canary).map(|(baseline, canary)| {
+            let (baseline, canary): (Cohort, Cohort) = (baseline.cohort(edge), canary.cohort(edge));
+            let expected = Table::Pair { baseline, canary }.expected();
+            dispersion.look(&batches, canary.bad, expected, Level::PAIR);
+            batches.advance();
+            (canary.bad, expected)
+        });
+        around.look(bad);
+    }
+    let mut prior = dispersion.as_prior(&batches);
+    let mut drift = DRIFT_MARGIN * dispersion.tau(&batches, Prior::CHANCE);
+    if let (Profile::Default, Some(noise)) = (profile, around.noise(prior)) {
+        prior = prior.at_least_in_long_batches(noise.phi);
+        drift = drift.max(SLOW_DRIFT_MARGIN * noise.tau);
+    }
+    Calibration { prior, drift: drift.exp(), threshold }
 }
 
 fn tilts(kind: &SliKind) -> Tilts {
     match kind {
         SliKind::Latency { .. } => LATENCY_TILTS,
-        SliKind::Ratio { .. } | SliKind::Check => ERROR_TILTS,
+        SliKind::Ratio { .. } | SliKind::Gauge { .. } | SliKind::Check => ERROR_TILTS,
     }
 }
 
@@ -303,7 +424,7 @@ fn capped_mean(lns: &[f64]) -> f64 {
 pub(crate) struct GapWindow([u32; 7]);
 
 impl GapWindow {
-    fn push(&mut self, gaps: Gaps) {
+    pub(crate) fn push(&mut self, gaps: Gaps) {
         for (bits, gap) in self.0.iter_mut().zip(Gap::ALL) {
             *bits = (*bits << 1) | u32::from(gaps.contains(gap));
         }
@@ -311,6 +432,10 @@ impl GapWindow {
 
     pub(crate) fn in_newest(&self, gap: Gap) -> bool {
         self.0[gap as usize] & 1 != 0
+    }
+
+    pub(crate) fn newest_has_any(&self) -> bool {
+        self.0.iter().any(|bits| bits & 1 != 0)
     }
 
     pub(crate) fn among(&self, gap: Gap, looks: u32) -> u32 {
@@ -333,7 +458,9 @@ mod tests {
     fn the_state_of_one_sli_is_below_two_kilobytes() {
         let edges = (1..=MOST_EDGES).map(|i| i as f64).collect();
         let state = Counted::new(&SliKind::latency(edges, None));
-        let heap = state.bettors.capacity() * size_of::<Bettor>() + state.learned.capacity() * size_of::<u64>();
+        let known = (MOST_EDGES + 1) * size_of::<u64>();
+        let known = known.max(QUANTILES.len() * size_of::<Calibration>());
+        let heap = state.bettors.capacity() * size_of::<Bettor>() + known;
         let bytes = size_of::<Counted>() + heap;
         assert!(bytes < 2048, "{bytes} bytes");
     }

@@ -73,7 +73,7 @@ impl Tally {
 }
 
 /// Half the width of an asymptotic confidence sequence: Robbins' normal mixture, on the log scale.
-fn radius(information: f64) -> f64 {
+pub(crate) fn radius(information: f64) -> f64 {
     let total = information + TUNED_AT;
     (total * (total / (TUNED_AT * INTERVAL_ALPHA * INTERVAL_ALPHA)).ln()).sqrt() / information
 }

@@ -32,7 +32,7 @@ pub(crate) const LATENCY_TILTS: Tilts =
 const AT_WARM_UP: f64 = 0.1;
 const AT_OPENING: f64 = 0.6;
 /// A single stake is held below this: far above any threshold, far below overflow.
-const MOST_WEALTH: f64 = 1e12;
+pub(crate) const MOST_WEALTH: f64 = 1e12;
 
 /// The part of the change in which a look falls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

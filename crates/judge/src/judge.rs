@@ -8,13 +8,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::check::{Check, CheckState};
-use crate::counted::{Counted, Rules, recent};
+use crate::counted::{Counted, GapWindow, Rules, recent};
+use crate::gauge::{self, Gauge, Margins, Noise, Sample};
 use crate::harm::Period;
-use crate::look::{Column, Gap, Gaps, Look, Reading, Sighting};
+use crate::look::{Column, Gap, Gaps, Look, Past, Reading, Sighting};
 use crate::reasons;
 use crate::sentence;
-use crate::settings::{Comparison, Settings, SettingsError, SliKind, SliSettings, StepSettings};
-use crate::verdict::{Answer, Kind, Reason, Samples, SliVerdict, Verdict};
+use crate::settings::{Comparison, Profile, Role, Settings, SettingsError, SliKind, SliSettings, StepSettings};
+use crate::verdict::{Answer, Kind, Samples, SliVerdict, Verdict};
 
 /// One look may supply at most this part of the evidence needed to fail.
 const MOST_PER_LOOK: f64 = 0.6;
@@ -81,7 +82,36 @@ enum Usefulness {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SliState {
     Counted(Counted),
+    Gauge(Gauge),
     Check(Check),
+}
+
+impl SliState {
+    /// Harm evidence: 1 for a check, which has none.
+    pub(crate) fn evidence(&self, kind: &SliKind) -> f64 {
+        match self {
+            SliState::Counted(counted) => counted.evidence(kind),
+            SliState::Gauge(gauge) => gauge.evidence(),
+            SliState::Check(_) => 1.0,
+        }
+    }
+
+    /// `ln` of the evidence that the canary is safe in this step; nothing for a check.
+    pub(crate) fn ln_safety(&self, kind: &SliKind, comparison: Comparison) -> Option<f64> {
+        match self {
+            SliState::Counted(counted) => Some(counted.ln_safety(kind, comparison)),
+            SliState::Gauge(gauge) => Some(gauge.ln_safety()),
+            SliState::Check(_) => None,
+        }
+    }
+
+    pub(crate) fn gaps(&self) -> Option<&GapWindow> {
+        match self {
+            SliState::Counted(counted) => Some(counted.gaps()),
+            SliState::Gauge(gauge) => Some(gauge.gaps()),
+            SliState::Check(_) => None,
+        }
+    }
 }
 
 impl Judge {
@@ -90,10 +120,36 @@ impl Judge {
         settings.validate()?;
         let state = |sli: &SliSettings| match sli.kind {
             SliKind::Check => SliState::Check(Check::default()),
+            SliKind::Gauge { .. } => SliState::Gauge(Gauge::new(None, settings.profile)),
             SliKind::Ratio { .. } | SliKind::Latency { .. } => SliState::Counted(Counted::new(&sli.kind)),
         };
         let slis = settings.slis.iter().map(state).collect();
         Ok(Judge { settings, looks: 0, step: None, slis, trouble: None })
+    }
+
+    /// The same, with what A/A looks before the rollout teach of noise and thresholds: the baseline, and a pseudo-canary cut out of it. Where an SLI's
+    /// history teaches nothing, it is as without one.
+    pub fn with_history(settings: Settings, history: &[Look]) -> Result<Self, SettingsError> {
+        let mut judge = Judge::new(settings)?;
+        for (i, (sli, state)) in judge.settings.slis.iter().zip(&mut judge.slis).enumerate() {
+            let readings = history.iter().filter_map(|look| look.readings.get(i));
+            match state {
+                SliState::Counted(counted) => {
+                    let past: Vec<Past<'_>> = readings.map(|reading| Past::read(&sli.kind, reading)).collect();
+                    counted.calibrate(&sli.kind, &past, judge.settings.profile);
+                }
+                SliState::Gauge(gauge) => {
+                    let SliKind::Gauge { worse, .. } = sli.kind else { continue };
+                    let sample = |reading| Sample::read(None, Comparison::Concurrent, reading).ok();
+                    let worse_by: Vec<Option<f64>> =
+                        readings.map(|reading| sample(reading).map(|it| it.worse_by(worse))).collect();
+                    let profile = judge.settings.profile;
+                    *gauge = Gauge::new(Noise::learned(&worse_by, profile), profile);
+                }
+                SliState::Check(_) => (),
+            }
+        }
+        Ok(judge)
     }
 
     /// Starts safety, bake, coverage, freshness and the request minimum anew; evidence of harm carries on. After a fail it changes nothing.
@@ -105,6 +161,7 @@ impl Judge {
         for state in &mut self.slis {
             match state {
                 SliState::Counted(counted) => counted.begin_step(),
+                SliState::Gauge(gauge) => gauge.begin_step(),
                 SliState::Check(check) => check.begin_step(),
             }
         }
@@ -115,6 +172,12 @@ impl Judge {
 
     /// Takes one look in. Ignored before the first step and after a fail.
     pub fn look(&mut self, look: &Look) -> Verdict {
+        self.observe(look);
+        self.verdict()
+    }
+
+    /// The same for those who want the answer alone: no word is written, nothing is allocated.
+    pub fn observe(&mut self, look: &Look) -> Answer {
         if !self.has_failed()
             && let Some(mut step) = self.step.take()
         {
@@ -123,7 +186,7 @@ impl Judge {
             self.looks = self.looks.saturating_add(1);
             self.step = Some(step);
         }
-        self.verdict()
+        self.answer()
     }
 
     fn take_in(&mut self, look: &Look, step: &mut Step) -> Usefulness {
@@ -131,50 +194,72 @@ impl Judge {
             Reading::Unreachable { why } => Some(why.chars().take(TROUBLE_CHARS).collect()),
             Reading::Seen { .. } => None,
         });
-        let rules = self.rules();
+        let period = if self.looks < self.settings.warm_up_looks { Period::WarmUp } else { Period::Open };
+        let settings = &self.settings;
         let mut useful = Usefulness::Useful;
         let mut split_counted = false;
-        for (i, (sli, state)) in self.settings.slis.iter().zip(&mut self.slis).enumerate() {
-            let reading = reading_of(look, i, self.settings.slis.len());
-            match state {
-                SliState::Check(check) => check.look(reading.ok()),
-                SliState::Counted(counted) => {
-                    let seen = reading.and_then(|it| Sighting::read(&sli.kind, step.settings.comparison, it));
-                    match seen {
-                        Err(gaps) => {
-                            counted.miss(gaps);
-                            useful = Usefulness::Gappy;
-                        }
-                        Ok(sighting) => {
-                            let ceiling =
-                                MOST_PER_LOOK * ((1.0 / self.settings.alpha).ln() - self.settings.share(sli).ln());
-                            counted.look(sli, &sighting, Rules { ceiling, ..rules });
-                            if let (Sighting::Both { baseline, canary }, false) = (sighting, split_counted) {
-                                count_split(step, baseline, canary);
-                                split_counted = true;
-                            }
-                        }
-                    }
+        for (i, (sli, state)) in settings.slis.iter().zip(&mut self.slis).enumerate() {
+            let reading = reading_of(look, i, settings.slis.len());
+            let comparison = sli.comparison(step.settings.comparison);
+            let ceiling = MOST_PER_LOOK * ((1.0 / settings.alpha).ln() - settings.share_or_whole(sli).ln());
+            let missed = match state {
+                SliState::Check(check) => {
+                    check.look(reading.ok());
+                    false
                 }
+                SliState::Gauge(gauge) => {
+                    let SliKind::Gauge { harm, safe, worse, limit } = sli.kind else { continue };
+                    let margins = Margins::of(harm, safe, comparison);
+                    let terms = gauge::Terms { period, margins, horizon_looks: settings.horizon_looks, ceiling };
+                    match reading.and_then(|it| Sample::read(limit, comparison, it)) {
+                        Ok(sample) => gauge.look(sample, worse, terms),
+                        Err(gaps) => gauge.miss(gaps, terms),
+                    }
+                    gauge.gaps().newest_has_any()
+                }
+                SliState::Counted(counted) => match reading.and_then(|it| Sighting::read(&sli.kind, comparison, it)) {
+                    Err(gaps) => {
+                        counted.miss(gaps);
+                        true
+                    }
+                    Ok(sighting) => {
+                        let rules = Rules {
+                            period,
+                            comparison,
+                            profile: settings.profile,
+                            horizon_looks: settings.horizon_looks,
+                            fresh_looks: settings.fresh_looks,
+                            ceiling,
+                        };
+                        counted.look(sli, &sighting, rules);
+                        if let (Sighting::Both { baseline, canary }, false) = (sighting, split_counted) {
+                            count_split(step, baseline, canary);
+                            split_counted = true;
+                        }
+                        false
+                    }
+                },
+            };
+            if missed && sli.role == Role::Decides {
+                useful = Usefulness::Gappy;
             }
         }
         useful
     }
 
-    fn rules(&self) -> Rules {
-        Rules {
-            period: if self.looks < self.settings.warm_up_looks { Period::WarmUp } else { Period::Open },
-            horizon_looks: self.settings.horizon_looks,
-            fresh_looks: self.settings.fresh_looks,
-            ceiling: 0.0,
-        }
+    pub(crate) fn profile(&self) -> Profile {
+        self.settings.profile
+    }
+
+    pub(crate) fn beta(&self) -> f64 {
+        self.settings.beta
     }
 
     /// What the evidence says now. Reads only.
     pub fn verdict(&self) -> Verdict {
         let slis = self.sli_verdicts();
         let reasons = reasons::all(self, &slis);
-        let answer = self.answer(&reasons);
+        let answer = self.answer();
         let harm_progress = (self.evidence().ln() / (1.0 / self.settings.alpha).ln()).clamp(0.0, 1.0);
         let safety_progress = self.safety_progress();
         Verdict {
@@ -193,12 +278,12 @@ impl Judge {
     }
 
     /// A fail by evidence comes before all; then a source that did not answer; a pass needs that nothing stands in its way.
-    fn answer(&self, reasons: &[Reason]) -> Answer {
+    pub fn answer(&self) -> Answer {
         if self.has_failed() {
             Answer::Fail
         } else if self.is_unreachable() {
             Answer::Unreachable
-        } else if reasons.iter().all(|reason| reason.code.is_note()) {
+        } else if !reasons::stand_in_the_way(self) {
             Answer::Pass
         } else {
             Answer::Insufficient
@@ -211,7 +296,7 @@ impl Judge {
             Answer::Fail => 100.0 * (1.0 - 1.0 / self.evidence()),
             Answer::Pass => {
                 let least =
-                    self.counted().map(|(sli, counted)| self.ln_safety(sli, counted)).fold(f64::INFINITY, f64::min);
+                    self.deciding().filter_map(|(sli, state)| self.ln_safety(sli, state)).fold(f64::INFINITY, f64::min);
                 100.0 * (1.0 - (-least).exp())
             }
             Answer::Insufficient => 99.0 * harm_progress.max(safety_progress),
@@ -221,11 +306,11 @@ impl Judge {
 
     /// The harm evidence `E` of the whole change: the weighted mean over the counted SLIs.
     pub(crate) fn evidence(&self) -> f64 {
-        let mut counted = self.counted().peekable();
-        if counted.peek().is_none() {
+        let mut carrying = self.all().filter(|(sli, _)| sli.carries_harm()).peekable();
+        if carrying.peek().is_none() {
             return 1.0;
         }
-        counted.map(|(sli, counted)| self.settings.share(sli) * counted.evidence(&sli.kind)).sum()
+        carrying.map(|(sli, state)| self.settings.share(sli) * state.evidence(&sli.kind)).sum()
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -237,7 +322,7 @@ impl Judge {
     }
 
     fn is_unreachable(&self) -> bool {
-        self.counted().any(|(_, counted)| counted.gaps().in_newest(Gap::Unreachable))
+        self.deciding().any(|(_, state)| state.gaps().is_some_and(|gaps| gaps.in_newest(Gap::Unreachable)))
             || self.checks().any(|(_, check)| check.gaps().contains(Gap::Unreachable))
     }
 
@@ -245,28 +330,36 @@ impl Judge {
         self.step.as_ref().map_or(Comparison::Concurrent, |step| step.settings.comparison)
     }
 
-    pub(crate) fn ln_safety(&self, sli: &SliSettings, counted: &Counted) -> f64 {
-        counted.ln_safety(&sli.kind, self.comparison())
+    pub(crate) fn ln_safety(&self, sli: &SliSettings, state: &SliState) -> Option<f64> {
+        state.ln_safety(&sli.kind, sli.comparison(self.comparison()))
     }
 
     fn safety_progress(&self) -> f64 {
         let needed = (1.0 / self.settings.beta).ln();
-        let counted = self.counted().map(|(sli, counted)| self.ln_safety(sli, counted) / needed);
+        let measured = self.deciding().filter_map(|(sli, state)| self.ln_safety(sli, state)).map(|ln| ln / needed);
         let checks = self.checks().map(|(_, check)| f64::from(u8::from(check.state() == CheckState::Passed)));
-        counted.chain(checks).fold(1.0, f64::min).max(0.0)
+        measured.chain(checks).fold(1.0, f64::min).max(0.0)
     }
 
-    pub(crate) fn counted(&self) -> impl Iterator<Item = (&SliSettings, &Counted)> {
-        self.settings.slis.iter().zip(&self.slis).filter_map(|(sli, state)| match state {
-            SliState::Counted(counted) => Some((sli, counted)),
-            SliState::Check(_) => None,
-        })
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&SliSettings, &SliState)> {
+        self.settings.slis.iter().zip(&self.slis)
+    }
+
+    /// Without those that may only hold.
+    pub(crate) fn deciding(&self) -> impl Iterator<Item = (&SliSettings, &SliState)> {
+        self.all().filter(|(sli, _)| sli.role == Role::Decides)
+    }
+
+    /// Those that may only hold, and do: their own evidence has reached the bound.
+    pub(crate) fn holding(&self) -> impl Iterator<Item = (&SliSettings, &SliState)> {
+        let bound = 1.0 / self.settings.alpha;
+        self.all().filter(move |(sli, state)| sli.role == Role::Holds && state.evidence(&sli.kind) >= bound)
     }
 
     pub(crate) fn checks(&self) -> impl Iterator<Item = (&SliSettings, &Check)> {
         self.settings.slis.iter().zip(&self.slis).filter_map(|(sli, state)| match state {
             SliState::Check(check) => Some((sli, check)),
-            SliState::Counted(_) => None,
+            SliState::Counted(_) | SliState::Gauge(_) => None,
         })
     }
 
@@ -274,13 +367,15 @@ impl Judge {
         let implicated = self.implicated();
         let verdict = |(i, (sli, state)): (usize, (&SliSettings, &SliState))| match state {
             SliState::Counted(counted) => self.counted_verdict(sli, counted, implicated[i]),
+            SliState::Gauge(gauge) => self.gauge_verdict(sli, gauge, implicated[i]),
             SliState::Check(check) => check_verdict(sli, check, implicated[i]),
         };
         self.settings.slis.iter().zip(&self.slis).enumerate().map(verdict).collect()
     }
 
     fn counted_verdict(&self, sli: &SliSettings, counted: &Counted, implicated: bool) -> SliVerdict {
-        let leading = counted.leading(sli, self.comparison());
+        let comparison = sli.comparison(self.comparison());
+        let leading = counted.leading(sli, comparison);
         let totals = counted.totals();
         let mut verdict = SliVerdict {
             name: sli.name.clone(),
@@ -291,28 +386,52 @@ impl Judge {
                 .map(|effect| [effect.interval[0].max(proven(&sli.kind, implicated)), effect.interval[1]]),
             evidence: counted.evidence(&sli.kind),
             // a figure for people: beyond this it says nothing more
-            safety: self.ln_safety(sli, counted).min(1e12f64.ln()).exp(),
+            safety: counted.ln_safety(&sli.kind, comparison).min(1e12f64.ln()).exp(),
             samples: Samples {
                 baseline_total: totals.baseline,
                 baseline_bad: leading.baseline_bad,
                 canary_total: totals.canary,
                 canary_bad: leading.canary_bad,
             },
+            means: None,
             expected_bad: leading.expected,
             threshold_ms: leading.edge.map(|edge| edge.ms),
             noise: leading.phi,
             implicated,
             why: String::new(),
         };
-        verdict.why = sentence::counted(&verdict, &sli.kind, self.comparison(), leading.edge, self.settings.beta);
+        verdict.why = sentence::counted(&verdict, &sli.kind, comparison, leading.edge, self.settings.beta);
+        verdict
+    }
+
+    fn gauge_verdict(&self, sli: &SliSettings, gauge: &Gauge, implicated: bool) -> SliVerdict {
+        let effect = gauge.effect();
+        let samples = u64::from(gauge.samples());
+        let mut verdict = SliVerdict {
+            name: sli.name.clone(),
+            kind: Kind::Gauge,
+            effect: effect.map(|effect| effect.ratio),
+            approximate_interval: effect
+                .map(|effect| [effect.interval[0].max(proven(&sli.kind, implicated)), effect.interval[1]]),
+            evidence: gauge.evidence(),
+            safety: gauge.ln_safety().min(1e12f64.ln()).exp(),
+            samples: Samples { baseline_total: samples, baseline_bad: 0, canary_total: samples, canary_bad: 0 },
+            means: gauge.means(),
+            expected_bad: 0.0,
+            threshold_ms: None,
+            noise: gauge.noise(),
+            implicated,
+            why: String::new(),
+        };
+        verdict.why = sentence::gauge(&verdict, &sli.kind, sli.comparison(self.comparison()), self.settings.beta);
         verdict
     }
 
     /// e-BH at level alpha on the weighted evidence (Wang & Ramdas 2022), and the checks that failed.
     fn implicated(&self) -> Vec<bool> {
         let contribution = |(sli, state): (&SliSettings, &SliState)| match state {
-            SliState::Counted(counted) => self.settings.share(sli) * counted.evidence(&sli.kind),
             SliState::Check(_) => 0.0,
+            state => self.settings.share(sli) * state.evidence(&sli.kind),
         };
         let weighted: Vec<f64> = self.settings.slis.iter().zip(&self.slis).map(contribution).collect();
         let mut ranked = weighted.clone();
@@ -320,7 +439,7 @@ impl Judge {
         let enough = |(rank, &e): (usize, &f64)| (e * (rank as f64 + 1.0) >= 1.0 / self.settings.alpha).then_some(e);
         let least = ranked.iter().enumerate().rev().find_map(enough).unwrap_or(f64::INFINITY);
         let is_implicated = |(e, state): (&f64, &SliState)| match state {
-            SliState::Counted(_) => *e >= least,
+            SliState::Counted(_) | SliState::Gauge(_) => *e >= least,
             SliState::Check(check) => matches!(check.state(), CheckState::Failed { .. }),
         };
         weighted.iter().zip(&self.slis).map(is_implicated).collect()
@@ -347,6 +466,7 @@ fn proven(kind: &SliKind, implicated: bool) -> f64 {
     match kind {
         SliKind::Ratio { harm_margin, .. } if implicated => *harm_margin,
         SliKind::Latency { .. } if implicated => 1.0,
+        SliKind::Gauge { harm, .. } if implicated => 1.0 + harm,
         _ => 0.0,
     }
 }
@@ -365,6 +485,7 @@ fn check_verdict(sli: &SliSettings, check: &Check, implicated: bool) -> SliVerdi
             canary_total: check.runs_in_step,
             canary_bad: check.failures_in_step,
         },
+        means: None,
         expected_bad: 0.0,
         threshold_ms: None,
         noise: 1.0,

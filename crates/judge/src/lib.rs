@@ -29,6 +29,10 @@ mod split;
 
 mod counted;
 
+mod gauge;
+
+mod slope;
+
 mod check;
 
 mod judge;
@@ -41,7 +45,9 @@ mod verdict;
 
 mod exact;
 
+pub mod stream;
+
 pub use judge::Judge;
 pub use look::{Counts, Look, Reading};
-pub use settings::{Comparison, Settings, SettingsError, SliKind, SliSettings, StepSettings};
+pub use settings::{Comparison, Direction, Profile, Role, Settings, SettingsError, SliKind, SliSettings, StepSettings};
 pub use verdict::{Answer, Kind, Reason, ReasonCode, Samples, SliVerdict, Verdict};

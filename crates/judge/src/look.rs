@@ -37,11 +37,12 @@ pub enum Counts {
         /// Requests per bucket, not cumulative; the last bucket lies above the last edge.
         buckets: Vec<u64>,
     },
-    Check {
-        passed: bool,
-    },
+    /// A sample, above zero.
     Gauge {
         value: f64,
+    },
+    Check {
+        passed: bool,
     },
 }
 
@@ -153,6 +154,21 @@ impl ColumnGap {
     }
 }
 
+/// What one look before the rollout saw of both halves of the same version.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Past<'a> {
+    pub(crate) baseline: Option<Column<'a>>,
+    pub(crate) canary: Option<Column<'a>>,
+}
+
+impl<'a> Past<'a> {
+    pub(crate) fn read(kind: &SliKind, reading: &'a Reading) -> Self {
+        let Reading::Seen { baseline, canary } = reading else { return Past { baseline: None, canary: None } };
+        let column = |counts: &'a Option<Counts>| counts.as_ref().and_then(|it| Column::read(kind, it).ok());
+        Past { baseline: column(baseline), canary: column(canary) }
+    }
+}
+
 /// A usable reading of a counted SLI.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Sighting<'a> {
@@ -173,10 +189,12 @@ impl<'a> Sighting<'a> {
             Comparison::Objective => {
                 canary.map(|canary| Sighting::CanaryOnly { canary }).map_err(|gap| Gaps::of([gap]))
             }
-            Comparison::Concurrent => match (column(baseline).map_err(ColumnGap::in_baseline), canary) {
-                (Ok(baseline), Ok(canary)) => Ok(Sighting::Both { baseline, canary }),
-                (baseline, canary) => Err(Gaps::of(baseline.err().into_iter().chain(canary.err()))),
-            },
+            Comparison::Concurrent | Comparison::Before => {
+                match (column(baseline).map_err(ColumnGap::in_baseline), canary) {
+                    (Ok(baseline), Ok(canary)) => Ok(Sighting::Both { baseline, canary }),
+                    (baseline, canary) => Err(Gaps::of(baseline.err().into_iter().chain(canary.err()))),
+                }
+            }
         }
     }
 

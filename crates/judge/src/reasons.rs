@@ -4,124 +4,156 @@
 //! Must never leave a condition unsaid: a silent one would look like consent. Next room: [`sentence`](crate::sentence).
 
 use crate::check::CheckState;
-use crate::counted::{Counted, has_objective};
+use crate::counted::{Counted, GapWindow, has_objective};
 use crate::dispersion::PHI_WITHOUT_HISTORY;
-use crate::judge::{Judge, Step};
+use crate::judge::{Judge, SliState, Step};
 use crate::look::Gap;
 use crate::sentence::{figure, grouped, percent, span};
-use crate::settings::{Comparison, SliSettings};
+use crate::settings::{Comparison, Role, SliKind, SliSettings};
 use crate::split;
 use crate::verdict::{Reason, ReasonCode, SliVerdict};
 
 const NOISY_PHI: f64 = 5.0;
 const NOISY_TAU: f64 = 0.2;
 
+/// Whoever wants to hear what is to be said: the sentences, or only whether anything stands in the way. A sentence is made only if it is wanted.
+trait Ear {
+    fn hear(&mut self, code: ReasonCode, sli: Option<&SliSettings>, text: impl FnOnce() -> String);
+}
+
+impl Ear for Vec<Reason> {
+    fn hear(&mut self, code: ReasonCode, sli: Option<&SliSettings>, text: impl FnOnce() -> String) {
+        self.push(Reason { code, sli: sli.map(|sli| sli.name.clone()), text: text() });
+    }
+}
+
+/// Hears whether something stands in the way of a pass.
+#[derive(Default)]
+struct Obstacle(bool);
+
+impl Ear for Obstacle {
+    fn hear(&mut self, code: ReasonCode, _: Option<&SliSettings>, _: impl FnOnce() -> String) {
+        self.0 |= !code.is_note();
+    }
+}
+
 /// All reasons: of a fail those that failed it; else what is in the way, the gravest first, then notes.
 pub(crate) fn all(judge: &Judge, slis: &[SliVerdict]) -> Vec<Reason> {
     if judge.has_failed() {
         return of_fail(judge, slis);
     }
-    let Some(step) = &judge.step else {
-        return vec![about_all(ReasonCode::NoStep, "no step has begun: nothing is looked at yet".to_owned())];
-    };
     let mut reasons = Vec::new();
-    for (sli, counted) in judge.counted() {
-        reasons.extend(gaps(judge, step, sli, counted));
-        reasons.extend(objective(judge, sli, counted));
-        reasons.extend(requests(judge, sli, counted));
-        reasons.extend(safety(judge, step, sli, counted));
-        reasons.extend(noise(judge, sli, counted));
-    }
-    reasons.extend(checks(judge));
-    reasons.extend(suspicion(judge));
-    reasons.extend(traffic_split(step));
-    reasons.extend(coverage(judge, step));
-    reasons.extend(bake(judge, step));
-    reasons.extend(calibration(judge));
+    tell(judge, &mut reasons);
     // stable: SLIs keep their order within a code
     reasons.sort_by_key(|reason| reason.code);
     reasons
 }
 
-fn about(code: ReasonCode, sli: &SliSettings, text: String) -> Reason {
-    Reason { code, sli: Some(sli.name.clone()), text }
+/// Whether this step can't pass.
+pub(crate) fn stand_in_the_way(judge: &Judge) -> bool {
+    let mut obstacle = Obstacle::default();
+    tell(judge, &mut obstacle);
+    obstacle.0
 }
 
-fn about_all(code: ReasonCode, text: String) -> Reason {
-    Reason { code, sli: None, text }
+/// Every condition of a pass that isn't met, and every note.
+fn tell(judge: &Judge, ear: &mut impl Ear) {
+    let Some(step) = &judge.step else {
+        return ear.hear(ReasonCode::NoStep, None, || "no step has begun: nothing is looked at yet".to_owned());
+    };
+    for (sli, state) in judge.deciding() {
+        if let Some(window) = state.gaps() {
+            gaps(judge, step, sli, window, ear);
+            objective(judge, sli, state, ear);
+            safety(judge, step, sli, state, ear);
+        }
+        if let SliState::Counted(counted) = state {
+            requests(judge, sli, counted, ear);
+            noise(judge, sli, counted, ear);
+        }
+    }
+    checks(judge, ear);
+    suspicion(judge, ear);
+    traffic_split(step, ear);
+    downstream(judge, step, ear);
+    coverage(judge, step, ear);
+    bake(judge, step, ear);
+    calibration(judge, ear);
+    exactness(judge, ear);
 }
 
 fn of_fail(judge: &Judge, slis: &[SliVerdict]) -> Vec<Reason> {
-    let named = judge.settings.slis.iter().zip(slis).filter(|(_, verdict)| verdict.implicated);
-    let code = |sli: &SliSettings| match sli.kind {
-        crate::settings::SliKind::Check => ReasonCode::CheckFailed,
-        _ => ReasonCode::Harm,
-    };
-    let mut reasons: Vec<Reason> = named.map(|(sli, verdict)| about(code(sli), sli, verdict.why.clone())).collect();
+    let mut reasons: Vec<Reason> = Vec::new();
+    for (sli, verdict) in judge.settings.slis.iter().zip(slis).filter(|(_, verdict)| verdict.implicated) {
+        let code = if matches!(sli.kind, SliKind::Check) { ReasonCode::CheckFailed } else { ReasonCode::Harm };
+        reasons.hear(code, Some(sli), || verdict.why.clone());
+    }
     if reasons.is_empty() {
         // the mean may reach the bound without any one SLI standing out
-        let text = format!(
-            "evidence {} : 1 over all SLIs together, {} : 1 needed; none stands out alone",
-            figure(judge.evidence()),
-            figure(1.0 / judge.settings.alpha)
-        );
-        reasons.push(about_all(ReasonCode::Harm, text));
+        reasons.hear(ReasonCode::Harm, None, || {
+            format!(
+                "evidence {} : 1 over all SLIs together, {} : 1 needed; none stands out alone",
+                figure(judge.evidence()),
+                figure(1.0 / judge.settings.alpha)
+            )
+        });
     }
     reasons.sort_by_key(|reason| reason.code);
     reasons
 }
 
 /// A gap in the newest look, or in more than half of the fresh window.
-fn gaps(judge: &Judge, step: &Step, sli: &SliSettings, counted: &Counted) -> Vec<Reason> {
+fn gaps(judge: &Judge, step: &Step, sli: &SliSettings, seen: &GapWindow, ear: &mut impl Ear) {
     let window = step.window(judge.settings.fresh_looks);
-    let name = &sli.name;
-    let stands = |gap: &Gap| {
-        let newest = counted.gaps().in_newest(*gap);
+    for gap in Gap::ALL {
+        let newest = seen.in_newest(gap) && (judge.settings.needs_newest || gap == Gap::Unreachable);
         // a source that answers again is no longer unreachable; what it missed shows in the coverage
-        newest || (*gap != Gap::Unreachable && 2 * counted.gaps().among(*gap, window) > window)
-    };
-    let reason = |gap: Gap| {
-        let of = format!("{} of the last {window} looks", counted.gaps().among(gap, window));
-        let (code, text) = match gap {
-            Gap::NoCanary => (
-                ReasonCode::NoCanaryData,
-                format!(
-                    "`{name}`: no data of the canary in {of}; check that its telemetry is scraped and labelled as the canary"
-                ),
-            ),
-            Gap::NoBaseline => (
-                ReasonCode::NoBaselineData,
-                format!(
-                    "`{name}`: no data of the baseline in {of}; check its telemetry, or compare this step with an objective"
-                ),
-            ),
-            Gap::IdleCanary => (
-                ReasonCode::NoTraffic,
-                format!("`{name}`: the canary had no requests in {of}; route traffic to it, or raise its share"),
-            ),
-            Gap::IdleBaseline => (
-                ReasonCode::NoBaselineData,
-                format!(
-                    "`{name}`: the baseline had no requests in {of}; leave it a share, or compare this step with an objective"
-                ),
-            ),
-            Gap::Invalid => (
-                ReasonCode::InvalidCounts,
-                format!(
-                    "`{name}`: counts contradict themselves in {of} (more bad requests than requests, or an overflow); check the queries"
-                ),
-            ),
-            Gap::Schema => (
-                ReasonCode::SchemaChange,
-                format!(
-                    "`{name}`: counts of another kind or other buckets in {of}; both cohorts must report as the settings say"
-                ),
-            ),
-            Gap::Unreachable => (ReasonCode::Unreachable, unreachable(judge, name)),
-        };
-        about(code, sli, text)
-    };
-    Gap::ALL.into_iter().filter(stands).map(reason).collect()
+        if newest || (gap != Gap::Unreachable && 2 * seen.among(gap, window) > window) {
+            ear.hear(code_of(gap), Some(sli), || gap_in_words(judge, sli, gap, seen.among(gap, window), window));
+        }
+    }
+}
+
+fn code_of(gap: Gap) -> ReasonCode {
+    match gap {
+        Gap::NoCanary => ReasonCode::NoCanaryData,
+        Gap::NoBaseline | Gap::IdleBaseline => ReasonCode::NoBaselineData,
+        Gap::IdleCanary => ReasonCode::NoTraffic,
+        Gap::Invalid => ReasonCode::InvalidCounts,
+        Gap::Schema => ReasonCode::SchemaChange,
+        Gap::Unreachable => ReasonCode::Unreachable,
+    }
+}
+
+fn gap_in_words(judge: &Judge, sli: &SliSettings, gap: Gap, times: u32, window: u32) -> String {
+    let name = &sli.name;
+    let of = format!("{times} of the last {window} looks");
+    match gap {
+        Gap::NoCanary => format!(
+            "`{name}`: no data of the canary in {of}; check that its telemetry is scraped and labelled as the canary"
+        ),
+        Gap::NoBaseline => format!(
+            "`{name}`: no data of the baseline in {of}; check its telemetry, or compare this step with an objective"
+        ),
+        Gap::IdleCanary => {
+            format!("`{name}`: the canary had no requests in {of}; route traffic to it, or raise its share")
+        }
+        Gap::IdleBaseline => format!(
+            "`{name}`: the baseline had no requests in {of}; leave it a share, or compare this step with an objective"
+        ),
+        Gap::Invalid if matches!(sli.kind, SliKind::Gauge { .. }) => {
+            format!(
+                "`{name}`: a value that is not a number above zero in {of}: there is no factor to judge; check the query"
+            )
+        }
+        Gap::Invalid => format!(
+            "`{name}`: counts contradict themselves in {of} (more bad requests than requests, or an overflow); check the queries"
+        ),
+        Gap::Schema => format!(
+            "`{name}`: counts of another kind or other buckets in {of}; both cohorts must report as the settings say"
+        ),
+        Gap::Unreachable => unreachable(judge, name),
+    }
 }
 
 fn unreachable(judge: &Judge, name: &str) -> String {
@@ -129,76 +161,89 @@ fn unreachable(judge: &Judge, name: &str) -> String {
     format!("`{name}`: the source did not answer in the newest look: {trouble}; looking goes on by itself")
 }
 
-fn objective(judge: &Judge, sli: &SliSettings, counted: &Counted) -> Option<Reason> {
-    match (judge.comparison(), sli.budget()) {
-        (Comparison::Objective, _) if !has_objective(sli) => Some(about(
-            ReasonCode::NoObjective,
-            sli,
-            format!("`{}` has no objective to compare with; give it one (for latency also the edge it speaks of)", sli.name),
-        )),
-        (Comparison::Concurrent, Some(budget)) => counted.unhealthy_baseline(budget).map(|share| {
-            let text = format!(
+fn objective(judge: &Judge, sli: &SliSettings, state: &SliState, ear: &mut impl Ear) {
+    if !sli.comparison(judge.comparison()).has_baseline() {
+        if !has_objective(sli) {
+            ear.hear(ReasonCode::NoObjective, Some(sli), || {
+                format!(
+                    "`{}` has no objective to compare with; give it one (for latency also the edge it speaks of, for a gauge a limit)",
+                    sli.name
+                )
+            });
+        }
+        return;
+    }
+    let (SliState::Counted(counted), Some(budget)) = (state, sli.budget()) else { return };
+    if let Some(share) = counted.unhealthy_baseline(budget) {
+        ear.hear(ReasonCode::BaselineUnhealthy, Some(sli), || {
+            format!(
                 "`{}`: {} % of the baseline's recent requests are bad, its objective allows {} %: an incident is going on; wait for it to end",
                 sli.name,
                 percent(share),
                 percent(budget)
-            );
-            about(ReasonCode::BaselineUnhealthy, sli, text)
-        }),
-        _ => None,
+            )
+        });
     }
 }
 
-fn requests(judge: &Judge, sli: &SliSettings, counted: &Counted) -> Option<Reason> {
+fn requests(judge: &Judge, sli: &SliSettings, counted: &Counted, ear: &mut impl Ear) {
     let (seen, needed) = (counted.totals().canary, judge.settings.min_requests);
-    (seen < needed).then(|| {
-        let text = format!(
-            "`{}`: {} of at least {} canary requests judged in this step",
-            sli.name,
-            grouped(seen),
-            grouped(needed)
-        );
-        about(ReasonCode::TooFewRequests, sli, text)
-    })
+    if seen < needed {
+        ear.hear(ReasonCode::TooFewRequests, Some(sli), || {
+            format!(
+                "`{}`: {} of at least {} canary requests judged in this step",
+                sli.name,
+                grouped(seen),
+                grouped(needed)
+            )
+        });
+    }
 }
 
 /// Safety that is not shown yet; and, if the growth so far says so, that it won't be within the planned looks.
-fn safety(judge: &Judge, step: &Step, sli: &SliSettings, counted: &Counted) -> Vec<Reason> {
+fn safety(judge: &Judge, step: &Step, sli: &SliSettings, state: &SliState, ear: &mut impl Ear) {
     let needed = (1.0 / judge.settings.beta).ln();
-    let ln_safety = judge.ln_safety(sli, counted);
-    if ln_safety >= needed {
-        return Vec::new();
+    let Some(ln_safety) = judge.ln_safety(sli, state).filter(|ln| *ln < needed) else { return };
+    let requests = match state {
+        SliState::Counted(counted) => Some(counted.totals().canary),
+        SliState::Gauge(_) | SliState::Check(_) => None,
+    };
+    let outlook = Outlook::of(judge, step, requests, needed - ln_safety, ln_safety);
+    ear.hear(ReasonCode::SafetyNotShown, Some(sli), || {
+        format!(
+            "`{}`: safety {} : 1 of {} : 1 needed; {}",
+            sli.name,
+            figure(ln_safety.exp()),
+            figure(needed.exp()),
+            outlook.help()
+        )
+    });
+    let tells = step.looks >= step.settings.bake_looks.clamp(1, judge.settings.fresh_looks);
+    if tells && outlook.ends_too_late() && requests != Some(0) {
+        ear.hear(ReasonCode::LowTraffic, Some(sli), || {
+            format!(
+                "`{}`: the planned looks end in {}, before safety can be shown; raise the share, or plan more time",
+                sli.name,
+                span(outlook.left_ms())
+            )
+        });
     }
-    let missing =
-        format!("`{}`: safety {} : 1 of {} : 1 needed", sli.name, figure(ln_safety.exp()), figure(needed.exp()));
-    let outlook = Outlook::of(judge, step, counted, needed - ln_safety, ln_safety);
-    let mut reasons = vec![about(ReasonCode::SafetyNotShown, sli, format!("{missing}; {}", outlook.help()))];
-    let baked = step.looks >= step.settings.bake_looks.max(1);
-    if baked && outlook.ends_too_late() && counted.totals().canary > 0 {
-        let left = span(outlook.left_ms());
-        let text = format!(
-            "`{}`: the planned looks end in {left}, before safety can be shown; raise the share, or plan more time",
-            sli.name
-        );
-        reasons.push(about(ReasonCode::LowTraffic, sli, text));
-    }
-    reasons
 }
 
 /// When safety will be shown, if its evidence grows on as it did in this step.
 struct Outlook {
-    /// Looks and canary requests still needed; `None` while the evidence doesn't grow.
-    needed: Option<(f64, f64)>,
+    /// Looks still needed, and canary requests where they are counted; `None` while the evidence doesn't grow.
+    needed: Option<(f64, Option<f64>)>,
     left_looks: u32,
     look_interval_ms: u64,
 }
 
 impl Outlook {
-    fn of(judge: &Judge, step: &Step, counted: &Counted, missing: f64, shown: f64) -> Self {
+    fn of(judge: &Judge, step: &Step, requests: Option<u64>, missing: f64, shown: f64) -> Self {
         let useful = f64::from(step.useful_looks.max(1));
         let needed = (shown > 0.0).then(|| {
             let looks = (missing / shown * useful).ceil();
-            (looks, counted.totals().canary as f64 / useful * looks)
+            (looks, requests.map(|requests| requests as f64 / useful * looks))
         });
         let left_looks = judge.settings.horizon_looks.saturating_sub(judge.looks);
         Outlook { needed, left_looks, look_interval_ms: judge.settings.look_interval_ms }
@@ -216,122 +261,161 @@ impl Outlook {
         match self.needed {
             Some((looks, requests)) => {
                 let time = span((looks * self.look_interval_ms as f64) as u64);
-                format!("about {} more canary requests, {time} at the present growth", grouped(requests as u64))
+                match requests {
+                    Some(requests) => {
+                        format!("about {} more canary requests, {time} at the present growth", grouped(requests as u64))
+                    }
+                    None => format!("about {time} more at the present growth"),
+                }
             }
             None => "it does not grow yet; more traffic or a larger share would help".to_owned(),
         }
     }
 }
 
-fn noise(judge: &Judge, sli: &SliSettings, counted: &Counted) -> Option<Reason> {
-    let leading = counted.leading(sli, judge.comparison());
-    (leading.phi > NOISY_PHI || leading.tau > NOISY_TAU).then(|| {
-        let effective = (counted.totals().canary as f64 / leading.phi) as u64;
-        let text = format!(
-            "`{}`: counts vary {} times as much as chance alone, drift {}: {} canary requests are worth {}",
-            sli.name,
-            figure(leading.phi),
-            figure(leading.tau),
-            grouped(counted.totals().canary),
-            grouped(effective)
-        );
-        about(ReasonCode::Noisy, sli, text)
-    })
+fn noise(judge: &Judge, sli: &SliSettings, counted: &Counted, ear: &mut impl Ear) {
+    let leading = counted.leading(sli, sli.comparison(judge.comparison()));
+    if leading.phi > NOISY_PHI || leading.tau > NOISY_TAU {
+        ear.hear(ReasonCode::Noisy, Some(sli), || {
+            let effective = (counted.totals().canary as f64 / leading.phi) as u64;
+            format!(
+                "`{}`: counts vary {} times as much as chance alone, drift {}: {} canary requests are worth {}",
+                sli.name,
+                figure(leading.phi),
+                figure(leading.tau),
+                grouped(counted.totals().canary),
+                grouped(effective)
+            )
+        });
+    }
 }
 
-fn checks(judge: &Judge) -> Vec<Reason> {
-    let mut reasons = Vec::new();
+fn checks(judge: &Judge, ear: &mut impl Ear) {
     for (sli, check) in judge.checks() {
         let name = &sli.name;
         if check.gaps().contains(Gap::Unreachable) {
-            reasons.push(about(ReasonCode::Unreachable, sli, unreachable(judge, name)));
+            ear.hear(ReasonCode::Unreachable, Some(sli), || unreachable(judge, name));
         }
         if check.gaps().contains(Gap::Schema) {
-            reasons.push(about(
-                ReasonCode::SchemaChange,
-                sli,
-                format!("`{name}` is a check, but counts arrived for it"),
-            ));
+            ear.hear(ReasonCode::SchemaChange, Some(sli), || format!("`{name}` is a check, but counts arrived for it"));
         }
         match check.state() {
             CheckState::Passed => (),
-            CheckState::NotRun => {
-                reasons.push(about(
-                    ReasonCode::CheckNotRun,
-                    sli,
-                    format!("`{name}` has not run in this step; run it once at least"),
-                ));
+            CheckState::NotRun => ear.hear(ReasonCode::CheckNotRun, Some(sli), || {
+                format!("`{name}` has not run in this step; run it once at least")
+            }),
+            state @ (CheckState::Failing { .. } | CheckState::Failed { .. }) => {
+                ear.hear(ReasonCode::CheckFailing, Some(sli), || {
+                    format!("{} It must pass before the step can.", crate::sentence::check(name, state))
+                });
             }
-            CheckState::Failing { .. } | CheckState::Failed { .. } => reasons.push(about(
-                ReasonCode::CheckFailing,
-                sli,
-                format!("{} It must pass before the step can.", crate::sentence::check(name, check.state())),
-            )),
         }
     }
-    reasons
 }
 
-fn suspicion(judge: &Judge) -> Option<Reason> {
+fn suspicion(judge: &Judge, ear: &mut impl Ear) {
     let (evidence, alpha) = (judge.evidence(), judge.settings.alpha);
-    (evidence >= alpha.powf(-0.5)).then(|| {
-        let text = format!(
-            "evidence of harm {} : 1, {} : 1 would fail the change: hold, keep looking, don't advance",
-            figure(evidence),
-            figure(1.0 / alpha)
-        );
-        about_all(ReasonCode::Suspicious, text)
-    })
+    if evidence >= alpha.powf(-0.5) {
+        ear.hear(ReasonCode::Suspicious, None, || {
+            format!(
+                "evidence of harm {} : 1, {} : 1 would fail the change: hold, keep looking, don't advance",
+                figure(evidence),
+                figure(1.0 / alpha)
+            )
+        });
+    }
 }
 
-fn traffic_split(step: &Step) -> Option<Reason> {
-    let share = step.settings.expected_share.filter(|_| step.settings.comparison == Comparison::Concurrent)?;
+fn traffic_split(step: &Step, ear: &mut impl Ear) {
+    let Some(share) = step.settings.expected_share.filter(|_| step.settings.comparison == Comparison::Concurrent)
+    else {
+        return;
+    };
     let (baseline, canary) = (step.baseline_requests, step.canary_requests);
-    split::mismatches(baseline, canary, share).then(|| {
-        let text = format!(
-            "the canary got {} of {} requests, {} % were asked for: the router does something else than the plan; check its weights",
-            grouped(canary),
-            grouped(baseline.saturating_add(canary)),
-            percent(share)
-        );
-        about_all(ReasonCode::SplitMismatch, text)
-    })
+    if split::mismatches(baseline, canary, share) {
+        ear.hear(ReasonCode::SplitMismatch, None, || {
+            format!(
+                "the canary got {} of {} requests, {} % were asked for: the router does something else than the plan; check its weights",
+                grouped(canary),
+                grouped(baseline.saturating_add(canary)),
+                percent(share)
+            )
+        });
+    }
 }
 
-/// The step's looks, the fresh window's looks, and the newest look must have carried data of every counted SLI.
-fn coverage(judge: &Judge, step: &Step) -> Option<Reason> {
+/// Services downstream: a breach stands in the way, silence is only noted.
+fn downstream(judge: &Judge, step: &Step, ear: &mut impl Ear) {
+    for (sli, state) in judge.holding() {
+        ear.hear(ReasonCode::DownstreamUnhealthy, Some(sli), || {
+            format!(
+                "`{}` breaks its objective since this rollout began (evidence {} : 1): nothing goes on while a service downstream suffers",
+                sli.name,
+                figure(state.evidence(&sli.kind))
+            )
+        });
+    }
+    for (sli, state) in judge.all().filter(|(sli, _)| sli.role == Role::Holds) {
+        let Some(gaps) = state.gaps() else { continue };
+        if gaps.newest_has_any() && step.looks > 0 {
+            ear.hear(ReasonCode::DownstreamUnknown, Some(sli), || {
+                format!("`{}`: no data in the newest look; it is not watched for now", sli.name)
+            });
+        }
+    }
+}
+
+/// The step's looks, the fresh window's looks, and the newest look must have carried data of every SLI that is measured.
+fn coverage(judge: &Judge, step: &Step, ear: &mut impl Ear) {
     let window = step.window(judge.settings.fresh_looks);
     let (useful, fresh) = (step.useful_looks, step.useful_among(window));
     let covered = f64::from(useful) >= judge.settings.coverage * f64::from(step.looks);
-    if covered && 2 * fresh >= window && step.newest_is_useful() {
-        return None;
+    let newest = step.newest_is_useful() || !judge.settings.needs_newest;
+    if covered && 2 * fresh >= window && newest {
+        return;
     }
-    let text = format!(
-        "{useful} of {} looks carried data of every SLI, {fresh} of the last {window}: {} % of all, half of the last ones and the newest are needed",
-        step.looks,
-        percent(judge.settings.coverage)
-    );
-    Some(about_all(ReasonCode::LowCoverage, text))
-}
-
-fn bake(judge: &Judge, step: &Step) -> Option<Reason> {
-    let least = step.settings.bake_looks.max(1);
-    (step.looks < least).then(|| {
-        let left = u64::from(least - step.looks);
-        let text = format!(
-            "{} of {least} looks of the bake are over, {} to go",
+    ear.hear(ReasonCode::LowCoverage, None, || {
+        format!(
+            "{useful} of {} looks carried data of every SLI, {fresh} of the last {window}: {} % of all, half of the last ones and the newest are needed",
             step.looks,
-            span(left.saturating_mul(judge.settings.look_interval_ms))
-        );
-        about_all(ReasonCode::BakeNotOver, text)
-    })
+            percent(judge.settings.coverage)
+        )
+    });
 }
 
-fn calibration(judge: &Judge) -> Option<Reason> {
-    judge.counted().next().map(|_| {
-        let text = format!(
-            "no history to learn the noise from: counts are taken to vary {PHI_WITHOUT_HISTORY} times as much as chance until the looks say otherwise"
-        );
-        about_all(ReasonCode::NoCalibration, text)
-    })
+fn bake(judge: &Judge, step: &Step, ear: &mut impl Ear) {
+    let least = step.settings.bake_looks.max(1);
+    if step.looks < least {
+        ear.hear(ReasonCode::BakeNotOver, None, || {
+            let left = u64::from(least - step.looks);
+            format!(
+                "{} of {least} looks of the bake are over, {} to go",
+                step.looks,
+                span(left.saturating_mul(judge.settings.look_interval_ms))
+            )
+        });
+    }
+}
+
+fn calibration(judge: &Judge, ear: &mut impl Ear) {
+    let is_uncalibrated = |(_, state): (&SliSettings, &SliState)| match state {
+        SliState::Counted(counted) => !counted.is_calibrated(),
+        SliState::Gauge(gauge) => !gauge.is_calibrated(),
+        SliState::Check(_) => false,
+    };
+    if judge.deciding().any(is_uncalibrated) {
+        ear.hear(ReasonCode::NoCalibration, None, || {
+            format!(
+                "no history to learn the noise from: counts are taken to vary {PHI_WITHOUT_HISTORY} times as much as chance until the looks say otherwise"
+            )
+        });
+    }
+}
+
+fn exactness(judge: &Judge, ear: &mut impl Ear) {
+    if judge.comparison() == Comparison::Before {
+        ear.hear(ReasonCode::NotExact, None, || {
+            "compared with an earlier time, not with a version beside it: the margins are a quarter wider, and the bound is approximate".to_owned()
+        });
+    }
 }

@@ -26,13 +26,10 @@ pub(crate) fn counted(
             format!("were slower than the baseline's p{} (now {ms} ms)", percent(q))
         }
     };
-    let expected = match comparison {
-        Comparison::Concurrent => "expected if equal",
-        Comparison::Objective => "allowed by the objective",
-    };
-    let of = match comparison {
-        Comparison::Concurrent => "the baseline's rate",
-        Comparison::Objective => "what is allowed",
+    let (expected, of) = if comparison.has_baseline() {
+        ("expected if equal", "the baseline's rate")
+    } else {
+        ("allowed by the objective", "what is allowed")
     };
     // Beside a baseline without a bad request the factor is large and means little.
     let times = |effect: f64| if effect > 100.0 { "over 100".to_owned() } else { figure(effect) };
@@ -43,6 +40,27 @@ pub(crate) fn counted(
         grouped(sli.samples.canary_bad),
         grouped(sli.samples.canary_total),
         figure(sli.expected_bad),
+        figure(sli.evidence),
+        tolerated(kind, comparison),
+        figure(sli.safety),
+        figure(1.0 / beta),
+        sli.noise,
+    )
+}
+
+/// The means, the factor between them, and how strong the evidence is.
+pub(crate) fn gauge(sli: &SliVerdict, kind: &SliKind, comparison: Comparison, beta: f64) -> String {
+    let name = &sli.name;
+    let (Some([baseline, canary]), Some(effect)) = (sli.means, sli.effect) else {
+        return format!("`{name}`: no sample of this step could be judged yet.");
+    };
+    let beside = if comparison.has_baseline() { "in the baseline" } else { "allowed" };
+    format!(
+        "`{name}`: {} on average against {} {beside} ({} x as bad). Evidence {} : 1 against '{}' since the change began; safety {} : 1 of {} : 1 \
+         needed. Noise factor {:.1}.",
+        figure(canary),
+        figure(baseline),
+        figure(effect),
         figure(sli.evidence),
         tolerated(kind, comparison),
         figure(sli.safety),
@@ -64,16 +82,13 @@ pub(crate) fn check(name: &str, state: CheckState) -> String {
 
 /// The null of the harm evidence in words.
 fn tolerated(kind: &SliKind, comparison: Comparison) -> String {
-    let worse = |margin: f64| percent(margin - 1.0);
-    match (kind, comparison) {
-        (SliKind::Ratio { harm_margin, .. }, Comparison::Concurrent) => {
-            format!("at most {} % worse", worse(*harm_margin))
-        }
-        (SliKind::Latency { slowdown_harm, .. }, Comparison::Concurrent) => {
-            format!("at most {} % slower", worse(*slowdown_harm))
-        }
-        (_, Comparison::Objective) => "within the objective and its margin".to_owned(),
-        (SliKind::Check, Comparison::Concurrent) => "passes".to_owned(),
+    let worse = |margin: f64| percent(margin * comparison.widening() - 1.0);
+    match kind {
+        SliKind::Gauge { harm, .. } => format!("at most {} % worse", worse(1.0 + harm)),
+        SliKind::Check => "passes".to_owned(),
+        _ if !comparison.has_baseline() => "within the objective and its margin".to_owned(),
+        SliKind::Ratio { harm_margin, .. } => format!("at most {} % worse", worse(*harm_margin)),
+        SliKind::Latency { slowdown_harm, .. } => format!("at most {} % slower", worse(*slowdown_harm)),
     }
 }
 

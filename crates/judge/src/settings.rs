@@ -34,6 +34,20 @@ pub struct Settings {
     pub coverage: f64,
     /// The least number of canary requests in a step, for each counted SLI. Default 100.
     pub min_requests: u64,
+    /// Whether the newest look must have carried data for a pass. Default true; a recording that may end in a gap sets it false.
+    pub needs_newest: bool,
+    pub profile: Profile,
+}
+
+/// Which of two designs judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// The best that is known: the reference design with what the bench proved better.
+    #[default]
+    Default,
+    /// The reference design and nothing else, to compare with.
+    Reference,
 }
 
 impl Settings {
@@ -49,6 +63,8 @@ impl Settings {
             fresh_looks: 18,
             coverage: 0.8,
             min_requests: 100,
+            needs_newest: true,
+            profile: Profile::Default,
         }
     }
 
@@ -61,7 +77,7 @@ impl Settings {
         whole("look_interval_ms", self.look_interval_ms, 1, u64::MAX)?;
         whole("horizon_looks", self.horizon_looks.into(), 1, u32::MAX.into())?;
         whole("fresh_looks", self.fresh_looks.into(), 1, MOST_FRESH_LOOKS.into())?;
-        if self.slis.is_empty() {
+        if !self.slis.iter().any(|sli| sli.role == Role::Decides) {
             return Err(SettingsError::NoSlis);
         }
         for (i, sli) in self.slis.iter().enumerate() {
@@ -73,11 +89,15 @@ impl Settings {
         Ok(())
     }
 
-    /// The share of the harm evidence that one SLI carries. Checks carry none.
+    /// The share, or all of it for what may only hold: that stands alone.
+    pub(crate) fn share_or_whole(&self, sli: &SliSettings) -> f64 {
+        if sli.carries_harm() { self.share(sli) } else { 1.0 }
+    }
+
+    /// The share of the harm evidence that one SLI carries. Checks carry none, nor does what may only hold.
     pub(crate) fn share(&self, sli: &SliSettings) -> f64 {
-        let counted = |s: &&SliSettings| !matches!(s.kind, SliKind::Check);
-        let sum: f64 = self.slis.iter().filter(counted).map(|s| s.weight).sum();
-        sli.weight / sum
+        let sum: f64 = self.slis.iter().filter(|s| s.carries_harm()).map(|s| s.weight).sum();
+        if sli.carries_harm() { sli.weight / sum } else { 0.0 }
     }
 }
 
@@ -88,11 +108,40 @@ pub struct SliSettings {
     pub kind: SliKind,
     /// Relative weight of its harm evidence, above 0; weights are normalised over all SLIs but checks.
     pub weight: f64,
-    /// The good share it promises, in (0, 1), such as 0.995. Needed in steps that compare with an objective.
+    /// The good share it promises, in (0, 1), such as 0.995. Needed in steps that compare with an objective, unless it is a gauge with a limit.
     pub objective: Option<f64>,
+    /// Held against its objective whatever the step compares with. Default false.
+    pub against_objective: bool,
+    pub role: Role,
+}
+
+/// What the evidence of an SLI may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It passes and fails the change.
+    #[default]
+    Decides,
+    /// A breach holds the step, and never fails the change; silence holds nothing. For services downstream of the changed one.
+    Holds,
 }
 
 impl SliSettings {
+    /// An SLI with weight 1 and no objective.
+    pub fn new(name: impl Into<String>, kind: SliKind) -> Self {
+        let name = name.into();
+        SliSettings { name, kind, weight: 1.0, objective: None, against_objective: false, role: Role::Decides }
+    }
+
+    pub(crate) fn carries_harm(&self) -> bool {
+        self.role == Role::Decides && !matches!(self.kind, SliKind::Check)
+    }
+
+    /// What it is held against in a step.
+    pub(crate) fn comparison(&self, step: Comparison) -> Comparison {
+        if self.against_objective { Comparison::Objective } else { step }
+    }
+
     /// The bad share that the objective allows.
     pub(crate) fn budget(&self) -> Option<f64> {
         self.objective.map(|good| 1.0 - good)
@@ -144,8 +193,27 @@ pub enum SliKind {
         /// The edge that the objective speaks of: the good requests are not slower. One of `edges_ms`.
         objective_edge_ms: Option<f64>,
     },
+    /// A value above zero that goes up and down, or a rate: what is judged is the factor between canary and baseline.
+    Gauge {
+        /// Part by which a worse canary is tolerated, above 0. Default 0.10.
+        harm: f64,
+        /// Part that must be excluded to pass, above `harm`. Default 0.25.
+        safe: f64,
+        worse: Direction,
+        /// The value that the objective allows, above 0.
+        limit: Option<f64>,
+    },
     /// A command or request that passes or fails.
     Check,
+}
+
+/// Which way a gauge has to move to be worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    #[default]
+    Up,
+    Down,
 }
 
 impl SliKind {
@@ -157,6 +225,11 @@ impl SliKind {
     /// A latency histogram with the default margins.
     pub fn latency(edges_ms: Vec<f64>, objective_edge_ms: Option<f64>) -> Self {
         SliKind::Latency { edges_ms, slowdown_harm: 1.05, slowdown_safe: 1.20, objective_edge_ms }
+    }
+
+    /// A gauge with the default margins.
+    pub fn gauge() -> Self {
+        SliKind::Gauge { harm: 0.10, safe: 0.25, worse: Direction::Up, limit: None }
     }
 
     /// Refuses what makes no sense; answers the safety margin of its share of bad requests.
@@ -175,6 +248,20 @@ impl SliKind {
                     _ => Ok(SLOW_SHARE_SAFE),
                 }
             }
+            SliKind::Gauge { harm, safe, limit, .. } => {
+                if !(*harm > 0.0 && harm.is_finite()) {
+                    return Err(out_of_range("harm", *harm, "above 0"));
+                }
+                if !(safe > harm && safe.is_finite()) {
+                    return Err(out_of_range("safe", *safe, "above `harm`"));
+                }
+                match limit {
+                    Some(limit) if !(*limit > 0.0 && limit.is_finite()) => {
+                        Err(out_of_range("limit", *limit, "above 0"))
+                    }
+                    _ => Ok(1.0),
+                }
+            }
             SliKind::Check => Ok(1.0),
         }
     }
@@ -188,6 +275,23 @@ pub enum Comparison {
     Concurrent,
     /// The SLI's own objective: for a step without a concurrent cohort.
     Objective,
+    /// The stable cohort at an earlier time: not exact, so the margins are wider.
+    Before,
+}
+
+impl Comparison {
+    /// Whether there is a second cohort to compare with.
+    pub(crate) fn has_baseline(self) -> bool {
+        self != Comparison::Objective
+    }
+
+    /// By how much every margin is widened: two times are never quite alike.
+    pub(crate) fn widening(self) -> f64 {
+        match self {
+            Comparison::Before => 1.25,
+            Comparison::Concurrent | Comparison::Objective => 1.0,
+        }
+    }
 }
 
 /// What one step asks of the judge.
@@ -209,7 +313,7 @@ impl StepSettings {
 /// Why settings were refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SettingsError {
-    #[error("no SLI is named: a verdict needs at least one")]
+    #[error("no SLI is named that decides: a verdict needs at least one")]
     NoSlis,
     #[error("an SLI has an empty name: give it one")]
     NoName,
@@ -273,7 +377,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     fn sli(kind: SliKind) -> SliSettings {
-        SliSettings { name: "errors".into(), kind, weight: 1.0, objective: Some(0.99) }
+        SliSettings { objective: Some(0.99), ..SliSettings::new("errors", kind) }
     }
 
     fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
@@ -290,7 +394,7 @@ mod tests {
     fn settings_that_make_no_sense_are_refused_in_the_users_words() {
         let latency = |edges: Vec<f64>, edge| sli(SliKind::latency(edges, edge));
         check(&settings(|_| ()), &expect!["accepted"]);
-        check(&settings(|s| s.slis.clear()), &expect!["no SLI is named: a verdict needs at least one"]);
+        check(&settings(|s| s.slis.clear()), &expect!["no SLI is named that decides: a verdict needs at least one"]);
         check(&settings(|s| s.alpha = f64::NAN), &expect!["`alpha` is `NaN`: it must be between 0 and 1"]);
         check(&settings(|s| s.beta = 1.0), &expect!["`beta` is `1`: it must be between 0 and 1"]);
         check(&settings(|s| s.coverage = 0.0), &expect!["`coverage` is `0`: it must be above 0 and at most 1"]);

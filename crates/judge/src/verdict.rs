@@ -77,6 +77,8 @@ pub enum ReasonCode {
     SplitMismatch,
     /// The baseline breaks the objective itself.
     BaselineUnhealthy,
+    /// An SLI that may only hold, of a service downstream, breaks its objective.
+    DownstreamUnhealthy,
     NoCanaryData,
     NoBaselineData,
     /// The canary had no requests.
@@ -96,12 +98,23 @@ pub enum ReasonCode {
     Noisy,
     /// No history to learn the noise from: a default is assumed.
     NoCalibration,
+    /// Compared with an earlier time: margins are wider, and the comparison is not exact.
+    NotExact,
+    /// Nothing is known of an SLI that may only hold.
+    DownstreamUnknown,
 }
 
 impl ReasonCode {
     /// Whether it only informs. Every other code stands in the way of a pass.
     pub fn is_note(self) -> bool {
-        matches!(self, ReasonCode::LowTraffic | ReasonCode::Noisy | ReasonCode::NoCalibration)
+        matches!(
+            self,
+            ReasonCode::LowTraffic
+                | ReasonCode::Noisy
+                | ReasonCode::NoCalibration
+                | ReasonCode::NotExact
+                | ReasonCode::DownstreamUnknown
+        )
     }
 }
 
@@ -119,6 +132,8 @@ pub struct SliVerdict {
     /// Safety evidence `S` of this step: 1 for a check.
     pub safety: f64,
     pub samples: Samples,
+    /// For gauges: the means of the step, baseline (or limit) first.
+    pub means: Option<[f64; 2]>,
     /// Bad canary requests if it were equal to the baseline, or exactly at the objective.
     pub expected_bad: f64,
     /// The upper edge that "slow" means in the samples, for latency.
@@ -146,5 +161,6 @@ pub struct Samples {
 pub enum Kind {
     Ratio,
     Latency,
+    Gauge,
     Check,
 }

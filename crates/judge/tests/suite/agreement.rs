@@ -50,12 +50,11 @@ struct Figures {
 
 impl Recording {
     fn judge(&self, case: &Case) -> Judge {
-        let sli = |name: &String| SliSettings {
-            name: name.clone(),
-            kind: if name == "err" { SliKind::ratio() } else { SliKind::latency(self.edges_ms.clone(), None) },
-            weight: 0.35,
-            objective: None,
+        let kind = |name: &str| match name {
+            "err" => SliKind::ratio(),
+            _ => SliKind::latency(self.edges_ms.clone(), None),
         };
+        let sli = |name: &String| SliSettings { weight: 0.35, ..SliSettings::new(name, kind(name)) };
         let mut judge =
             Judge::new(Settings::new(case.slis.iter().map(sli).collect(), 10_000, case.horizon)).expect("valid");
         judge.begin_step(step(Comparison::Concurrent, case.bake)).expect("valid");

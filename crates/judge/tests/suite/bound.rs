@@ -25,7 +25,7 @@ fn judge(slis: Vec<SliSettings>, alpha: f64, comparison: Comparison, bake: u32) 
 /// Margin 1: equal odds are the edge of the null, where the bound is tight.
 fn without_margin(name: &str, objective: Option<f64>) -> SliSettings {
     let kind = SliKind::Ratio { harm_margin: 1.0, safety_margin: 1.5, floor: 0.005 };
-    SliSettings { name: name.into(), kind, weight: 1.0, objective }
+    SliSettings { objective, ..SliSettings::new(name, kind) }
 }
 
 fn false_rollbacks(runs: u64, alpha: f64, comparison: Comparison) -> f64 {

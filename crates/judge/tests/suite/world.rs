@@ -78,15 +78,15 @@ pub(crate) const EDGES_MS: [f64; 22] = [
 ];
 
 pub(crate) fn errors(objective: Option<f64>) -> SliSettings {
-    SliSettings { name: "errors".into(), kind: SliKind::ratio(), weight: 1.0, objective }
+    SliSettings { objective, ..SliSettings::new("errors", SliKind::ratio()) }
 }
 
 pub(crate) fn latency(objective: Option<f64>) -> SliSettings {
-    SliSettings { name: "latency".into(), kind: SliKind::latency(EDGES_MS.into(), Some(50.0)), weight: 1.0, objective }
+    SliSettings { objective, ..SliSettings::new("latency", SliKind::latency(EDGES_MS.into(), Some(50.0))) }
 }
 
 pub(crate) fn smoke() -> SliSettings {
-    SliSettings { name: "smoke".into(), kind: SliKind::Check, weight: 1.0, objective: None }
+    SliSettings::new("smoke", SliKind::Check)
 }
 
 pub(crate) fn settings(slis: Vec<SliSettings>) -> Settings {
