@@ -14,6 +14,8 @@ mod examples;
 mod exec;
 #[path = "suite/house.rs"]
 mod house;
+#[path = "suite/judge.rs"]
+mod judge;
 #[path = "suite/killed.rs"]
 mod killed;
 #[path = "suite/prometheus.rs"]

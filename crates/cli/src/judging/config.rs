@@ -3,9 +3,9 @@
 //! Reads the judge's own short form, where an SLI is a name and its margins since the file holds its data; anything else goes to the readers of other
 //! formats, whose notes are passed on. Opens nothing. Next room: [`case`](super::case).
 
+use change::Span;
 use change::document::{Document, Problem};
 use change::verification::{Against, Margin, Objective, Sli, Worse};
-use change::Span;
 use drivers::read::{Format, Imported, JudgeFile, analysis, format_of};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

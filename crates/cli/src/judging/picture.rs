@@ -118,9 +118,12 @@ impl Page<'_> {
         self.y += 22.0;
         let y = self.y - 4.0;
         let mut at = RIGHT;
-        for (class, label, width) in
-            [("canary", "canary", 56.0), ("baseline", "baseline", 65.0), ("harm", "evidence of harm", 112.0), ("safety", "of safety", 70.0)]
-        {
+        for (class, label, width) in [
+            ("canary", "canary", 56.0),
+            ("baseline", "baseline", 65.0),
+            ("harm", "evidence of harm", 112.0),
+            ("safety", "of safety", 70.0),
+        ] {
             let end = at + 18.0;
             let _ = writeln!(self.out, r#"<path class="{class}" d="M{at} {y}H{end}"/>"#);
             text(&mut self.out, "small muted", end + 5.0, self.y, label);
@@ -228,8 +231,8 @@ impl Page<'_> {
             (Some(effect), None) => format!("x {}", factor(effect)),
             _ => "unknown".to_owned(),
         };
-        let tolerated = margin.map(|margin| format!("; tolerated up to x {}", factor(margin))).unwrap_or_default();
-        self.caption(&format!("effect, canary over {}: {told}{tolerated}", beside(settings)));
+        let tolerated = margin.map(|margin| format!("; tolerated to x {}", factor(margin))).unwrap_or_default();
+        self.caption(&format!("canary over {}: {told}{tolerated}", beside(settings)));
         let scale = effect_scale(&effects, report, margin);
         let mut strip = self.strip(scale, |value| format!("x{}", short(value)));
         strip.band("interval", &bands);
@@ -244,7 +247,7 @@ impl Page<'_> {
         let alone = weights / (settings.weight * self.report.false_rollback_budget);
         let needed = 1.0 / self.case.settings.beta;
         self.caption(&format!(
-            "harm {} (alone fails at {}), safety {} (safe at {})",
+            "harm {} (alone fails at {}); safety {} of {}",
             odds(report.evidence),
             figure(alone),
             odds(report.safety),
@@ -289,7 +292,8 @@ impl Page<'_> {
     /// A line through the newest strip at the time of the decision.
     fn decision(&mut self) {
         let Some(decided) = self.followed.outcome.decided else { return };
-        let (x, top, class) = (x(decided.at.as_millis() as f64, self.length_ms), self.y - STRIP, word(self.report.verdict));
+        let (x, top, class) =
+            (x(decided.at.as_millis() as f64, self.length_ms), self.y - STRIP, word(self.report.verdict));
         let _ = writeln!(self.out, r#"<path class="decision {class}" d="M{x:.1} {top:.1}v{STRIP}"/>"#);
     }
 
@@ -330,7 +334,9 @@ fn beside(settings: &SliSettings) -> &'static str {
 fn counted(report: &SliReport) -> String {
     let samples = &report.samples;
     match (report.kind, report.means) {
-        (Kind::Gauge, Some([baseline, canary])) => format!(": {} on average, {} in the baseline", figure(canary), figure(baseline)),
+        (Kind::Gauge, Some([baseline, canary])) => {
+            format!(": {} on average, {} in the baseline", figure(canary), figure(baseline))
+        }
         (Kind::Ratio | Kind::Latency, _) if samples.canary_total > 0 => {
             format!(": {} of {} in the canary", grouped(samples.canary_bad), grouped(samples.canary_total))
         }
@@ -375,7 +381,13 @@ fn odds_tick(value: f64) -> String {
 /// A figure in few characters: `10k`, `0.01`.
 fn short(value: f64) -> String {
     let trimmed = |value: f64| {
-        let digits = if value.abs() >= 100.0 { 0 } else if value.abs() >= 10.0 { 1 } else { 3 };
+        let digits = if value.abs() >= 100.0 {
+            0
+        } else if value.abs() >= 10.0 {
+            1
+        } else {
+            3
+        };
         let text = format!("{value:.digits$}");
         if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
     };
@@ -392,7 +404,8 @@ fn short(value: f64) -> String {
 /// A round time of which four to seven fit.
 fn time_step(length_ms: f64) -> f64 {
     const STEPS_S: [f64; 17] = [
-        1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 21_600.0, 43_200.0,
+        1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0,
+        21_600.0, 43_200.0,
     ];
     let wanted = length_ms / 6.0;
     let step = STEPS_S.into_iter().map(|s| s * 1e3).find(|step| *step >= wanted);

@@ -124,12 +124,7 @@ impl Point {
             effect: sli.effect,
             interval: sli.approximate_interval,
         };
-        Self {
-            at,
-            answer: verdict.answer,
-            evidence: verdict.evidence,
-            slis: verdict.slis.iter().map(sli).collect(),
-        }
+        Self { at, answer: verdict.answer, evidence: verdict.evidence, slis: verdict.slis.iter().map(sli).collect() }
     }
 }
 

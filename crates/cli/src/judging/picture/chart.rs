@@ -58,6 +58,7 @@ impl Scale {
                 let steps: &[f64] = match decades {
                     d if d <= 0.6 => &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
                     d if d <= 1.1 => &[1.0, 2.0, 5.0],
+                    d if d <= 2.1 => &[1.0, 3.0],
                     _ => &[1.0],
                 };
                 let every = (decades / 3.0).ceil().max(1.0) as i32;
@@ -152,7 +153,8 @@ impl Strip<'_> {
     pub(super) fn shade(&mut self, class: &str, from_ms: f64, to_ms: f64) {
         let (x, end) = (self.x(from_ms), self.x(to_ms));
         let (top, height, width) = (self.top, self.height, (end - x).max(0.5));
-        let _ = writeln!(self.out, r#"<rect class="{class}" x="{x:.1}" y="{top}" width="{width:.1}" height="{height}"/>"#);
+        let _ =
+            writeln!(self.out, r#"<rect class="{class}" x="{x:.1}" y="{top}" width="{width:.1}" height="{height}"/>"#);
     }
 
     pub(super) fn dot(&mut self, class: &str, ms: f64, value: f64) {
