@@ -119,10 +119,10 @@ impl Page<'_> {
         let y = self.y - 4.0;
         let mut at = RIGHT;
         for (class, label, width) in [
-            ("canary", "canary", 56.0),
-            ("baseline", "baseline", 65.0),
-            ("harm", "evidence of harm", 112.0),
-            ("safety", "of safety", 70.0),
+            ("canary", "canary", 52.0),
+            ("baseline", "baseline", 63.0),
+            ("harm", "evidence of harm", 122.0),
+            ("safety", "of safety", 66.0),
         ] {
             let end = at + 18.0;
             let _ = writeln!(self.out, r#"<path class="{class}" d="M{at} {y}H{end}"/>"#);
