@@ -198,7 +198,7 @@ pub struct Sli {
     pub floor: Option<Margin>,
     /// Its part of the false-rollback budget, beside the weights of the others; 1 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.001, max = 1000.0))]
+    #[schemars(range(min = 0.001, max = 1000))]
     pub weight: Option<f64>,
 }
 

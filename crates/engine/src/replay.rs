@@ -56,7 +56,7 @@ pub struct Margins {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<Objective>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.001, max = 1000.0))]
+    #[schemars(range(min = 0.001, max = 1000))]
     pub weight: Option<f64>,
 }
 

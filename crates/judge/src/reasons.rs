@@ -218,8 +218,8 @@ fn safety(judge: &Judge, step: &Step, sli: &SliSettings, state: &SliState, ear: 
             outlook.help()
         )
     });
-    let baked = step.looks >= step.settings.bake_looks.max(1);
-    if baked && outlook.ends_too_late() && requests != Some(0) {
+    let tells = step.looks >= step.settings.bake_looks.clamp(1, judge.settings.fresh_looks);
+    if tells && outlook.ends_too_late() && requests != Some(0) {
         ear.hear(ReasonCode::LowTraffic, Some(sli), || {
             format!(
                 "`{}`: the planned looks end in {}, before safety can be shown; raise the share, or plan more time",
@@ -315,7 +315,7 @@ fn checks(judge: &Judge, ear: &mut impl Ear) {
 
 fn suspicion(judge: &Judge, ear: &mut impl Ear) {
     let (evidence, alpha) = (judge.evidence(), judge.settings.alpha);
-    if evidence >= alpha.powf(-0.5) {
+    if judge.is_suspicious() {
         ear.hear(ReasonCode::Suspicious, None, || {
             format!(
                 "evidence of harm {} : 1, {} : 1 would fail the change: hold, keep looking, don't advance",

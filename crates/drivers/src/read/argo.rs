@@ -39,17 +39,14 @@ pub(crate) fn take(documents: &[&Document], given: &Given) -> Result<Imported, V
         if is_template(kind) {
             let arguments = arguments(document, &passed, given);
             let mut template = Template { spot, given, arguments, judge: &mut judge };
-            slis.extend(template.metrics());
+            let mut found = template.metrics();
+            sli::divide_speeds(&mut template.spot, "/spec/metrics", &mut found);
+            slis.extend(found);
         } else if kind == "Rollout" {
             steps = Rollout { spot }.steps();
         }
     }
-    said.notes.sort_by_key(|note| note.place);
-    if said.problems.is_empty() {
-        Ok(Imported { format: Format::Argo, slis, judge, steps, notes: said.notes })
-    } else {
-        Err(said.problems)
-    }
+    said.finish(Imported { format: Format::Argo, slis, judge, steps, notes: vec![] })
 }
 
 /// What stands for an argument.
@@ -319,7 +316,11 @@ impl Template<'_> {
                 continue;
             }
             let note = "a number of measurements that may fail or have to succeed; here no single one decides: evidence adds up until one false rollback in 100 changes is the most that is risked";
-            self.spot.differs(&format!("{metric}/{name}"), note, "write `judge: {alpha: 0.001}` to risk less");
+            self.spot.differs(
+                &format!("{metric}/{name}"),
+                note,
+                "write `judge: {alpha: 0.001}` beside `slis:`, where `clearway judge` reads it, to risk less",
+            );
         }
         if has(&self.spot, "consecutiveErrorLimit") {
             let note = "errors of the provider fail the analysis there; here a source that fails is `unreachable`, which holds, and pages at the deadline";

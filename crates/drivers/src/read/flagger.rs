@@ -40,17 +40,14 @@ pub(crate) fn take(documents: &[&Document], given: &Given) -> Result<Imported, V
     for document in canaries {
         let templates: Vec<&Document> = documents.iter().copied().filter(|d| kind(d) == "MetricTemplate").collect();
         let mut canary = Canary { spot: Spot { document, said: &mut said }, given, templates };
-        slis.extend(canary.metrics());
+        let mut found = canary.metrics();
+        sli::divide_speeds(&mut canary.spot, "/spec", &mut found);
+        slis.extend(found);
         steps = canary.steps();
         judge = canary.judge();
         canary.rest();
     }
-    said.notes.sort_by_key(|note| note.place);
-    if said.problems.is_empty() {
-        Ok(Imported { format: Format::Flagger, slis, judge, steps, notes: said.notes })
-    } else {
-        Err(said.problems)
-    }
+    said.finish(Imported { format: Format::Flagger, slis, judge, steps, notes: vec![] })
 }
 
 fn kind(document: &Document) -> &str {
@@ -359,7 +356,11 @@ impl Canary<'_> {
         let bake = self.interval();
         if self.spot.value(&format!("{base}/threshold")).is_some() {
             let note = "a number of failed checks before a rollback; here no single one decides: evidence adds up until one false rollback in 100 changes is the most that is risked";
-            self.spot.differs(&format!("{base}/threshold"), note, "write `judge: {alpha: 0.001}` to risk less");
+            self.spot.differs(
+                &format!("{base}/threshold"),
+                note,
+                "write `judge: {alpha: 0.001}` beside `slis:`, where `clearway judge` reads it, to risk less",
+            );
         }
         JudgeFile { bake: Some(bake), ..JudgeFile::default() }
     }

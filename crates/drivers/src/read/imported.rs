@@ -123,7 +123,7 @@ impl fmt::Display for Note {
 }
 
 /// What was taken over from one file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
     pub format: Format,
     pub slis: Vec<Sli>,
@@ -161,6 +161,15 @@ impl Imported {
         proposal
     }
 
+    /// Everything in one object, with what belongs into a change file as `verify` and `plan`.
+    pub fn to_json(&self) -> Value {
+        let mut whole = json!({"format": self.format, "slis": self.slis, "judge": self.judge, "notes": self.notes});
+        for (name, value) in self.proposal().as_object().into_iter().flatten() {
+            whole[name] = value.clone();
+        }
+        whole
+    }
+
     /// A `slis.yaml`, with what belongs into the change file as a comment below it.
     pub fn to_yaml(&self) -> String {
         let mut text = super::yaml::write(&json!({"slis": self.slis}));
@@ -189,6 +198,16 @@ pub struct Given {
 pub(crate) struct Sayings {
     pub(crate) notes: Vec<Note>,
     pub(crate) problems: Vec<Problem>,
+}
+
+impl Sayings {
+    /// What was taken over, with the notes, or all that is wrong; both in the order of the file.
+    pub(crate) fn finish(mut self, taken: Imported) -> Result<Imported, Vec<Problem>> {
+        self.notes.sort_by_key(|note| note.place);
+        self.problems.sort_by(|a, b| (a.place, &a.message).cmp(&(b.place, &b.message)));
+        self.problems.dedup();
+        if self.problems.is_empty() { Ok(Imported { notes: self.notes, ..taken }) } else { Err(self.problems) }
+    }
 }
 
 /// One document of a file, in which a reader stands and about which it says things.

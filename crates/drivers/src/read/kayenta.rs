@@ -35,15 +35,11 @@ pub(crate) fn take(document: &Document, given: &Given) -> Result<Imported, Vec<P
             "a configuration without metrics judges nothing",
         );
     }
-    let slis: Vec<Sli> = (0..count).filter_map(|i| taking.metric(i)).collect();
+    let mut slis: Vec<Sli> = (0..count).filter_map(|i| taking.metric(i)).collect();
+    sli::divide_speeds(&mut taking.spot, &format!("{root}/metrics"), &mut slis);
     taking.classifier();
     let judge = taking.times();
-    said.notes.sort_by_key(|note| note.place);
-    if said.problems.is_empty() {
-        Ok(Imported { format: Format::Kayenta, slis, judge, steps: vec![], notes: said.notes })
-    } else {
-        Err(said.problems)
-    }
+    said.finish(Imported { format: Format::Kayenta, slis, judge, steps: vec![], notes: vec![] })
 }
 
 struct Taking<'a> {
@@ -67,11 +63,9 @@ impl Taking<'_> {
         let (query, at) = self.query(&pointer, &given_name)?;
         let worse = self.direction(&pointer, &given_name);
         let source = self.source(&at);
-        // Kayenta takes the query as it is: of a counter that stands alone it compares the running count, which is no speed of anything.
         let wanted =
             Wanted { name, source, pointer: &at, bounds: &[], worse, bare: Bare::Levels, against: Against::Step };
         let mut sli = sli::of_query(&mut self.spot, &query, &wanted)?;
-        self.say_running_count(&sli, &at);
         self.effect_size(&pointer, worse, &mut sli);
         self.analysis(&pointer);
         sli.weight = self.weight(&pointer);
@@ -110,8 +104,15 @@ impl Taking<'_> {
             );
             return None;
         };
-        let filter = self.filter(&at);
-        Some((format!("avg({series}{{{filter}}})"), format!("{at}/metricName")))
+        let (filter, at) = (self.filter(&at), format!("{at}/metricName"));
+        if ["_total", "_count", "_sum"].iter().any(|ending| series.ends_with(ending)) {
+            let note = format!(
+                "`{series}` is a running count by its name, whose height says how old a process is: its speed is judged, where the average height is compared there"
+            );
+            self.spot.assumed(&at, note, "write a `gauge` over it if it is none");
+            return Some((format!("sum(rate({series}{{{filter}}}[1m]))"), at));
+        }
+        Some((format!("avg({series}{{{filter}}})"), at))
     }
 
     /// The matchers of a metric that is asked for by its name.
@@ -150,18 +151,6 @@ impl Taking<'_> {
             self.spot.assumed(at, format!("`${{{name}}}` has no value in this file and stands as it is"), &help);
         }
         filled
-    }
-
-    fn say_running_count(&mut self, sli: &Sli, at: &str) {
-        let gauge = sli.gauge.as_ref().map(|g| g.value.texts()[0].1);
-        let name = gauge.map(|text| text.split('{').next().unwrap_or(text));
-        if name.is_some_and(|name| name.ends_with("_total") || name.ends_with("_count") || name.ends_with("_sum")) {
-            let note = format!(
-                "`{}` looks like a running count, whose height says how old a process is; it is judged as a gauge, as it was asked",
-                sli.name
-            );
-            self.spot.differs(at, note, "write a `ratio` or a `rate` over it");
-        }
     }
 
     fn direction(&mut self, metric: &str, name: &str) -> Option<Worse> {
@@ -313,7 +302,7 @@ impl Taking<'_> {
                 self.spot.not_taken(
                     at,
                     note,
-                    "write `judge: {alpha: 0.01}`, the share of healthy changes that may be rolled back",
+                    "write `judge: {alpha: 0.01}` beside `slis:`, where `clearway judge` reads it: the share of healthy changes that may be rolled back",
                 );
             }
         }
@@ -350,7 +339,7 @@ impl Taking<'_> {
         }
         if let Some((_, at)) = &warm_up {
             let note = "the time before the first judgement: for the first looks only gross harm counts here";
-            self.spot.differs(at, note, "write `judge: {warm_up_looks: 30}` for five minutes of looks every 10 s");
+            self.spot.differs(at, note, "write `judge: {warm_up_looks: 30}` beside `slis:`, where `clearway judge` reads it, for five minutes of looks every 10 s");
         }
         judge
     }
@@ -363,7 +352,7 @@ fn minutes_at(spot: &Spot<'_>, at: &str) -> Option<Span> {
         Some(number) => number * per,
         None => iso(spot.text(at)?.as_str())?,
     };
-    (millis >= 1.0 && millis <= 3.15e11).then(|| Span::millis(millis.round() as u64))
+    (1.0..=3.15e11).contains(&millis).then(|| Span::millis(millis.round() as u64))
 }
 
 fn iso(text: &str) -> Option<f64> {

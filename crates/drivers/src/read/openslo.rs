@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use change::document::{Document, Problem};
+use change::governance::Slos;
 use change::verification::{Against, Query, Ratio, Sli, Worse};
 use serde_json::Value;
 
@@ -27,11 +28,11 @@ pub(crate) enum Keep {
     All,
 }
 
-/// The SLIs of a folder of OpenSLO files, given by path and text; one may refer to another.
+/// The SLIs of a folder of OpenSLO files, given by path and text, each with its path; one file may refer to another.
 ///
 /// # Errors
 /// Every problem of every file, with the path of the file.
-pub fn slis(files: &BTreeMap<String, String>) -> Result<Vec<Sli>, Vec<(String, Problem)>> {
+pub fn slis(files: &BTreeMap<String, String>) -> Slos {
     let mut problems: Vec<(String, Problem)> = Vec::new();
     let mut read: BTreeMap<&str, Vec<Document>> = BTreeMap::new();
     for (path, text) in files {
@@ -48,18 +49,18 @@ pub fn slis(files: &BTreeMap<String, String>) -> Result<Vec<Sli>, Vec<(String, P
         }
     }
     let around: Vec<&Document> = read.values().flatten().collect();
-    let mut slis: Vec<Sli> = Vec::new();
+    let mut slis: Vec<(String, Sli)> = Vec::new();
     for (path, documents) in &read {
         match take(documents, &around, &Given::default(), Keep::All) {
             Ok(imported) => {
                 for sli in imported.slis {
-                    if slis.iter().any(|other| other.name == sli.name) {
+                    if slis.iter().any(|(_, other)| other.name == sli.name) {
                         let document = documents.iter().find(|d| named(d) == sli.name).or(documents.first());
                         let message = format!("there is an SLI `{}` in another file already", sli.name);
                         problems
                             .extend(document.map(|d| ((*path).to_owned(), d.problem("/metadata/name", message, None))));
                     } else {
-                        slis.push(sli);
+                        slis.push(((*path).to_owned(), sli));
                     }
                 }
             }
@@ -84,13 +85,8 @@ pub(crate) fn take(
     for document in documents.iter().filter(|d| kind(d) != "SLO") {
         taking.other(document, keep);
     }
-    let Taking { mut said, slis, .. } = taking;
-    said.notes.sort_by_key(|note| note.place);
-    if said.problems.is_empty() {
-        Ok(Imported { format: Format::OpenSlo, slis, judge: JudgeFile::default(), steps: vec![], notes: said.notes })
-    } else {
-        Err(said.problems)
-    }
+    let Taking { said, slis, .. } = taking;
+    said.finish(Imported { format: Format::OpenSlo, slis, judge: JudgeFile::default(), steps: vec![], notes: vec![] })
 }
 
 fn kind(document: &Document) -> &str {
@@ -305,10 +301,10 @@ impl<'a> Taking<'a> {
                 self.slis.extend(found);
             }
             (true, true) => {
-                measure.spot.problem(pointer, "it has both `ratioMetric` and `thresholdMetric`", "keep one of them")
+                measure.spot.problem(pointer, "it has both `ratioMetric` and `thresholdMetric`", "keep one of them");
             }
             (false, false) => {
-                measure.spot.problem(pointer, "it has neither `ratioMetric` nor `thresholdMetric`", "add one of them")
+                measure.spot.problem(pointer, "it has neither `ratioMetric` nor `thresholdMetric`", "add one of them");
             }
         }
     }
@@ -494,6 +490,14 @@ impl Measure<'_, '_> {
     fn of_query(&mut self, asked: &Asked, name: String, bounds: &[Bound], worse: Option<Worse>) -> Option<Sli> {
         let (source, pointer) = (asked.source.clone(), asked.pointer.as_str());
         let wanted = Wanted { name, source, pointer, bounds, worse, bare: Bare::Levels, against: Against::Step };
-        sli::of_query(&mut self.spot, &asked.query, &wanted)
+        let sli = sli::of_query(&mut self.spot, &asked.query, &wanted)?;
+        if sli.rate.as_ref().is_some_and(|r| r.per.is_none() && r.limit.is_none()) {
+            let note = format!(
+                "`{}` is a speed with nothing that it is divided by: only versions with the same share of the traffic can be compared by it",
+                sli.name
+            );
+            self.spot.differs(pointer, note, sli::PER);
+        }
+        Some(sli)
     }
 }

@@ -145,6 +145,14 @@ fn say_versions(spot: &mut Spot<'_>, expr: &Expr, pointer: &str) {
         "the queries do not tell the versions apart; `$labels` was put into every selector, which stands for the labels of the version that is read",
         "put your label in its place, as in `version=\"$cohort\"`",
     );
+    if expr.any(&|e| matches!(e, Expr::Selector(s) if s.name.contains(':'))) {
+        let text = "a series made by a recording rule has the label of the version only if the rule keeps it";
+        spot.assumed(
+            pointer,
+            text,
+            "keep the label in the `by (...)` of the rule, or name the counters that the rule reads",
+        );
+    }
     if expr.joins() {
         let text = "series are joined by `group_left` or `group_right`; `$labels` was put into the selectors of both sides, one of which may lack them";
         spot.assumed(pointer, text, "take `$labels` out of the side that has no label of the version");
@@ -314,11 +322,13 @@ impl Making<'_, '_> {
         let bounds: Vec<Bound> = self.wanted.bounds.iter().map(|b| b.back(line)).collect();
         let bound = self.one(&bounds);
         let (worse, limit) = self.limit(bound, self.worse_of(line).or(direction(of)));
-        let text = format!(
-            "`{}` is a speed with nothing that it is divided by: versions with different shares of the traffic can't be compared by it",
-            self.wanted.name
-        );
-        self.spot.differs(self.wanted.pointer, text, "add the counter of all requests as `per`");
+        if limit.is_some() {
+            let text = format!(
+                "`{}` is a speed with nothing that it is divided by: versions with different shares of the traffic can't be compared by it, and it is held against its limit alone",
+                self.wanted.name
+            );
+            self.spot.differs(self.wanted.pointer, text, PER);
+        }
         // Alone it means something only against its own limit.
         let against = if limit.is_some() { Against::Objective } else { Against::Step };
         Sli { rate: Some(Rate { of: self::text(of), per: None, worse, limit }), against, ..self.blank() }
@@ -350,13 +360,20 @@ impl Making<'_, '_> {
         Sli { gauge: Some(Gauge { value: Query::Both(query), worse, limit }), ..self.blank() }
     }
 
-    /// Of several bounds the first; a gauge and a rate have one.
+    /// A gauge and a rate have one bound: of several the upper one, if it can be a limit.
     fn one(&mut self, bounds: &[Bound]) -> Option<Bound> {
-        if let [_, _, ..] = bounds {
-            let text = format!("`{}` has more than one bound; the first is taken over", self.wanted.name);
+        let usable = |b: &&Bound| b.value() > 0.0 && b.value().is_finite();
+        let upper = bounds.iter().filter(usable).find(|b| b.worse() == Worse::Up);
+        let kept = upper.or(bounds.iter().find(usable)).or(bounds.first()).copied();
+        if let ([_, _, ..], Some(kept)) = (bounds, kept) {
+            let which = if kept.worse() == Worse::Up { "upper" } else { "lower" };
+            let text = format!(
+                "`{}` has more than one bound, and an SLI has one; the {which} one is taken over",
+                self.wanted.name
+            );
             self.spot.not_taken(self.wanted.pointer, text, "write a second SLI with the other `limit` and `worse`");
         }
-        bounds.first().copied()
+        kept
     }
 
     fn limit(&mut self, bound: Option<Bound>, worse: Option<Worse>) -> (Worse, Option<f64>) {
@@ -370,6 +387,39 @@ impl Making<'_, '_> {
         (bound.worse(), limit)
     }
 }
+
+/// Divides speeds by the requests that another SLI counts, and leaves out those that nothing can divide: a version with a twentieth of the traffic
+/// has a twentieth of every speed, which would be taken for harm or for none.
+pub(crate) fn divide_speeds(spot: &mut Spot<'_>, pointer: &str, slis: &mut Vec<Sli>) {
+    let totals: Vec<(String, Query)> =
+        slis.iter().filter_map(|s| Some((s.source.clone(), s.ratio.as_ref()?.total.clone()))).collect();
+    slis.retain_mut(|sli| {
+        let Some(rate) = sli.rate.as_mut().filter(|r| r.per.is_none() && r.limit.is_none()) else { return true };
+        let name = &sli.name;
+        match totals.iter().find(|(source, _)| *source == sli.source) {
+            Some((_, total)) => {
+                let text =
+                    format!("`{name}` is divided by the requests that another SLI counts, `{}`", total.texts()[0].1);
+                spot.assumed(pointer, text, "write another `per`");
+                rate.per = Some(total.clone());
+                true
+            }
+            None => {
+                let text = format!("`{name}`, a speed with nothing to divide it by");
+                let of = rate.of.texts()[0].1;
+                spot.not_taken(
+                    pointer,
+                    text,
+                    &format!("write `rate: {{of: '{of}', per: ...}}` with the counter of all requests"),
+                );
+                false
+            }
+        }
+    });
+}
+
+/// What to do about a speed.
+pub(crate) const PER: &str = "add the counter of all requests as `per`";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {

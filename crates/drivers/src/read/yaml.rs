@@ -68,6 +68,8 @@ fn flow(value: &Value) -> String {
             let fields: Vec<String> = map.iter().map(|(k, v)| format!("{}: {}", scalar(k), flow(v))).collect();
             format!("{{{}}}", fields.join(", "))
         }
+        // As people write it: `30`, not `30.0`.
+        Value::Number(number) => number.to_string().trim_end_matches(".0").to_owned(),
         other => other.to_string(),
     }
 }
@@ -110,8 +112,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_what_people_write() {
-        let value = json!({"slis": [{"name": "a", "ratio": {"bad": "x{code=~\"5..\"}", "total": "x"}, "objective": "99.5%"}], "steps": [{"weight": "5%", "bake": "5m"}], "none": [], "text": "yes it's\n"});
-        let wanted = "slis:\n  - name: a\n    ratio:\n      bad: 'x{code=~\"5..\"}'\n      total: x\n    objective: 99.5%\nsteps:\n  - {weight: 5%, bake: 5m}\nnone: []\ntext: \"yes it's\\n\"\n";
+        let value = json!({"slis": [{"name": "a", "ratio": {"bad": "x{code=~\"5..\"}", "total": "x"}, "objective": "99.5%"}], "steps": [{"weight": "5%", "bake": "5m"}], "none": [], "limit": 30.0, "text": "yes it's\n"});
+        let wanted = "slis:\n  - name: a\n    ratio:\n      bad: 'x{code=~\"5..\"}'\n      total: x\n    objective: 99.5%\nsteps:\n  - {weight: 5%, bake: 5m}\nnone: []\nlimit: 30\ntext: \"yes it's\\n\"\n";
         assert_eq!(write(&value), wanted);
     }
 

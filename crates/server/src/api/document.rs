@@ -149,6 +149,7 @@ mod tests {
             post /api/v1/changes/{id}/pause pauseChange
             post /api/v1/changes/{id}/promote promoteChange
             post /api/v1/changes/{id}/reject rejectChange
+            post /api/v1/changes/{id}/replay replayChange
             post /api/v1/changes/{id}/resume resumeChange
             post /api/v1/changes/{id}/review reviewChange
             post /api/v1/changes/{id}/rollback rollBackChange
