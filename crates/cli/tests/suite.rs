@@ -16,6 +16,8 @@ mod exec;
 mod house;
 #[path = "suite/import.rs"]
 mod import;
+#[path = "suite/judge.rs"]
+mod judge;
 #[path = "suite/killed.rs"]
 mod killed;
 #[path = "suite/prometheus.rs"]

@@ -158,7 +158,8 @@ impl Counted {
             SliKind::Ratio { .. } => vec![None],
             SliKind::Gauge { .. } | SliKind::Check => return,
         };
-        if history.is_empty() {
+        // noise shows between two cohorts: a history of one, or of other SLIs, must not pass for a quiet one
+        if !history.iter().any(|past| past.baseline.is_some() && past.canary.is_some()) {
             return;
         }
         self.known = Known::Calibrated(thresholds.into_iter().map(|at| calibration(at, history, profile)).collect());

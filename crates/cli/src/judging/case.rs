@@ -398,3 +398,103 @@ fn before<'a>(
     }
     Some((i, before))
 }
+
+#[cfg(test)]
+mod tests {
+    use judge::ReasonCode;
+
+    use super::*;
+
+    fn evidence(rows: &str) -> Evidence {
+        Evidence::read(format!("time,cohort,sli,field,value\n{rows}").as_bytes()).expect("sound rows")
+    }
+
+    /// Twenty scrapes of a ratio in these cohorts.
+    fn ratio(name: &str, cohorts: &[&str]) -> String {
+        let row =
+            |t: u32, cohort: &str| format!("{t},{cohort},{name},total,1000\n{t},{cohort},{name},bad,{}\n", 1 + t % 3);
+        (0..20).flat_map(|i| cohorts.iter().map(move |cohort| row(10 * i, cohort))).collect()
+    }
+
+    fn case(rows: &str, history: Option<&str>, config: &str) -> Case {
+        let config = (!config.is_empty()).then(|| Config::read(config).expect("a sound configuration"));
+        let history = history.map(evidence);
+        Case::new(&evidence(rows), history.as_ref(), config.as_ref(), &Asked::default()).expect("a sound case")
+    }
+
+    fn codes(case: &Case) -> Vec<ReasonCode> {
+        let outcome = super::super::trajectory::outcome(case.judge().expect("sound settings"), case.moments());
+        outcome.expect("a sound step").verdict.reasons.into_iter().map(|reason| reason.code).collect()
+    }
+
+    const BOTH: [&str; 2] = ["baseline", "canary"];
+
+    #[test]
+    fn a_history_that_lacks_an_sli_or_a_cohort_calibrates_nothing_of_it() {
+        let rows = ratio("a", &BOTH) + &ratio("b", &BOTH);
+        let whole = case(&rows, Some(&rows), "");
+        assert!(!codes(&whole).contains(&ReasonCode::NoCalibration), "{:?}", codes(&whole));
+        for history in [ratio("a", &BOTH), ratio("a", &BOTH) + &ratio("b", &["baseline"])] {
+            let half = case(&rows, Some(&history), "");
+            assert!(codes(&half).contains(&ReasonCode::NoCalibration), "{:?}", codes(&half));
+            let said = [half.notes.concat(), half.assumed.concat()].concat();
+            assert!(said.contains("`b`") && said.contains("from a cautious start"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_histogram_with_other_edges_before_the_rollout_teaches_nothing() {
+        let rows = |edge: &str| -> String {
+            (0..20).flat_map(|t| BOTH.map(|c| format!("{t},{c},l,le={edge},90\n{t},{c},l,le=+Inf,10\n"))).collect()
+        };
+        assert!(case(&rows("0.1"), Some(&rows("0.1")), "").notes.is_empty());
+        let other = case(&rows("0.1"), Some(&rows("0.2")), "");
+        assert!(other.notes[0].contains("other bucket edges"), "{:?}", other.notes);
+        assert_eq!(other.past, []);
+    }
+
+    #[test]
+    fn without_a_baseline_an_objective_is_what_it_is_held_against() {
+        let alone = ratio("a", &["canary"]);
+        let by_objective = case(&alone, None, "slis: [{name: a, objective: 99.5%}]");
+        assert!(by_objective.settings.slis[0].against_objective, "{:?}", by_objective.notes);
+        assert!(by_objective.notes[0].contains("held against its objective"), "{:?}", by_objective.notes);
+        assert!(!case(&alone, None, "").settings.slis[0].against_objective);
+    }
+
+    #[test]
+    fn one_sli_can_be_held_against_both() {
+        let both = case(&ratio("a", &BOTH), None, "slis: [{name: a, objective: 99.5%, against: both}]");
+        let slis = both.settings.slis.iter().map(|sli| (sli.name.as_str(), sli.against_objective));
+        assert_eq!(slis.collect::<Vec<_>>(), [("a", false), ("a, objective", true)]);
+        assert!(both.looks.iter().all(|look| look.readings.len() == 2 && look.readings[0] == look.readings[1]));
+    }
+
+    #[test]
+    fn fewer_edges_merge_buckets_and_lose_no_request() {
+        let rows: String = (0..5)
+            .flat_map(|t| {
+                BOTH.map(|c| {
+                    format!("{t},{c},l,le=0.1,1\n{t},{c},l,le=0.2,2\n{t},{c},l,le=0.4,4\n{t},{c},l,le=+Inf,8\n")
+                })
+            })
+            .collect();
+        let fewer = case(&rows, None, "slis: [{name: l, edges: [0.2]}]");
+        let Reading::Seen { canary: Some(Counts::Latency { buckets }), .. } = &fewer.looks[0].readings[0] else {
+            panic!("buckets")
+        };
+        assert_eq!(buckets, &[3, 12]);
+    }
+
+    #[test]
+    fn looks_begin_at_the_first_row_and_a_silent_time_is_a_look() {
+        let rows = "100,baseline,g,value,1\n100,canary,g,value,1\n110,canary,g,value,1\n140,baseline,g,value,1\n";
+        let looks = case(rows, None, "").looks;
+        let seen = |look: &Look| match &look.readings[0] {
+            Reading::Seen { baseline, canary } => (baseline.is_some(), canary.is_some()),
+            Reading::Unreachable { .. } => panic!("a file answers"),
+        };
+        let expected = [(true, true), (false, true), (false, false), (false, false), (true, false)];
+        assert_eq!(looks.iter().map(seen).collect::<Vec<_>>(), expected);
+    }
+}

@@ -119,10 +119,10 @@ impl Page<'_> {
         let y = self.y - 4.0;
         let mut at = RIGHT;
         for (class, label, width) in [
-            ("canary", "canary", 56.0),
-            ("baseline", "baseline", 65.0),
-            ("harm", "evidence of harm", 112.0),
-            ("safety", "of safety", 70.0),
+            ("canary", "canary", 52.0),
+            ("baseline", "baseline", 63.0),
+            ("harm", "evidence of harm", 122.0),
+            ("safety", "of safety", 66.0),
         ] {
             let end = at + 18.0;
             let _ = writeln!(self.out, r#"<path class="{class}" d="M{at} {y}H{end}"/>"#);
@@ -231,8 +231,8 @@ impl Page<'_> {
             (Some(effect), None) => format!("x {}", factor(effect)),
             _ => "unknown".to_owned(),
         };
-        let tolerated = margin.map(|margin| format!("; tolerated up to x {}", factor(margin))).unwrap_or_default();
-        self.caption(&format!("effect, canary over {}: {told}{tolerated}", beside(settings)));
+        let tolerated = margin.map(|margin| format!("; tolerated to x {}", factor(margin))).unwrap_or_default();
+        self.caption(&format!("canary over {}: {told}{tolerated}", beside(settings)));
         let scale = effect_scale(&effects, report, margin);
         let mut strip = self.strip(scale, |value| format!("x{}", short(value)));
         strip.band("interval", &bands);
@@ -247,7 +247,7 @@ impl Page<'_> {
         let alone = weights / (settings.weight * self.report.false_rollback_budget);
         let needed = 1.0 / self.case.settings.beta;
         self.caption(&format!(
-            "harm {} (alone fails at {}), safety {} (safe at {})",
+            "harm {} (alone fails at {}); safety {} of {}",
             odds(report.evidence),
             figure(alone),
             odds(report.safety),

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::case::Case;
 use super::trajectory::{Decided, Outcome};
-use super::words::{factor, figure, grouped, list, odds, percent, span};
+use super::words::{factor, figure, grouped, odds, percent, span};
 
 /// What `--json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -112,10 +112,8 @@ pub(crate) fn why(outcome: &Outcome) -> String {
     let when = outcome.decided.map(after).unwrap_or_default();
     match verdict.answer {
         Answer::Fail => {
-            let names = list(verdict.slis.iter().filter(|sli| sli.implicated).map(|sli| sli.name.as_str()));
-            let by = if names.is_empty() { "all SLIs together".to_owned() } else { names };
             let texts: Vec<&str> = verdict.reasons.iter().map(|reason| reason.text.as_str()).collect();
-            format!("failed {when} by {by}. {}", texts.join(" "))
+            format!("failed {when}. {}", texts.join(" "))
         }
         Answer::Pass => format!(
             "passed {when}: every SLI is shown safe; the evidence of harm is {}, and {} would fail it",
@@ -130,7 +128,8 @@ pub(crate) fn why(outcome: &Outcome) -> String {
                 n => format!(" (and {} reasons more)", n - 1),
             };
             let first = against.first().map_or("nothing was looked at", |reason| reason.text.as_str());
-            format!("undecided after {} looks: {first}{more}", outcome.looks)
+            let looks = if outcome.looks == 1 { "look" } else { "looks" };
+            format!("undecided after {} {looks}: {first}{more}", outcome.looks)
         }
     }
 }

@@ -225,6 +225,8 @@ fn without_tokens(line: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
+    use proptest::prelude::*;
+
     const START: &str = r#"{"type":"start","tick_s":10,"horizon_ticks":6,"metrics":["err"]}"#;
     const TICK: &str = r#"{"type":"tick","t":0,"baseline":{"n":1000,"x":1},"canary":{"n":100,"x":0}}"#;
 
@@ -270,5 +272,62 @@ mod tests {
         let decided: Vec<&str> = answered.iter().map(|a| codes(a)[0]).collect();
         assert_eq!((decided[1], decided[2]), ("invalid_line", "no_start"));
         assert_eq!((answered.len(), &answered[3]["t"]), (4, &json!(0)), "begun anew");
+    }
+
+    /// Any bytes, words of the protocol in any order, and sound lines.
+    fn any_line() -> impl Strategy<Value = Vec<u8>> {
+        let words = prop::sample::select(vec![
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"",
+            "\\",
+            "\"type\"",
+            "\"tick\"",
+            "\"start\"",
+            "\"canary\"",
+            "\"baseline\"",
+            "\"n\"",
+            "\"x\"",
+            "\"h\"",
+            "\"metrics\"",
+            "\"err\"",
+            "\"tick_s\"",
+            "\"horizon_ticks\"",
+            "NaN",
+            "-Infinity",
+            "1e308",
+            "-1",
+            "0",
+            "null",
+            "18446744073709551616",
+        ]);
+        prop_oneof![
+            prop::collection::vec(any::<u8>().prop_filter("one line", |b| *b != b'\n'), 0..80),
+            prop::collection::vec(words, 0..24).prop_map(|words| words.concat().into_bytes()),
+            Just(START.as_bytes().to_vec()),
+            Just(TICK.as_bytes().to_vec()),
+            (any::<u64>(), any::<f64>()).prop_map(|(n, x)| {
+                format!("{{\"type\":\"tick\",\"canary\":{{\"n\":{n},\"x\":{x}}},\"baseline\":{{\"n\":{x},\"x\":{n}}}}}")
+                    .into_bytes()
+            }),
+        ]
+    }
+
+    proptest! {
+        /// Whatever the lines are: each but a start has one answer, and hardly anything was seen, so that nothing is promoted.
+        #[test]
+        fn no_line_stops_the_stream_or_promotes_a_canary(lines in prop::collection::vec(any_line(), 0..40)) {
+            let input = lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect::<Vec<u8>>();
+            let answered = answers(&input);
+            let begun = lines.iter().filter(|line| matches!(read(line), Ok(Message::Start(_)))).count();
+            prop_assert!(answered.len() >= lines.len() - begun && answered.len() <= lines.len());
+            for answer in &answered {
+                prop_assert!(answer["decision"] == "HOLD" || answer["decision"] == "ROLLBACK", "{}", answer);
+            }
+        }
     }
 }

@@ -38,8 +38,9 @@ impl Scale {
         if !(most > 0.0 && most.is_finite() && least.is_finite()) {
             return Self::Linear { low: 0.0, high: 1.0 };
         }
-        let low = if least > 0.6 * most || least < 0.0 { least - (most - least) * 0.25 } else { 0.0 };
-        let low = if low > 0.0 && low < 0.3 * most { 0.0 } else { low };
+        // A value that hardly moves must not look as if it did.
+        let spread = (most - least).max(0.1 * most);
+        let low = if least > 0.6 * most || least < 0.0 { least - spread * 0.25 } else { 0.0 };
         let step = round_step((most - low) / 2.0);
         let low = (low / step).floor() * step;
         Self::Linear { low, high: low + ((most * 1.02 - low) / step).ceil().max(1.0) * step }
@@ -58,6 +59,7 @@ impl Scale {
                 let steps: &[f64] = match decades {
                     d if d <= 0.6 => &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
                     d if d <= 1.1 => &[1.0, 2.0, 5.0],
+                    d if d <= 2.1 => &[1.0, 3.0],
                     _ => &[1.0],
                 };
                 let every = (decades / 3.0).ceil().max(1.0) as i32;
