@@ -121,7 +121,8 @@ fn steps(change: &Change) -> String {
 }
 
 fn gate(gate: &Gate) -> String {
-    match &gate.state {
+    let warnings: String = gate.warnings.iter().map(|w| format!("          warning: {w}\n")).collect();
+    let line = match &gate.state {
         GateState::Open => format!("  open    {}\n", gate.gate),
         GateState::Closed { reason, opens_at, who_can, .. } => {
             let mut line = format!("  closed  {}: {reason}\n", gate.gate);
@@ -133,7 +134,8 @@ fn gate(gate: &Gate) -> String {
             }
             line
         }
-    }
+    };
+    line + &warnings
 }
 
 /// All gates in their order.

@@ -17,6 +17,6 @@ mod testing;
 
 pub use http::{SettingsError, Token};
 pub use notify::{Voices, Webhook, WebhookSettings};
-pub use probe::{Limits, Probes, Source};
+pub use probe::{Allowed, CheckSettings, Limits, Probes, Resolve, Rule, Secrets, Source, SystemResolver};
 pub use process::CommandSettings;
 pub use rollout::{ExecDriver, ExecSettings, RouterDriver, RouterSettings};

@@ -3,6 +3,7 @@
 //! A probe reports what a source shows, or that the source failed; it judges nothing. NaN, negative and shrinking counters are values like others,
 //! and a page without the series is an empty answer. Next: `scrape`, then the grammar of a `selector`.
 
+mod checks;
 mod command;
 mod prometheus;
 mod scrape;
@@ -15,12 +16,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use change::document::{list, nearest};
+use change::Span;
 use change::verification::CheckCommand;
-use engine::ports::{Act, Eyes, Series};
+use change::verification::synthetic::SyntheticCheck;
+use engine::ports::{Act, Eyes, Probed, Series};
 use reqwest::Client;
 
 use crate::http::{self, Bounds, SettingsError, Token};
 use crate::process::CommandSettings;
+use checks::Checks;
+pub use checks::{Allowed, CheckSettings, Resolve, Rule, Secrets, SystemResolver};
 use prometheus::Prometheus;
 use scrape::Scrape;
 use selector::Selector;
@@ -62,6 +67,7 @@ impl Limits {
 pub struct Probes {
     sources: BTreeMap<String, Probe>,
     commands: CommandSettings,
+    checks: Checks,
     client: Client,
     limits: Limits,
 }
@@ -83,7 +89,13 @@ impl Probes {
         let probe = |(name, source): (String, _)| Probe::new(&name, source).map(|probe| (name, probe));
         let sources: BTreeMap<_, _> = sources.into_iter().map(probe).collect::<Result<_, _>>()?;
         let client = http::client(sources.values().flat_map(Probe::urls))?;
-        Ok(Self { sources, commands, client, limits })
+        Ok(Self { sources, commands, checks: Checks::new(CheckSettings::default()), client, limits })
+    }
+
+    /// The same, with leave to run synthetic checks.
+    #[must_use]
+    pub fn with_checks(self, settings: CheckSettings) -> Self {
+        Self { checks: Checks::new(settings), ..self }
     }
 
     fn unknown(&self, source: &str) -> String {
@@ -137,6 +149,10 @@ impl Eyes for Probes {
 
     async fn check(&self, act: &Act, command: &CheckCommand) -> Result<Option<String>, String> {
         command::check(&self.commands, act, command).await
+    }
+
+    async fn probe(&self, act: &Act, check: &SyntheticCheck, cohort: &str, limit: Span) -> Probed {
+        self.checks.probe(&self.commands, act, check, cohort, limit).await
     }
 }
 

@@ -15,6 +15,7 @@ use judge::{Counts, Direction, Judge, Look, Reading, Settings, SliKind, SliSetti
 use serde_json::{Value, json};
 
 use crate::act::Done;
+use crate::checks::{self, Run, Runs, Words};
 use crate::commit::Attempt;
 use crate::handle::Engine;
 use crate::look::{self, Counters, Seen, Taken};
@@ -36,6 +37,8 @@ pub(crate) struct Judging {
     /// The time of the newest sample that was read, where the sources tell.
     sampled_at: Option<Timestamp>,
     counters: Counters,
+    checks: Runs,
+    words: Words,
     digest: Option<Digest>,
     looks: u32,
 }
@@ -60,6 +63,7 @@ impl Judging {
             let name = look::check_name(&command.run);
             slis.push(SliSettings::new(name, SliKind::Check));
         }
+        slis.extend(checks::settings(&change.proposal.verify.checks));
         let every = change.proposal.verify.every;
         let bakes = change.proposal.plan.steps.iter().map(|s| s.bake).chain([change.proposal.verify.watch]);
         let horizon = bakes.fold(0, |sum: u32, bake| sum.saturating_add(bake.looks(every)));
@@ -80,12 +84,15 @@ impl Judging {
             last: None,
             sampled_at: None,
             counters: Counters::new(),
+            checks: Runs::new(),
+            words: Words::of(&change.proposal.verify.checks),
             digest: None,
             looks: 0,
         };
         for (row, seen) in rows.iter().zip(seen) {
             judging.begin(change, row.step, row.attempt)?;
             judging.add(&seen, row.at, row.number);
+            judging.checks.remember((row.step, row.attempt), &seen, &change.proposal.verify.checks, row.at);
             judging.counters = serde_json::from_value(row.counters.clone()).unwrap_or_default();
         }
         Ok(judging)
@@ -144,7 +151,9 @@ impl Judging {
 
     fn add(&mut self, seen: &[Seen], at: Timestamp, number: u64) -> Verdict {
         let readings = seen.iter().flat_map(|s| vec![self.readable(s); self.times(&s.sli)]).collect();
-        let verdict = self.judge.look(&Look { readings });
+        let mut verdict = self.judge.look(&Look { readings });
+        self.words.learn(seen);
+        self.words.explain(&mut verdict);
         (self.number, self.last, self.looks) = (number, Some(at), self.looks + 1);
         self.digest = Some(chain(self.digest, &serde_json::to_value(seen).unwrap_or_default()));
         verdict
@@ -233,7 +242,7 @@ impl Engine {
             round.judging = Some(judging);
             return Ok(Done::Again(wait.min(every)));
         }
-        let Some(Taken { seen, counters, sampled_at }) = self.see(change, step, attempt, &judging.counters).await
+        let Some(Taken { mut seen, counters, sampled_at }) = self.see(change, step, attempt, now, &mut judging).await
         else {
             let why = format!("this server has no driver `{}`", change.proposal.plan.target.driver);
             return self.without_judge(change, step, attempt, every, &why).await;
@@ -247,7 +256,7 @@ impl Engine {
         judging.sampled_at = sampled_at;
         if judging.learns_from(&seen) {
             match self.fold_looks(change, &seen).await? {
-                Ok(anew) => judging = Judging { counters: judging.counters, last: judging.last, sampled_at, ..anew },
+                Ok(anew) => judging = Judging { counters: judging.counters, last: judging.last, checks: judging.checks, sampled_at, ..anew },
                 Err(why) => return self.without_judge(change, step, attempt, every, &why).await,
             }
         }
@@ -260,6 +269,7 @@ impl Engine {
         if let Err(why) = judging.begin(change, step, attempt) {
             return self.without_judge(change, step, attempt, every, &why).await;
         }
+        seen.extend(judging.checks.take(&change.proposal.verify.checks));
         let number = judging.number + 1;
         let judgement = judgement(&judging.add(&seen, now, number), step, attempt, now);
         judging.counters = counters;
@@ -312,13 +322,24 @@ impl Engine {
         }
     }
 
-    /// Reads all SLIs of a change now; nothing if its driver is gone from this server.
-    async fn see(&self, change: &Change, step: usize, attempt: u32, before: &Counters) -> Option<Taken> {
+    /// Reads all SLIs of a change now, and runs the checks that are due; nothing if its driver is gone from this server.
+    async fn see(
+        &self,
+        change: &Change,
+        step: usize,
+        attempt: u32,
+        now: Timestamp,
+        judging: &mut Judging,
+    ) -> Option<Taken> {
         let target = &change.proposal.plan.target;
         let cohorts = self.drivers.get(&target.driver)?.cohorts(target);
         let act =
             Act { change: change.id, step: (step + 1).to_string(), attempt, files: change.proposal.files.clone() };
-        Some(look::take(&change.proposal, &cohorts, &*self.eyes, &act, before).await)
+        let round = Run { proposal: &change.proposal, cohorts: &cohorts, act: &act, eyes: &self.eyes };
+        let runs = judging.checks.run(&round, (step, attempt), now);
+        let taken = look::take(&change.proposal, &cohorts, &*self.eyes, &act, &judging.counters);
+        let (taken, ()) = futures::future::join(taken, runs).await;
+        Some(taken)
     }
 
     /// Keeps a look, and tells the core what the judge says of it, in one append.

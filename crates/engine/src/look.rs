@@ -24,6 +24,9 @@ pub(crate) struct Seen {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edges_ms: Option<Vec<f64>>,
     pub reading: Reading,
+    /// Why a check did not pass, in words of our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// The most series of a query that are remembered while they are missing.
@@ -56,7 +59,7 @@ pub(crate) async fn take(
             Ok(failure) => Reading::Seen { baseline: None, canary: Some(Counts::Check { passed: failure.is_none() }) },
             Err(why) => Reading::Unreachable { why },
         };
-        Seen { sli: check_name(&command.run), edges_ms: None, reading }
+        Seen { sli: check_name(&command.run), edges_ms: None, reading, why: None }
     });
     seen.extend(futures::future::join_all(checks).await);
     let series = found.values().flatten().flat_map(BTreeMap::values).flatten();
@@ -159,11 +162,11 @@ fn read_sli(
     let answers = match found.get(&sli.source) {
         Some(Ok(answers)) => answers,
         Some(Err(why)) => {
-            return Seen { sli: sli.name.clone(), edges_ms: None, reading: Reading::Unreachable { why: why.clone() } };
+            return Seen { sli: sli.name.clone(), edges_ms: None, reading: Reading::Unreachable { why: why.clone() }, why: None };
         }
         None => {
             let why = format!("there is no telemetry source `{}`", sli.source);
-            return Seen { sli: sli.name.clone(), edges_ms: None, reading: Reading::Unreachable { why } };
+            return Seen { sli: sli.name.clone(), edges_ms: None, reading: Reading::Unreachable { why }, why: None };
         }
     };
     let mut edges_ms = None;
@@ -186,7 +189,7 @@ fn read_sli(
         (None, None) => None,
     };
     let (baseline, canary) = (cohort(Side::Baseline), cohort(Side::Canary));
-    Seen { sli: sli.name.clone(), edges_ms, reading: Reading::Seen { baseline, canary } }
+    Seen { sli: sli.name.clone(), edges_ms, reading: Reading::Seen { baseline, canary }, why: None }
 }
 
 fn is_count(value: f64) -> bool {
