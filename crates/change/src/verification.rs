@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Digest;
 use crate::rollout::{PartProblem, Step};
-use synthetic::{MOST_CHECKS, SyntheticCheck};
 use crate::time::{Span, Timestamp};
+use synthetic::{MOST_CHECKS, SyntheticCheck};
 
 /// What the new version is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

@@ -257,7 +257,8 @@ mod tests {
         assert!(problems[0].to_string().starts_with("3:"), "{problems:?}");
         let problems = Config::read(&text.replace("A-B", "AB"), Path::new("x")).expect_err("it is broken");
         assert!(problems[0].to_string().contains("`checks.allow[1]`: `http://shop` is neither a host"), "{problems:?}");
-        let config = Config::read("[checks]\nca_dir = \"ca\"\n", Path::new("/etc/clearway/clearway.toml")).expect("valid");
+        let config =
+            Config::read("[checks]\nca_dir = \"ca\"\n", Path::new("/etc/clearway/clearway.toml")).expect("valid");
         assert_eq!((config.checks.ca_dir, config.checks.allow.len()), (Some("/etc/clearway/ca".into()), 0));
     }
 

@@ -84,6 +84,9 @@ pub(crate) fn change(change: &Change, gates: &[Gate]) -> String {
         let _ = writeln!(out, "\nClosed gates");
         closed.iter().for_each(|g| out.push_str(&gate(g)));
     }
+    for warning in gates.iter().filter(|g| g.is_open()).flat_map(|g| &g.warnings) {
+        let _ = writeln!(out, "\nWarning: {warning}");
+    }
     if let Some(judgement) = change.any_rollout().and_then(|r| r.judgement.as_ref()) {
         let _ = writeln!(
             out,

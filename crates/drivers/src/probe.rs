@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use change::document::{list, nearest};
 use change::Span;
+use change::document::{list, nearest};
 use change::verification::CheckCommand;
 use change::verification::synthetic::SyntheticCheck;
 use engine::ports::{Act, Eyes, Probed, Series};

@@ -279,7 +279,11 @@ impl Rehearsals {
     }
 
     pub(crate) fn warnings(&self, change: ChangeId, effect: Digest) -> Vec<String> {
-        self.all().get(&change).filter(|known| known.0 == effect).map(|known| known.2.warnings.clone()).unwrap_or_default()
+        self.all()
+            .get(&change)
+            .filter(|known| known.0 == effect)
+            .map(|known| known.2.warnings.clone())
+            .unwrap_or_default()
     }
 }
 

@@ -256,7 +256,15 @@ impl Engine {
         judging.sampled_at = sampled_at;
         if judging.learns_from(&seen) {
             match self.fold_looks(change, &seen).await? {
-                Ok(anew) => judging = Judging { counters: judging.counters, last: judging.last, checks: judging.checks, sampled_at, ..anew },
+                Ok(anew) => {
+                    judging = Judging {
+                        counters: judging.counters,
+                        last: judging.last,
+                        checks: judging.checks,
+                        sampled_at,
+                        ..anew
+                    }
+                }
                 Err(why) => return self.without_judge(change, step, attempt, every, &why).await,
             }
         }

@@ -162,7 +162,12 @@ fn read_sli(
     let answers = match found.get(&sli.source) {
         Some(Ok(answers)) => answers,
         Some(Err(why)) => {
-            return Seen { sli: sli.name.clone(), edges_ms: None, reading: Reading::Unreachable { why: why.clone() }, why: None };
+            return Seen {
+                sli: sli.name.clone(),
+                edges_ms: None,
+                reading: Reading::Unreachable { why: why.clone() },
+                why: None,
+            };
         }
         None => {
             let why = format!("there is no telemetry source `{}`", sli.source);

@@ -255,9 +255,13 @@ pub trait Eyes: Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probed {
     Passed,
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
     /// It could not be run at all: what it asks may be well or not.
-    NotRun { why: String },
+    NotRun {
+        why: String,
+    },
 }
 
 /// One series and its newest value.

@@ -1,7 +1,8 @@
 //! Tests that span crates: the real engine on a real store, in a simulated world. One binary, so that it links once.
 
-#[path = "suite/crashes.rs"]
+#[path = "suite/checks.rs"]
 mod checks;
+#[path = "suite/crashes.rs"]
 mod crashes;
 #[path = "suite/life.rs"]
 mod life;

@@ -68,7 +68,11 @@ pub struct SyntheticCheck {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpCheck {
-    #[schemars(regex(pattern = "^https?://[^ ]+$"), length(max = 2_000), example = "https://$cohort.shop.internal/health")]
+    #[schemars(
+        regex(pattern = "^https?://[^ ]+$"),
+        length(max = 2_000),
+        example = "https://$cohort.shop.internal/health"
+    )]
     pub url: String,
     #[serde(default, skip_serializing_if = "Method::is_get")]
     pub method: Method,
@@ -406,7 +410,11 @@ impl SyntheticCheck {
         let mut found: Vec<PartProblem> = Vec::new();
         if let Some(every) = self.every.filter(|every| *every < look) {
             let help = Some("leave it out to run with each look, or look more often".to_owned());
-            found.push(("/every".into(), format!("`{every}` is shorter than the time between two looks, `{look}`"), help));
+            found.push((
+                "/every".into(),
+                format!("`{every}` is shorter than the time between two looks, `{look}`"),
+                help,
+            ));
         }
         if let Some(every) = self.every.filter(|every| *every > LONGEST_EVERY) {
             found.push(("/every".into(), format!("`{every}` is longer than `{LONGEST_EVERY}`, the most"), None));
@@ -433,7 +441,8 @@ impl HttpCheck {
 
     fn problems(&self) -> Vec<PartProblem> {
         let mut found: Vec<PartProblem> = Vec::new();
-        let is_name = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        let is_name =
+            |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
         for (pointer, name) in
             self.headers.keys().map(|n| ("/http/headers", n)).chain(self.header.keys().map(|n| ("/http/header", n)))
         {
@@ -455,7 +464,9 @@ impl HttpCheck {
             let help = Some(format!("write `/{}`", pointer.trim_start_matches("$.").replace('.', "/")));
             found.push(("/http/json".into(), format!("`{pointer}` is no JSON pointer"), help));
         }
-        for (field, count) in [("headers", self.headers.len()), ("json", self.json.len()), ("header", self.header.len())] {
+        for (field, count) in
+            [("headers", self.headers.len()), ("json", self.json.len()), ("header", self.header.len())]
+        {
             if count > MOST_PARTS {
                 found.push((format!("/http/{field}"), format!("has more than {MOST_PARTS} of them"), None));
             }
@@ -466,7 +477,11 @@ impl HttpCheck {
         let after_host = self.url.split_once("://").map_or("", |(_, rest)| rest);
         if after_host.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
             let help = Some("send them in a header: `headers: {authorization: {env: NAME}}`".to_owned());
-            found.push(("/http/url".into(), "a URL must not hold credentials: everybody can read a change".into(), help));
+            found.push((
+                "/http/url".into(),
+                "a URL must not hold credentials: everybody can read a change".into(),
+                help,
+            ));
         }
         found
     }
@@ -528,9 +543,8 @@ pub fn host_and_port(text: &str, otherwise: Option<u16>) -> Option<(String, u16)
 /// Whether a text can be the name of a host: labels of letters, digits, hyphens and underscores, with or without the final dot.
 pub fn is_domain(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
-    let label = |l: &str| {
-        (1..=63).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
+    let label =
+        |l: &str| (1..=63).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     !text.is_empty() && text.len() <= 253 && text.split('.').all(label)
 }
 
@@ -543,7 +557,20 @@ mod tests {
         let read = |text: &str| host_and_port(text, None).map(|(host, port)| format!("{host} {port}"));
         assert_eq!(read("shop.internal:443").as_deref(), Some("shop.internal 443"));
         assert_eq!(read("[::1]:443").as_deref(), Some("::1 443"));
-        for bad in ["shop", "shop:", "shop:0", "shop:x", "shop:70000", ":443", "::1", "[::1]", "[shop]:1", "a b:1", "a/b:1", "u@h:1"] {
+        for bad in [
+            "shop",
+            "shop:",
+            "shop:0",
+            "shop:x",
+            "shop:70000",
+            ":443",
+            "::1",
+            "[::1]",
+            "[shop]:1",
+            "a b:1",
+            "a/b:1",
+            "u@h:1",
+        ] {
             assert_eq!(read(bad), None, "{bad}");
         }
         assert_eq!(host_and_port("::1", Some(53)), Some(("::1".into(), 53)));

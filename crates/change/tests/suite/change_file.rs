@@ -740,7 +740,10 @@ fn every_kind_of_check_can_be_written_and_keeps_its_form() {
     let proposal = read(&text, &Around::default()).expect("the file is good");
     let checks = serde_json::to_string(&proposal.verify.checks).expect("checks have a JSON form");
     expect![[r#"[{"name":"login","http":{"url":"https://$cohort.shop.internal/login","method":"POST","headers":{"accept":"application/json","authorization":{"env":"SHOP_TOKEN"}},"body":"{}","status":[200,"300-399"],"body_contains":"welcome","body_matches":"^\\{.*\\}$","json":{"/db/up":true,"/status":"ok"},"header":{"content-type":"json"},"within":"1s","redirects":"follow","ca_file":"shop.pem"},"every":"30s","timeout":"3s","tries":2,"objective":"99%"},{"name":"port","tcp":{"address":"$cohort.shop.internal:5432","send":"hi","expect":"ho"}},{"name":"name","dns":{"name":"shop.example","type":"MX","resolver":"[::1]:5353","contains":["10 mail.shop.example"]}},{"name":"certificate","tls":{"address":"shop.example:443","server_name":"www.shop.example","days_left":30}},{"name":"smoke","command":{"run":"./smoke.sh --fast"}}]"#]].assert_eq(&checks);
-    assert_eq!(serde_json::from_str::<Vec<change::verification::synthetic::SyntheticCheck>>(&checks).ok(), Some(proposal.verify.checks));
+    assert_eq!(
+        serde_json::from_str::<Vec<change::verification::synthetic::SyntheticCheck>>(&checks).ok(),
+        Some(proposal.verify.checks)
+    );
     assert_eq!(named_files(&text), ["./smoke.sh"], "the script is digested as those of the plan are");
 }
 

@@ -24,8 +24,8 @@ use engine::ports::{Act, Probed};
 
 use crate::process::{self, CommandSettings, NOT_ALLOWED, Order};
 pub use allow::{Allowed, Rule};
-pub use dial::{Resolve, SystemResolver};
 use dial::Dialer;
+pub use dial::{Resolve, SystemResolver};
 use tls::Trust;
 
 /// What synthetic checks may do, as an operator configures it. By default nothing.
@@ -142,7 +142,9 @@ impl Checks {
         let dialer = Dialer::new(&self.settings);
         let ask = async {
             match kind {
-                CheckKind::Http(check) => http::probe(check, cohort, &dialer, &self.trust, &self.settings.secrets).await,
+                CheckKind::Http(check) => {
+                    http::probe(check, cohort, &dialer, &self.trust, &self.settings.secrets).await
+                }
                 CheckKind::Tcp(check) => tcp::probe(check, cohort, &dialer).await,
                 CheckKind::Dns(check) => dns::probe(check, cohort, &dialer, &self.settings.resolv_conf).await,
                 CheckKind::Tls(check) => tls::probe(check, cohort, &dialer, &self.trust).await,

@@ -212,7 +212,8 @@ pub(crate) mod tests {
     #[test]
     fn an_open_gate_shows_its_warnings() {
         let mut gate = Gate::new(GateName::Readiness, GateState::Open);
-        gate.warnings = vec!["the check `login` fails for the stable version already: status 503 instead of 200-399".into()];
+        gate.warnings =
+            vec!["the check `login` fails for the stable version already: status 503 instead of 200-399".into()];
         let text = gates(&[gate]).into_string();
         assert!(text.contains("Warning: the check <code>login</code> fails for the stable version already"), "{text}");
     }

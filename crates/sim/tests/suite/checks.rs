@@ -12,7 +12,8 @@ use crate::support::*;
 /// A change file that is verified by these checks alone.
 fn by_checks(bake: &str, checks: &str) -> String {
     let file = change_file("a", &[("25%", bake), ("100%", bake)], "");
-    let (head, tail) = (file.split("  slis:").next().expect("a head"), file.split("  every: 1s").nth(1).expect("a tail"));
+    let (head, tail) =
+        (file.split("  slis:").next().expect("a head"), file.split("  every: 1s").nth(1).expect("a tail"));
     let tail = tail.replace("watch: 10s", &format!("watch: {bake}"));
     format!("{head}  checks: [{checks}]\n  every: 1s{tail}")
 }
@@ -124,7 +125,10 @@ fn a_check_that_can_not_be_run_is_unreachable_and_never_a_pass() {
         let held = newest(&log(&store, id).await);
         assert_eq!(
             (held.answer, held.why.as_str()),
-            (Answer::Unreachable, "`login` could not be run: the name `new.shop.internal` could not be resolved: no answer")
+            (
+                Answer::Unreachable,
+                "`login` could not be run: the name `new.shop.internal` could not be resolved: no answer"
+            )
         );
         world.set_met(Met::TheVersion);
         assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
@@ -177,7 +181,10 @@ fn a_check_runs_when_it_is_due_and_the_looks_between_change_nothing() {
         for step in 0..=2 {
             let first = looks.iter().find(|l| l.step == step).expect("the step has looks");
             let began = canary.iter().filter(|t| t.at >= first.at).map(|t| time::between(first.at, t.at)).min();
-            assert!(began.is_some_and(|wait| wait <= Span::secs(1)), "step {step} begins with a run of its own: {began:?}");
+            assert!(
+                began.is_some_and(|wait| wait <= Span::secs(1)),
+                "step {step} begins with a run of its own: {began:?}"
+            );
         }
     });
 }
@@ -190,13 +197,16 @@ fn a_check_that_hangs_does_not_delay_what_other_slis_find() {
             let (world, store) = (World::new(38, Behaviour::FAILING), memory());
             let handle = start(&world, &store, governance(NOBODY)).await;
             let file = change_file("a", &[("25%", "20s"), ("100%", "20s")], "");
-            let id = propose(&handle, &file.replace("  every: 1s", &format!("  checks: [{checks}]\n  every: 1s"))).await;
+            let id =
+                propose(&handle, &file.replace("  every: 1s", &format!("  checks: [{checks}]\n  every: 1s"))).await;
             until(&handle, id, |p| matches!(p, Phase::RollingOut { .. })).await;
             world.set_met(Met::Silence);
             let change = until_ended(&handle, id).await;
             assert_eq!(change.phase(), Phase::RolledBack, "{}", change::explain::status(&change));
             let log = log(&store, id).await;
-            let at = |wanted: fn(&Event) -> bool| log.iter().find(|r| wanted(&r.event)).map(|r| r.time).expect("it happened");
+            let at = |wanted: fn(&Event) -> bool| {
+                log.iter().find(|r| wanted(&r.event)).map(|r| r.time).expect("it happened")
+            };
             let begun = at(|e| matches!(e, Event::StepApplied { .. }));
             time::between(begun, at(|e| matches!(e, Event::RollbackBegun { .. })))
         })

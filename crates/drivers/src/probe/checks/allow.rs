@@ -109,14 +109,17 @@ impl Allowed {
         let name = plain(name);
         self.of_port(port).any(|what| match what {
             What::Name(allowed) => name == *allowed,
-            What::Below(domain) => name.strip_suffix(domain.as_str()).is_some_and(|above| above.len() > 1 && above.ends_with('.')),
+            What::Below(domain) => {
+                name.strip_suffix(domain.as_str()).is_some_and(|above| above.len() > 1 && above.ends_with('.'))
+            }
             What::Network { .. } => false,
         })
     }
 
     fn has_address(&self, address: IpAddr, port: u16) -> bool {
         let address = address.to_canonical();
-        self.of_port(port).any(|what| matches!(what, What::Network { address: network, bits } if is_within(address, *network, *bits)))
+        self.of_port(port)
+            .any(|what| matches!(what, What::Network { address: network, bits } if is_within(address, *network, *bits)))
     }
 
     fn of_port(&self, port: u16) -> impl Iterator<Item = &What> {
@@ -134,8 +137,11 @@ pub(super) struct Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = |host: &str| if host.contains(':') { format!("[{host}]:{}", self.port) } else { format!("{host}:{}", self.port) };
-        let (host, add) = (at(&self.host), self.address.map_or_else(|| at(&self.host), |address| at(&address.to_string())));
+        let at = |host: &str| {
+            if host.contains(':') { format!("[{host}]:{}", self.port) } else { format!("{host}:{}", self.port) }
+        };
+        let (host, add) =
+            (at(&self.host), self.address.map_or_else(|| at(&self.host), |address| at(&address.to_string())));
         match self.address {
             None => write!(f, "this server may not ask `{host}`")?,
             Some(address) => write!(f, "`{host}` leads to `{address}`, which this server may not ask")?,
@@ -215,7 +221,8 @@ mod tests {
 
     #[test]
     fn a_host_is_allowed_by_its_name_its_domain_or_its_network() {
-        let allowed = allowed(&["shop.internal:443", "*.example.com", "10.0.0.0/8", "[fd00::]/8:53", "::1", "192.168.7.7:80"]);
+        let allowed =
+            allowed(&["shop.internal:443", "*.example.com", "10.0.0.0/8", "[fd00::]/8:53", "::1", "192.168.7.7:80"]);
         let may = |host: &str, port| allowed.host(host, port).is_ok();
         for (host, port) in [
             ("SHOP.internal", 443),
@@ -255,8 +262,22 @@ mod tests {
             assert!(may(fine), "{fine}");
         }
         for wrong in [
-            "127.0.0.1", "169.254.169.254", "192.168.0.1", "172.16.0.1", "100.64.0.1", "0.0.0.0", "224.0.0.1", "::1", "::", "fe80::1", "fd00::1",
-            "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001::1", "ff02::1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "192.168.0.1",
+            "172.16.0.1",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2001::1",
+            "ff02::1",
         ] {
             assert!(!may(wrong), "{wrong}");
         }
@@ -270,7 +291,20 @@ mod tests {
 
     #[test]
     fn what_is_no_rule_is_refused_when_it_is_configured() {
-        for bad in ["", "*", "*.", "a b", "shop:0", "shop:x", "10.0.0.0/33", "::/129", "http://shop", "shop/8", "[::1", "*.*.a"] {
+        for bad in [
+            "",
+            "*",
+            "*.",
+            "a b",
+            "shop:0",
+            "shop:x",
+            "10.0.0.0/33",
+            "::/129",
+            "http://shop",
+            "shop/8",
+            "[::1",
+            "*.*.a",
+        ] {
             assert!(bad.parse::<Rule>().is_err(), "{bad}");
         }
     }

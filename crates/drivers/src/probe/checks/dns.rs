@@ -68,7 +68,10 @@ fn judge(check: &DnsCheck, cohort: &str, records: &[String]) -> Result<(), Miss>
     if !check.equals.is_empty() {
         let wanted: Vec<String> = check.equals.iter().map(of_file).collect();
         if let Some(other) = here.iter().position(|record| !wanted.contains(record)) {
-            return failed(format!("a {kind} record that is not wanted was found: {}", scrap::of(records[other].as_bytes())));
+            return failed(format!(
+                "a {kind} record that is not wanted was found: {}",
+                scrap::of(records[other].as_bytes())
+            ));
         }
     }
     let least = usize::from(check.at_least.unwrap_or(1));
@@ -81,9 +84,13 @@ fn judge(check: &DnsCheck, cohort: &str, records: &[String]) -> Result<(), Miss>
 /// A record as it is compared: addresses by value, names without case and the final dot.
 fn comparable(kind: RecordType, text: &str) -> String {
     match kind {
-        RecordType::A | RecordType::Aaaa => text.parse::<IpAddr>().map_or_else(|_| text.to_owned(), |ip| ip.to_string()),
+        RecordType::A | RecordType::Aaaa => {
+            text.parse::<IpAddr>().map_or_else(|_| text.to_owned(), |ip| ip.to_string())
+        }
         RecordType::Txt => text.to_owned(),
-        RecordType::Cname | RecordType::Mx | RecordType::Ns => text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase(),
+        RecordType::Cname | RecordType::Mx | RecordType::Ns => {
+            text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase()
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION,
-    USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName,
+    HeaderValue, LOCATION, PROXY_AUTHORIZATION, USER_AGENT,
 };
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -67,7 +67,9 @@ impl Order {
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("clearway/", env!("CARGO_PKG_VERSION"))));
         let mut secret = Vec::new();
         for (name, text) in &check.headers {
-            let Ok(header) = name.parse::<HeaderName>() else { return not_run(format!("`{name}` is no name of a header")) };
+            let Ok(header) = name.parse::<HeaderName>() else {
+                return not_run(format!("`{name}` is no name of a header"));
+            };
             let value = match text {
                 HeaderText::Plain(text) => text.replace("$cohort", cohort),
                 HeaderText::Secret(from) => match secrets.get(&from.env) {
@@ -236,13 +238,21 @@ fn judge(check: &HttpCheck, cohort: &str, answer: &Answer, took: Duration) -> Re
     if let Some(wanted) = &check.body_contains {
         let wanted = wanted.replace("$cohort", cohort);
         if !tcp::contains(&answer.body, wanted.as_bytes()) {
-            return failed(format!("the {} does not contain `{wanted}`; it begins with {}", the_body(answer), scrap::of(&answer.body)));
+            return failed(format!(
+                "the {} does not contain `{wanted}`; it begins with {}",
+                the_body(answer),
+                scrap::of(&answer.body)
+            ));
         }
     }
     if let Some(pattern) = &check.body_matches {
         let Ok(regex) = Regex::new(pattern) else { return not_run(format!("`{pattern}` is no regular expression")) };
         if !regex.is_match(&String::from_utf8_lossy(&answer.body)) {
-            return failed(format!("the {} does not match `{pattern}`; it begins with {}", the_body(answer), scrap::of(&answer.body)));
+            return failed(format!(
+                "the {} does not match `{pattern}`; it begins with {}",
+                the_body(answer),
+                scrap::of(&answer.body)
+            ));
         }
     }
     json(check, cohort, answer)?;
@@ -283,7 +293,10 @@ fn json(check: &HttpCheck, cohort: &str, answer: &Answer) -> Result<(), Miss> {
             None => return failed(format!("the body has no `{pointer}`")),
             Some(found) if is_same(found, &wanted) => {}
             Some(found) => {
-                return failed(format!("`{pointer}` is {} instead of `{wanted}`", scrap::of(found.to_string().as_bytes())));
+                return failed(format!(
+                    "`{pointer}` is {} instead of `{wanted}`",
+                    scrap::of(found.to_string().as_bytes())
+                ));
             }
         }
     }

@@ -27,7 +27,8 @@ pub(super) fn of(bytes: &[u8]) -> String {
 
 /// One line without backticks, control characters and what looks like a secret.
 fn scrub(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() || c == '`' || c == '\u{fffd}' { ' ' } else { c }).collect();
+    let clean: String =
+        text.chars().map(|c| if c.is_control() || c == '`' || c == '\u{fffd}' { ' ' } else { c }).collect();
     let mut out = String::new();
     let mut hides_next = false;
     for word in clean.split_whitespace() {
@@ -65,7 +66,9 @@ fn without_tokens(word: &str) -> String {
             run.push(c);
             continue;
         }
-        let looks_secret = run.len() >= TOKEN && run.bytes().any(|b| b.is_ascii_digit()) && run.bytes().any(|b| b.is_ascii_alphabetic());
+        let looks_secret = run.len() >= TOKEN
+            && run.bytes().any(|b| b.is_ascii_digit())
+            && run.bytes().any(|b| b.is_ascii_alphabetic());
         out.push_str(if looks_secret { "…" } else { &run });
         run.clear();
         if c != '\0' {

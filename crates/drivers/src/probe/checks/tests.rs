@@ -55,8 +55,13 @@ async fn a_page_that_answers_as_expected_passes_and_hears_what_the_check_says() 
     let note = heard.clone();
     let page = post(move |headers: HeaderMap, body: Bytes| async move {
         let of = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-        *note.lock().expect("not poisoned") = format!("{} {} {} {}", of("host"), of("authorization"), of("x-version"), String::from_utf8_lossy(&body));
-        (StatusCode::CREATED, [("content-type", "application/json"), ("x-shop", "open")], r#"{"status": "ok", "db": {"up": true, "load": 1.0}}"#)
+        *note.lock().expect("not poisoned") =
+            format!("{} {} {} {}", of("host"), of("authorization"), of("x-version"), String::from_utf8_lossy(&body));
+        (
+            StatusCode::CREATED,
+            [("content-type", "application/json"), ("x-shop", "open")],
+            r#"{"status": "ok", "db": {"up": true, "load": 1.0}}"#,
+        )
     });
     let url = serve(Router::new().route("/v2/health", page)).await;
     let mut settings = settings(&["127.0.0.1"]);
@@ -86,8 +91,14 @@ async fn what_is_wrong_with_an_answer_is_said_in_words() {
         of(serde_json::json!({"body_contains": "in order"})).await,
         fails("the body does not contain `in order`; it begins with `out of order`")
     );
-    assert_eq!(of(serde_json::json!({"body_matches": "^in"})).await, fails("the body does not match `^in`; it begins with `out of order`"));
-    assert_eq!(of(serde_json::json!({"json": {"/a": 1}})).await, fails("the body is no JSON; it begins with `out of order`"));
+    assert_eq!(
+        of(serde_json::json!({"body_matches": "^in"})).await,
+        fails("the body does not match `^in`; it begins with `out of order`")
+    );
+    assert_eq!(
+        of(serde_json::json!({"json": {"/a": 1}})).await,
+        fails("the body is no JSON; it begins with `out of order`")
+    );
     assert_eq!(of(serde_json::json!({"header": {"x-shop": "a"}})).await, fails("the answer has no header `x-shop`"));
     assert_eq!(
         of(serde_json::json!({"header": {"content-type": "json"}})).await,
@@ -170,7 +181,10 @@ async fn a_resolver_that_changes_its_answer_leads_nowhere_else() {
     assert_eq!(probe(settings(), check()).await, passed());
     assert_eq!(turning.asked.load(Ordering::SeqCst), 1, "the name is resolved once for a request");
     let Probed::NotRun { why } = probe(settings(), check()).await else { panic!("another address was asked") };
-    assert!(why.starts_with(&format!("`shop.test:{port}` leads to `127.0.0.66`, which this server may not ask")), "{why}");
+    assert!(
+        why.starts_with(&format!("`shop.test:{port}` leads to `127.0.0.66`, which this server may not ask")),
+        "{why}"
+    );
     assert_eq!(probe(settings(), check()).await, passed(), "the one that is allowed is asked");
     assert!(matches!(probe(settings(), check()).await, Probed::NotRun { .. }));
     assert_eq!(hits.load(Ordering::SeqCst), 2);
@@ -236,7 +250,9 @@ async fn what_is_slow_closed_or_breaks_off_has_failed() {
         "at last"
     })))
     .await;
-    let Probed::Failed { why } = http(serde_json::json!({"url": slow, "within": "10ms"})).await else { panic!("too slow") };
+    let Probed::Failed { why } = http(serde_json::json!({"url": slow, "within": "10ms"})).await else {
+        panic!("too slow")
+    };
     assert!(why.starts_with("took ") && why.ends_with(" ms, 10 ms allowed"), "{why}");
 
     let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound");
@@ -253,7 +269,9 @@ async fn what_is_slow_closed_or_breaks_off_has_failed() {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
         }
     });
-    let Probed::Failed { why } = http(serde_json::json!({"url": format!("http://{address}")})).await else { panic!("half") };
+    let Probed::Failed { why } = http(serde_json::json!({"url": format!("http://{address}")})).await else {
+        panic!("half")
+    };
     assert!(why.starts_with("the exchange broke off: "), "{why}");
 }
 
@@ -261,7 +279,9 @@ async fn what_is_slow_closed_or_breaks_off_has_failed() {
 async fn of_a_body_at_most_a_mebibyte_is_read_and_a_scrap_is_shown() {
     let body = format!("{}needle", "x".repeat(1 << 20));
     let url = serve_answer(200, "application/json", body).await;
-    let Probed::Failed { why } = http(serde_json::json!({"url": url, "body_contains": "needle"})).await else { panic!("found") };
+    let Probed::Failed { why } = http(serde_json::json!({"url": url, "body_contains": "needle"})).await else {
+        panic!("found")
+    };
     assert!(why.starts_with("the first 1 MiB of the body does not contain `needle`; it begins with `xxxx"), "{why}");
     assert!(why.chars().count() < 200, "{why}");
     assert_eq!(http(serde_json::json!({"url": url})).await, passed());
@@ -317,9 +337,12 @@ impl Authority {
         params.not_after = if hours < 0 { SystemTime::now() - away } else { SystemTime::now() + away }.into();
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions");
         let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
-        let config = config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key.into()).expect("fits");
+        let config =
+            config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key.into()).expect("fits");
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
@@ -329,7 +352,9 @@ impl Authority {
                 tokio::spawn(async move {
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
                     let _ = stream.read(&mut [0; 4_096]).await;
-                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nsafe").await;
+                    let _ = stream
+                        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nsafe")
+                        .await;
                     let _ = stream.shutdown().await;
                 });
             }
@@ -342,26 +367,35 @@ impl Authority {
 async fn a_certificate_is_trusted_for_its_name_and_lasts_or_the_reason_is_said() {
     let authority = Authority::new("the shop");
     let tls = |address: SocketAddr, more: serde_json::Value| {
-        let mut check = serde_json::json!({"address": address.to_string(), "server_name": "shop.test", "ca_file": "ca.pem"});
+        let mut check =
+            serde_json::json!({"address": address.to_string(), "server_name": "shop.test", "ca_file": "ca.pem"});
         check.as_object_mut().expect("a mapping").extend(more.as_object().expect("a mapping").clone());
         probe(authority.settings(), serde_json::json!({"name": "certificate", "tls": check}))
     };
     let none = || serde_json::json!({});
-    let (long, short, over) = (authority.serve(90 * 24).await, authority.serve(3 * 24).await, authority.serve(-3 * 24).await);
+    let (long, short, over) =
+        (authority.serve(90 * 24).await, authority.serve(3 * 24).await, authority.serve(-3 * 24).await);
     assert_eq!(tls(long, none()).await, passed());
     assert_eq!(tls(long, serde_json::json!({"server_name": "127.0.0.1"})).await, passed());
     let Probed::Failed { why } = tls(short, none()).await else { panic!("it ends soon") };
     assert!(why.starts_with("the certificate ends in 3 days, at ") && why.ends_with("; 14 days are wanted"), "{why}");
     assert_eq!(tls(short, serde_json::json!({"days_left": 2})).await, passed());
     assert_eq!(tls(over, none()).await, fails("the certificate ended 3 days ago"));
-    assert_eq!(tls(long, serde_json::json!({"server_name": "other.test"})).await, fails("the certificate is not for `other.test`"));
+    assert_eq!(
+        tls(long, serde_json::json!({"server_name": "other.test"})).await,
+        fails("the certificate is not for `other.test`")
+    );
     let stranger = Authority::new("a stranger").serve(90 * 24).await;
     assert_eq!(tls(stranger, none()).await, fails("the certificate is not trusted: its issuer is unknown"));
     let forged = Authority::new("the shop").serve(90 * 24).await;
     assert_eq!(tls(forged, none()).await, fails("the certificate is not trusted: its issuer did not sign it"));
     let missing = tls(long, serde_json::json!({"ca_file": "none.pem"})).await;
-    assert!(matches!(&missing, Probed::NotRun { why } if why.starts_with("`none.pem` in `[checks] ca_dir` can't be read")), "{missing:?}");
-    let plain: SocketAddr = serve_answer(200, "text/plain", "").await.trim_start_matches("http://").parse().expect("an address");
+    assert!(
+        matches!(&missing, Probed::NotRun { why } if why.starts_with("`none.pem` in `[checks] ca_dir` can't be read")),
+        "{missing:?}"
+    );
+    let plain: SocketAddr =
+        serve_answer(200, "text/plain", "").await.trim_start_matches("http://").parse().expect("an address");
     let Probed::Failed { why } = tls(plain, none()).await else { panic!("no TLS there") };
     assert!(why.starts_with("no TLS: "), "{why}");
     let check = serde_json::json!({"name": "certificate", "tls": {"address": long.to_string(), "ca_file": "ca.pem"}});
@@ -504,11 +538,17 @@ async fn a_name_has_the_records_that_are_wanted_or_the_reason_is_said() {
         assert_eq!(dns(good.clone()).await, passed(), "{good}");
     }
     let wrong = [
-        (serde_json::json!({"contains": ["10.0.0.3"]}), "`10.0.0.3` is not among the A records found: `10.0.0.1, 10.0.0.2`"),
+        (
+            serde_json::json!({"contains": ["10.0.0.3"]}),
+            "`10.0.0.3` is not among the A records found: `10.0.0.1, 10.0.0.2`",
+        ),
         (serde_json::json!({"equals": ["10.0.0.1"]}), "a A record that is not wanted was found: `10.0.0.2`"),
         (serde_json::json!({"at_least": 3}), "2 A records found instead of 3 or more"),
         (serde_json::json!({"name": "none.shop.test"}), "0 A records found instead of 1 or more"),
-        (serde_json::json!({"name": "none.shop.test", "contains": ["10.0.0.1"]}), "`10.0.0.1` is not among the A records found: none"),
+        (
+            serde_json::json!({"name": "none.shop.test", "contains": ["10.0.0.1"]}),
+            "`10.0.0.1` is not among the A records found: none",
+        ),
         (serde_json::json!({"name": "silent.shop.test"}), "no answer within 700ms"),
     ];
     for (check, why) in wrong {
@@ -527,7 +567,10 @@ async fn the_systems_own_resolver_is_not_what_is_checked() {
     let check = || serde_json::json!({"name": "name", "dns": {"name": "shop.test"}});
     let settings = || CheckSettings { resolv_conf: file.clone(), ..settings(&["shop.test"]) };
     let missing = probe(settings(), check()).await;
-    assert!(matches!(&missing, Probed::NotRun { why } if why.ends_with("names no resolver; give the check a `resolver`")), "{missing:?}");
+    assert!(
+        matches!(&missing, Probed::NotRun { why } if why.ends_with("names no resolver; give the check a `resolver`")),
+        "{missing:?}"
+    );
     std::fs::write(&file, "# here\nsearch test\nnameserver 127.77.77.77\nnameserver 10.0.0.1\n").expect("is written");
     let silent = probe_for(settings(), check(), Span::millis(300)).await;
     assert!(matches!(&silent, Probed::NotRun { .. }), "{silent:?}");
@@ -539,9 +582,13 @@ async fn a_command_shows_how_it_ended_and_hides_what_it_said() {
     let run = |line: &str| serde_json::json!({"name": "smoke", "command": {"run": line}});
     assert_eq!(probe(settings(&[]), run("exit 0")).await, passed());
     assert_eq!(probe(settings(&[]), run("echo the-password >&2; exit 3")).await, fails("exit code 3"));
-    assert_eq!(probe_for(settings(&[]), run("sleep 60"), Span::millis(100)).await, fails("did not finish within 100ms"));
+    assert_eq!(
+        probe_for(settings(&[]), run("sleep 60"), Span::millis(100)).await,
+        fails("did not finish within 100ms")
+    );
     let check: SyntheticCheck = serde_json::from_value(run("exit 0")).expect("a check");
     let act = Act { change: ChangeId::new(7), step: "1".into(), attempt: 1, files: BTreeMap::new() };
-    let forbidden = Checks::new(settings(&[])).probe(&CommandSettings::forbidden(), &act, &check, "v2", Span::secs(1)).await;
+    let forbidden =
+        Checks::new(settings(&[])).probe(&CommandSettings::forbidden(), &act, &check, "v2", Span::secs(1)).await;
     assert_eq!(forbidden, Probed::NotRun { why: NOT_ALLOWED.into() });
 }

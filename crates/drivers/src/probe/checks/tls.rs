@@ -76,7 +76,9 @@ fn handshake_in_words(error: &io::Error, name: &str, now: Timestamp) -> String {
             let ended = i64::try_from(not_after.as_secs()).unwrap_or(i64::MAX);
             format!("the certificate ended {} ago", length(now.as_second().saturating_sub(ended)))
         }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "the certificate is not valid yet".into(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the certificate is not valid yet".into()
+        }
         CertificateError::UnknownIssuer => "the certificate is not trusted: its issuer is unknown".into(),
         CertificateError::BadSignature => "the certificate is not trusted: its issuer did not sign it".into(),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
@@ -108,14 +110,17 @@ impl Trust {
 
     async fn of_file(&self, name: &str) -> Result<Arc<ClientConfig>, Miss> {
         let Some(dir) = &self.ca_dir else {
-            return not_run(format!("`{name}` can't be read: its operator can name a folder with `[checks] ca_dir` in clearway.toml"));
+            return not_run(format!(
+                "`{name}` can't be read: its operator can name a folder with `[checks] ca_dir` in clearway.toml"
+            ));
         };
         // The form of the name is checked with the change file; this is what must hold whoever calls.
         if name.contains('/') || name.starts_with('.') {
             return not_run(format!("`{name}` is no file of `[checks] ca_dir`"));
         }
         let read = tokio::fs::read(dir.join(name)).await;
-        let text = read.map_err(|error| Miss::NotRun(format!("`{name}` in `[checks] ca_dir` can't be read: {error}")))?;
+        let text =
+            read.map_err(|error| Miss::NotRun(format!("`{name}` in `[checks] ca_dir` can't be read: {error}")))?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
         match certificates {
             Ok(certificates) if !certificates.is_empty() => trusting(certificates),
@@ -128,7 +133,9 @@ async fn system() -> Result<Arc<ClientConfig>, Miss> {
     let loaded = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
     let certificates = loaded.map(|loaded| loaded.certs).unwrap_or_default();
     if certificates.is_empty() {
-        return not_run("this machine has no certificate authorities; install them (`ca-certificates`), or name a `ca_file`");
+        return not_run(
+            "this machine has no certificate authorities; install them (`ca-certificates`), or name a `ca_file`",
+        );
     }
     trusting(certificates)
 }
@@ -205,12 +212,22 @@ mod tests {
         assert_eq!(read(0x17, "491231235959Z").as_deref(), Some("2049-12-31T23:59:59Z"));
         assert_eq!(read(0x17, "500101000000Z").as_deref(), Some("1950-01-01T00:00:00Z"));
         assert_eq!(read(0x18, "20500101000000Z").as_deref(), Some("2050-01-01T00:00:00Z"));
-        assert_eq!((read(0x18, "2050"), read(0x0c, "500101000000Z"), read(0x17, "5Z"), read(0x17, "ä")), (None, None, None, None));
+        assert_eq!(
+            (read(0x18, "2050"), read(0x0c, "500101000000Z"), read(0x17, "5Z"), read(0x17, "ä")),
+            (None, None, None, None)
+        );
     }
 
     #[test]
     fn a_broken_certificate_has_no_end_and_breaks_nothing() {
-        for broken in [&[][..], &[0x30], &[0x30, 0x85, 1, 1, 1, 1, 1], &[0x30, 0x03, 0x30, 0x01], &[0x30, 0x80], &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]] {
+        for broken in [
+            &[][..],
+            &[0x30],
+            &[0x30, 0x85, 1, 1, 1, 1, 1],
+            &[0x30, 0x03, 0x30, 0x01],
+            &[0x30, 0x80],
+            &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff],
+        ] {
             assert_eq!(not_after(broken), None, "{broken:?}");
         }
     }
