@@ -9,6 +9,8 @@ pub mod probe;
 
 pub mod notify;
 
+pub mod read;
+
 pub mod conformance;
 mod http;
 mod process;
@@ -17,6 +19,8 @@ mod testing;
 
 pub use http::{SettingsError, Token};
 pub use notify::{Voices, Webhook, WebhookSettings};
-pub use probe::{Allowed, CheckSettings, Limits, Probes, Resolve, Rule, Secrets, Source, SystemResolver};
+pub use probe::{
+    Access, Allowed, CheckSettings, Limits, Probes, Resolve, Rule, Secrets, Source, SourceKind, SystemResolver,
+};
 pub use process::CommandSettings;
 pub use rollout::{ExecDriver, ExecSettings, RouterDriver, RouterSettings};

@@ -148,7 +148,8 @@ impl Engine {
         };
         let cohorts = driver.cohorts(target);
         let mut problems = driver.ready(target).await.err().unwrap_or_default();
-        problems.extend(look::baseline_problems(&change.proposal, &cohorts, &*self.eyes).await);
+        let now = change::time::to_millis(self.clock.now());
+        problems.extend(look::baseline_problems(&change.proposal, &cohorts, &*self.eyes, now).await);
         problems.extend(self.rehearsal(change, &cohorts).await.problems);
         if problems.is_empty() { Readiness::Ready } else { Readiness::NotReady { problems } }
     }

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::dispersion::{Batches, Dispersion, Level, Prior};
+use crate::dispersion::{AroundLevel, Batches, Dispersion, Level, Prior};
 use crate::effect::{Effect, Tally, Totals};
 use crate::exact;
 use crate::harm::{ERROR_TILTS, Fund, LATENCY_TILTS, Period, Stakes, Terms, Tilts};
@@ -25,6 +25,8 @@ const HEALTH_REQUESTS: f64 = 100.0;
 const HEALTH_ERRORS: f64 = 2.0;
 /// Slow noise that is the cohort's own raises the harm margin to `exp` of this many of its standard deviations.
 const DRIFT_MARGIN: f64 = 1.5;
+/// The same for the noise of five-minute batches around the history's own level, which shows slower noise than differences do.
+const SLOW_DRIFT_MARGIN: f64 = 2.5;
 
 /// What the judge lays down for one look at one SLI.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -157,7 +159,7 @@ impl Counted {
         if history.is_empty() {
             return;
         }
-        self.known = Known::Calibrated(thresholds.into_iter().map(|at| calibration(at, history)).collect());
+        self.known = Known::Calibrated(thresholds.into_iter().map(|at| calibration(at, history, profile)).collect());
     }
 
     pub(crate) fn is_calibrated(&self) -> bool {
@@ -383,16 +385,27 @@ fn add(histogram: &mut [u64], buckets: &[u64]) {
 }
 
 /// What the noise of these looks teaches a bet at one edge.
-fn calibration(threshold: Option<Threshold>, history: &[Past<'_>]) -> Calibration {
+fn calibration(threshold: Option<Threshold>, history: &[Past<'_>], profile: Profile) -> Calibration {
     let (mut dispersion, mut batches) = (Dispersion::default(), Batches::default());
     let edge = threshold.map_or(0, |at| at.edge);
-    for (baseline, canary) in history.iter().filter_map(|past| past.baseline.zip(past.canary)) {
-        let (baseline, canary): (Cohort, Cohort) = (baseline.cohort(edge), canary.cohort(edge));
-        dispersion.look(&batches, canary.bad, Table::Pair { baseline, canary }.expected(), Level::PAIR);
-        batches.advance();
+    let mut around = AroundLevel::default();
+    for past in history {
+        let bad = past.baseline.zip(past.canary).map(|(baseline, canary)| {
+            let (baseline, canary): (Cohort, Cohort) = (baseline.cohort(edge), canary.cohort(edge));
+            let expected = Table::Pair { baseline, canary }.expected();
+            dispersion.look(&batches, canary.bad, expected, Level::PAIR);
+            batches.advance();
+            (canary.bad, expected)
+        });
+        around.look(bad);
     }
-    let drift = (DRIFT_MARGIN * dispersion.tau(&batches, Prior::CHANCE)).exp();
-    Calibration { prior: dispersion.as_prior(&batches), drift, threshold }
+    let mut prior = dispersion.as_prior(&batches);
+    let mut drift = DRIFT_MARGIN * dispersion.tau(&batches, Prior::CHANCE);
+    if let (Profile::Default, Some(noise)) = (profile, around.noise(prior)) {
+        prior = prior.at_least_in_long_batches(noise.phi);
+        drift = drift.max(SLOW_DRIFT_MARGIN * noise.tau);
+    }
+    Calibration { prior, drift: drift.exp(), threshold }
 }
 
 fn tilts(kind: &SliKind) -> Tilts {

@@ -17,6 +17,8 @@ const PRIOR_BATCHES: [f64; 3] = [30.0, 15.0, 8.0];
 pub(crate) const PHI_WITHOUT_HISTORY: f64 = 1.5;
 /// Estimates are lowered by this many standard errors, so that nothing is corrected where nothing is wrong.
 const STANDARD_ERRORS: f64 = 0.7;
+/// Slow noise of a history has to stand out of chance by this many standard errors.
+const SURE_ERRORS: f64 = 2.5;
 
 /// Where the batches of one SLI stand. Common to all its bets, which see the same looks.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -59,6 +61,72 @@ impl Prior {
     pub(crate) const ASSUMED: Prior = Prior([PHI_WITHOUT_HISTORY; 3]);
     /// Independent requests.
     pub(crate) const CHANCE: Prior = Prior([1.0; 3]);
+
+    pub(crate) fn at_least_in_long_batches(self, phi: f64) -> Self {
+        let Prior([short, middle, long]) = self;
+        Prior([short, middle, long.max(phi)])
+    }
+}
+
+/// The noise of a history, around its own level: there a shift of level is noise too, and slow noise shows that differences of neighbours hide.
+#[derive(Debug, Default)]
+pub(crate) struct AroundLevel {
+    looks: u32,
+    open: Batch,
+    closed: Vec<Batch>,
+}
+
+/// Sums over one long batch.
+#[derive(Debug, Clone, Copy, Default)]
+struct Batch {
+    bad: f64,
+    expected: f64,
+    variance: f64,
+}
+
+/// Slow noise: what it does to the variance of long batches, and its standard deviation on the log odds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct SlowNoise {
+    pub(crate) phi: f64,
+    pub(crate) tau: f64,
+}
+
+impl AroundLevel {
+    /// Takes one look in, which may have seen nothing; batches are of time.
+    pub(crate) fn look(&mut self, seen: Option<(f64, Expected)>) {
+        if let Some((bad, expected)) = seen {
+            self.open.bad += bad;
+            self.open.expected += expected.bad;
+            self.open.variance += expected.variance;
+        }
+        self.looks += 1;
+        if self.looks == BATCH_LOOKS[2] {
+            self.closed.push(std::mem::take(&mut self.open));
+            self.looks = 0;
+        }
+    }
+
+    /// Nothing where it can't be told from chance: a false alarm here would blind the judge.
+    pub(crate) fn noise(&self, prior: Prior) -> Option<SlowNoise> {
+        let batches = self.closed.len() as f64;
+        if batches < 6.0 {
+            return None;
+        }
+        let sum = |part: fn(&Batch) -> f64| self.closed.iter().map(part).sum::<f64>();
+        let ratio = (sum(|b| b.bad) + 2.0) / (sum(|b| b.expected) + 2.0);
+        let squares: f64 = self.closed.iter().map(|b| (b.bad - ratio * b.expected).powi(2)).sum();
+        let variance = sum(|b| b.variance) * ratio.clamp(0.5, 10.0);
+        let per_batch = variance / batches;
+        let mass = PRIOR_BATCHES[2] * per_batch.max(0.05);
+        let phi = (mass + squares * batches / (batches - 1.0)) / (mass + variance);
+        let of_chance = prior.0[0].max(1.0);
+        if phi <= of_chance * (1.0 + SURE_ERRORS * (2.0 / batches).sqrt()) {
+            return None;
+        }
+        let lowered = phi * (1.0 - STANDARD_ERRORS * (2.0 / batches).sqrt());
+        let tau = ((lowered - of_chance).max(0.0) / per_batch.max(1e-9)).sqrt();
+        Some(SlowNoise { phi, tau })
+    }
 }
 
 /// The noise of one bet's counts.

@@ -4,7 +4,7 @@
 //! so `d` is averaged over blocks of looks, freed of its memory with a coefficient that was learned before the rollout, and held against the spread that
 //! was learned with it. Outliers are cut off at four spreads. Then the same bets as elsewhere: one wealth process per tilt, paid out of a fund, an
 //! e-process as far as the learned noise is not below the true one; the spread is raised when the run itself is noisier.
-//! Must never learn from the block that it bets on. Next room: [`check`](crate::check).
+//! Must never learn from the block that it bets on. Next room: [`slope`](crate::slope).
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,8 @@ use crate::exact;
 use crate::harm::{MOST_WEALTH, Period};
 use crate::look::{Counts, Gap, Gaps, Reading};
 use crate::safety::ln_mean;
-use crate::settings::{Comparison, Direction};
+use crate::settings::{Comparison, Direction, Profile};
+use crate::slope::{self, Slope};
 
 /// Looks in a block.
 const BLOCK: u32 = 3;
@@ -24,8 +25,8 @@ const TILTS: [f64; 4] = [0.3, 0.6, 1.2, 2.4];
 const CUT: f64 = 4.0;
 /// The part of the fund that is staked at the first block after the warm-up.
 const AT_OPENING: f64 = 0.6;
-/// How much the learned spread is raised: it was learned from a finite history.
-const INFLATION: f64 = 1.25;
+/// The part of the wealth that is bet on slopes.
+const ON_SLOPES: f64 = 0.3;
 /// No gauge is steadier than this.
 const LEAST_SPREAD: f64 = 0.01;
 /// How many blocks the learned spread is worth beside what the run shows.
@@ -43,12 +44,30 @@ pub(crate) struct Noise {
     spread: f64,
 }
 
+/// How far a learned value is kept on the safe side, as it was learned from a finite history of this many blocks.
+struct Caution {
+    /// Added to the memory.
+    memory: f64,
+    /// Times the spread.
+    spread: f64,
+}
+
+impl Caution {
+    fn of(profile: Profile, blocks: f64) -> Self {
+        match profile {
+            Profile::Reference => Caution { memory: 0.5 / blocks.sqrt(), spread: 1.25 },
+            // the longer the history, the less: two hours of looks every ten seconds give a tenth
+            Profile::Default => Caution { memory: 0.25 / blocks.sqrt(), spread: 1.0 + 1.55 / blocks.sqrt() },
+        }
+    }
+}
+
 impl Noise {
     /// What is assumed without a history: a memory of minutes, and 15 %.
     const ASSUMED: Noise = Noise { memory: 0.7, spread: 0.15 };
 
     /// Learned from A/A looks: `None` for a look without a sample. Nothing is learned from fewer than ten blocks.
-    pub(crate) fn learned(history: &[Option<f64>]) -> Option<Self> {
+    pub(crate) fn learned(history: &[Option<f64>], profile: Profile) -> Option<Self> {
         let mean = |values: &mut dyn Iterator<Item = f64>| {
             let (sum, count) = values.fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
             (count > 0).then(|| sum / f64::from(count))
@@ -65,10 +84,11 @@ impl Noise {
         let products: f64 = pairs().map(|(before, now)| now * before).sum();
         let squares: f64 = centred.iter().flatten().map(|b| b * b).sum();
         let (r, n) = (products / squares.max(1e-12), centred.len() as f64);
-        // bias of the least-squares estimate (Kendall 1954), and half a standard error on the safe side
-        let memory = (r + (1.0 + 3.0 * r) / n + 0.5 / n.sqrt()).clamp(0.0, MOST_MEMORY);
+        let caution = Caution::of(profile, n);
+        // with the bias of the least-squares estimate (Kendall 1954)
+        let memory = (r + (1.0 + 3.0 * r) / n + caution.memory).clamp(0.0, MOST_MEMORY);
         let freed = |(before, now): (f64, f64)| ((now - memory * before) / (1.0 - memory)).powi(2);
-        let spread = INFLATION * mean(&mut pairs().map(freed))?.sqrt();
+        let spread = caution.spread * mean(&mut pairs().map(freed))?.sqrt();
         Some(Noise { memory, spread: spread.max(LEAST_SPREAD) })
     }
 }
@@ -155,6 +175,8 @@ pub(crate) struct Gauge {
     #[serde(with = "exact")]
     squares: f64,
     differences: u32,
+    /// Not in the reference design.
+    slope: Option<Slope>,
     step: StepTally,
     gaps: GapWindow,
 }
@@ -199,7 +221,7 @@ struct StepTally {
 }
 
 impl Gauge {
-    pub(crate) fn new(noise: Option<Noise>) -> Self {
+    pub(crate) fn new(noise: Option<Noise>, profile: Profile) -> Self {
         Gauge {
             is_calibrated: noise.is_some(),
             noise: noise.unwrap_or(Noise::ASSUMED),
@@ -212,6 +234,7 @@ impl Gauge {
             safety: [0.0; 4],
             squares: 0.0,
             differences: 0,
+            slope: (profile == Profile::Default).then(Slope::new),
             step: StepTally::default(),
             gaps: GapWindow::default(),
         }
@@ -222,6 +245,9 @@ impl Gauge {
         (self.before, self.freed_before) = (Kept::default(), Kept::default());
         self.block = Block::default();
         self.safety = [0.0; 4];
+        if let Some(slope) = &mut self.slope {
+            slope.begin_step();
+        }
         self.step = StepTally::default();
         self.gaps = GapWindow::default();
     }
@@ -261,6 +287,9 @@ impl Gauge {
             .zip(self.before.get())
             .map(|(now, before)| (now - self.noise.memory * before) / (1.0 - self.noise.memory));
         self.before = Kept::of(mean);
+        if let Some(mean) = mean {
+            self.bet_on_slopes(mean, freed, terms);
+        }
         let Some(freed) = freed else {
             self.freed_before = Kept::default();
             return;
@@ -271,6 +300,15 @@ impl Gauge {
             self.differences = self.differences.saturating_add(1);
         }
         self.freed_before = Kept::of(Some(freed));
+    }
+
+    fn bet_on_slopes(&mut self, mean: f64, freed: Option<f64>, terms: Terms) {
+        let spread = self.spread();
+        let per_block = 1.0 / f64::from((terms.horizon_looks / BLOCK).max(1));
+        if let Some(slope) = &mut self.slope {
+            let terms = slope::Terms { harm: terms.margins.harm, spread, per_block, ceiling: terms.ceiling };
+            slope.take(mean, freed, terms);
+        }
     }
 
     fn bet(&mut self, freed: f64, terms: Terms) {
@@ -299,7 +337,11 @@ impl Gauge {
     }
 
     pub(crate) fn evidence(&self) -> f64 {
-        self.reserve + self.stakes.iter().sum::<f64>() / self.stakes.len() as f64
+        let of_level = self.reserve + self.stakes.iter().sum::<f64>() / self.stakes.len() as f64;
+        match &self.slope {
+            Some(slope) => (1.0 - ON_SLOPES) * of_level + ON_SLOPES * slope.evidence(),
+            None => of_level,
+        }
     }
 
     pub(crate) fn ln_safety(&self) -> f64 {
@@ -352,7 +394,7 @@ mod tests {
 
     fn after(looks: usize, factor: impl Fn(usize) -> f64) -> Gauge {
         let history: Vec<Option<f64>> = (0..720).map(|i| Some([0.02, -0.01, 0.015, -0.025][(i / 3) % 4])).collect();
-        let mut gauge = Gauge::new(Noise::learned(&history));
+        let mut gauge = Gauge::new(Noise::learned(&history, Profile::Default), Profile::Default);
         for i in 0..looks {
             gauge.look(Sample { baseline: 5e6, canary: 5e6 * factor(i) }, Direction::Up, open());
         }
@@ -381,8 +423,8 @@ mod tests {
 
     #[test]
     fn nothing_is_learned_from_a_short_history() {
-        assert_eq!(Noise::learned(&[Some(0.1); 30]), None);
-        assert_eq!(Noise::learned(&[]), None);
-        assert!(Noise::learned(&[Some(0.1); 60]).is_some());
+        assert_eq!(Noise::learned(&[Some(0.1); 30], Profile::Default), None);
+        assert_eq!(Noise::learned(&[], Profile::Default), None);
+        assert!(Noise::learned(&[Some(0.1); 60], Profile::Default).is_some());
     }
 }

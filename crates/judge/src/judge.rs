@@ -14,7 +14,7 @@ use crate::harm::Period;
 use crate::look::{Column, Gap, Gaps, Look, Past, Reading, Sighting};
 use crate::reasons;
 use crate::sentence;
-use crate::settings::{Comparison, Role, Settings, SettingsError, SliKind, SliSettings, StepSettings};
+use crate::settings::{Comparison, Profile, Role, Settings, SettingsError, SliKind, SliSettings, StepSettings};
 use crate::verdict::{Answer, Kind, Samples, SliVerdict, Verdict};
 
 /// One look may supply at most this part of the evidence needed to fail.
@@ -120,7 +120,7 @@ impl Judge {
         settings.validate()?;
         let state = |sli: &SliSettings| match sli.kind {
             SliKind::Check => SliState::Check(Check::default()),
-            SliKind::Gauge { .. } => SliState::Gauge(Gauge::new(None)),
+            SliKind::Gauge { .. } => SliState::Gauge(Gauge::new(None, settings.profile)),
             SliKind::Ratio { .. } | SliKind::Latency { .. } => SliState::Counted(Counted::new(&sli.kind)),
         };
         let slis = settings.slis.iter().map(state).collect();
@@ -143,7 +143,8 @@ impl Judge {
                     let sample = |reading| Sample::read(None, Comparison::Concurrent, reading).ok();
                     let worse_by: Vec<Option<f64>> =
                         readings.map(|reading| sample(reading).map(|it| it.worse_by(worse))).collect();
-                    *gauge = Gauge::new(Noise::learned(&worse_by));
+                    let profile = judge.settings.profile;
+                    *gauge = Gauge::new(Noise::learned(&worse_by, profile), profile);
                 }
                 SliState::Check(_) => (),
             }
@@ -251,6 +252,14 @@ impl Judge {
             }
         }
         useful
+    }
+
+    pub(crate) fn profile(&self) -> Profile {
+        self.settings.profile
+    }
+
+    pub(crate) fn beta(&self) -> f64 {
+        self.settings.beta
     }
 
     /// What the evidence says now. Reads only.

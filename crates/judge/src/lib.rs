@@ -31,6 +31,8 @@ mod counted;
 
 mod gauge;
 
+mod slope;
+
 mod check;
 
 mod judge;
@@ -42,6 +44,8 @@ mod sentence;
 mod verdict;
 
 mod exact;
+
+pub mod stream;
 
 pub use judge::Judge;
 pub use look::{Counts, Look, Reading};

@@ -2,6 +2,8 @@
 //!
 //! Messages are asserted whole, as a reader sees them.
 
+use std::collections::BTreeSet;
+
 use change::document::{MAX_BYTES, Problem};
 use change::proposal::{self, Carry, Claims, Closure, Files, Proposal, Surroundings, carry, named_files};
 use change::rollout::Plan;
@@ -23,6 +25,10 @@ impl Default for Around {
 }
 
 impl Surroundings for Around {
+    fn downstream(&self, _: &BTreeSet<String>, _: usize) -> Vec<(String, Sli)> {
+        vec![]
+    }
+
     fn sli(&self, name: &str) -> Option<Sli> {
         let sli = |ratio, latency| Sli {
             name: name.to_owned(),
