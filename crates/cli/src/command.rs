@@ -5,6 +5,7 @@ mod changes;
 mod files;
 mod here;
 mod import;
+mod judge;
 
 use clap::CommandFactory as _;
 
@@ -22,6 +23,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         }
         Command::Schema { kind } => files::schema(*kind),
         Command::Import(options) => import::run(&args, options),
+        Command::Judge(options) => judge::run(&args, options),
         Command::Serve(_) | Command::Demo(_) | Command::Router { .. } | Command::DemoShop(_) => {
             block_on(many_threads(), long_running(args))
         }

@@ -16,7 +16,9 @@ use change::verification::synthetic::SyntheticCheck;
 use change::{Actor, ChangeId, Span, Timestamp, time};
 use engine::clock::TimerClock;
 use engine::handle::Parts;
-use engine::ports::{Act, Answer, Ask, Clock, Cohorts, Driver, Eyes, Glance, Meaning, Outcome, Probed, Series, Store, Voice};
+use engine::ports::{
+    Act, Answer, Ask, Clock, Cohorts, Driver, Eyes, Glance, Meaning, Outcome, Probed, Series, Store, Voice,
+};
 use engine::{Handle, InForce, Settings};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
