@@ -469,7 +469,7 @@ async fn resolver() -> SocketAddr {
     address
 }
 
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum Over {
     Udp,
     Tcp,
