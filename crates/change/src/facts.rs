@@ -42,6 +42,8 @@ pub struct ChangeFacts {
     pub slis: usize,
     /// How many commands check it.
     pub commands: usize,
+    /// How many synthetic checks are made of it.
+    pub checks: usize,
     pub automatic_rollback: bool,
     pub has_runbook: bool,
     pub has_commit: bool,
@@ -99,7 +101,8 @@ impl Facts {
             steps: proposal.plan.steps.len(),
             first_share: proposal.plan.steps.first().map_or(1.0, |s| s.weight.share()),
             slis: proposal.verify.slis.len(),
-            commands: proposal.verify.commands.len(),
+            commands: proposal.verify.command_lines().count(),
+            checks: proposal.verify.checks.len(),
             automatic_rollback: proposal.rollback.automatic,
             has_runbook: proposal.rollback.runbook.is_some(),
             has_commit: proposal.commit.is_some(),

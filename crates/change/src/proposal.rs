@@ -296,7 +296,8 @@ pub fn read(text: &str, files: &Files, around: &dyn Surroundings) -> Result<Prop
 pub fn named_files(text: &str) -> Vec<String> {
     let Ok(document) = Document::from_yaml(text) else { return vec![] };
     let Ok(file) = document.read::<ChangeFile>() else { return vec![] };
-    let commands = file.verify.iter().flat_map(|v| v.commands.iter().map(|c| c.run.as_str()));
+    let verify = file.verify.unwrap_or_default().resolve(vec![]);
+    let commands = verify.command_lines();
     let target = file.plan.target.options.values().filter_map(serde_json::Value::as_str);
     let scripts =
         commands.chain(target).filter_map(|run| run.split_whitespace().next()).filter(|word| word.starts_with("./"));
@@ -366,6 +367,10 @@ impl Check<'_> {
         if !given.commands.is_empty() && !around.may_run_commands() {
             let help = "ask the operator to set `[commands] allow = true` in clearway.toml".to_owned();
             self.say("/verify/commands", "this server does not run commands", Some(help));
+        }
+        for i in (0..given.checks.len()).filter(|i| given.checks[*i].command.is_some() && !around.may_run_commands()) {
+            let help = "ask the operator to set `[commands] allow = true` in clearway.toml".to_owned();
+            self.say(&format!("/verify/checks/{i}/command"), "this server does not run commands", Some(help));
         }
         let mut verify = given.resolve(slis);
         let services: BTreeSet<String> = file.services.iter().cloned().collect();

@@ -1,7 +1,10 @@
 //! Verification: what does the evidence say?
 //!
 //! Holds what is looked at ([`Sli`]), under which rules ([`Verify`]), and the answer as it stands in the log ([`Judgement`]). The statistics are
-//! elsewhere; this room only knows that there are four answers and that `pass` alone opens a step. Next room: [`decision`](crate::decision).
+//! elsewhere; this room only knows that there are four answers and that `pass` alone opens a step. What we ask of a version ourselves is in
+//! [`synthetic`]. Next room: [`decision`](crate::decision).
+
+pub mod synthetic;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::Digest;
 use crate::rollout::{PartProblem, Step};
 use crate::time::{Span, Timestamp};
+use synthetic::{MOST_CHECKS, SyntheticCheck};
 
 /// What the new version is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -112,6 +116,10 @@ pub struct VerifyFile {
     #[serde(default)]
     #[schemars(length(max = 20))]
     pub commands: Vec<CheckCommand>,
+    /// Synthetic checks: requests of our own making that have to be answered well in every step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MOST_CHECKS))]
+    pub checks: Vec<SyntheticCheck>,
     /// The time between two looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
@@ -558,6 +566,8 @@ fn half_a_minute() -> Span {
 pub struct Verify {
     pub slis: Vec<Sli>,
     pub commands: Vec<CheckCommand>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<SyntheticCheck>,
     pub every: Span,
     pub on_insufficient: OnDoubt,
     pub on_unreachable: OnDoubt,
@@ -605,6 +615,7 @@ impl VerifyFile {
         Verify {
             slis,
             commands: self.commands,
+            checks: self.checks,
             every: self.every.unwrap_or(Span::secs(10)),
             on_insufficient: self.on_insufficient.unwrap_or(OnDoubt::Hold),
             on_unreachable: self.on_unreachable.unwrap_or(OnDoubt::Page),
@@ -621,7 +632,13 @@ impl VerifyFile {
 impl Verify {
     /// Whether anything at all is looked at.
     pub fn is_empty(&self) -> bool {
-        self.slis.is_empty() && self.commands.is_empty()
+        self.slis.is_empty() && self.commands.is_empty() && self.checks.is_empty()
+    }
+
+    /// Every command line that it runs.
+    pub fn command_lines(&self) -> impl Iterator<Item = &str> {
+        let checks = self.checks.iter().filter_map(|c| c.command.as_ref()).map(|c| c.run.as_str());
+        self.commands.iter().map(|c| c.run.as_str()).chain(checks)
     }
 
     /// What is wrong with it for these steps.
@@ -637,6 +654,15 @@ impl Verify {
         for (i, command) in self.commands.iter().enumerate() {
             if self.commands[..i].iter().any(|other| other.run == command.run) {
                 found.push((format!("/commands/{i}"), format!("the command `{}` is listed twice", command.run), None));
+            }
+        }
+        for (i, check) in self.checks.iter().enumerate() {
+            let problems = check.problems(self.every).into_iter();
+            found.extend(problems.map(|(at, message, help)| (format!("/checks/{i}{at}"), message, help)));
+            let is_taken = self.slis.iter().map(|s| &s.name).chain(self.checks[..i].iter().map(|c| &c.name));
+            if is_taken.into_iter().any(|name| *name == check.name) {
+                let message = format!("another check or SLI is named `{}`", check.name);
+                found.push((format!("/checks/{i}/name"), message, None));
             }
         }
         let by_objective = steps.iter().any(|s| s.comparison == Comparison::Objective);

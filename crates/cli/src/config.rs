@@ -26,6 +26,8 @@ pub(crate) struct Config {
     pub public_log: bool,
     /// Commands in change files.
     pub commands: Commands,
+    /// Synthetic checks in change files.
+    pub checks: Checks,
     /// Routers that the driver `router` may command, by name.
     pub routers: BTreeMap<String, Router>,
     /// Telemetry sources that SLIs may name.
@@ -42,6 +44,7 @@ impl Default for Config {
             governance: None,
             public_log: false,
             commands: Commands::default(),
+            checks: Checks::default(),
             routers: BTreeMap::new(),
             sources: BTreeMap::new(),
             notify: Notify::default(),
@@ -57,6 +60,21 @@ pub(crate) struct Commands {
     pub allow: bool,
     /// The folder that they run in; that of this file if absent.
     pub dir: Option<PathBuf>,
+}
+
+/// What synthetic checks in change files may ask. Nothing by default: whoever may propose a change chooses the addresses in it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Checks {
+    /// Hosts (`shop.internal:443`), names below a domain (`*.example.com`), addresses and networks (`10.0.0.0/8`), with or without a port. A name that
+    /// leads to an address that is not public needs that address allowed as well.
+    #[schemars(length(max = 1_000))]
+    pub allow: Vec<String>,
+    /// Variables of the server's environment that headers of checks may hold.
+    #[schemars(length(max = 100), inner(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]{0,99}$")))]
+    pub env: Vec<String>,
+    /// The folder of the certificate authorities that checks may name.
+    pub ca_dir: Option<PathBuf>,
 }
 
 /// A router's admin address.
@@ -169,6 +187,11 @@ impl Config {
                 problems.push(document.problem(&format!("/sources/{name}{field}"), message, None));
             }
         }
+        for (i, rule) in config.checks.allow.iter().enumerate() {
+            if let Err(message) = rule.parse::<drivers::Rule>() {
+                problems.push(document.problem(&format!("/checks/allow/{i}"), message, None));
+            }
+        }
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -180,6 +203,7 @@ impl Config {
         beside(&mut config.governance);
         config.commands.dir.get_or_insert_with(|| PathBuf::from("."));
         beside(&mut config.commands.dir);
+        beside(&mut config.checks.ca_dir);
         config.routers.values_mut().for_each(|r| beside(&mut r.token_file));
         for source in config.sources.values_mut() {
             beside(&mut source.token_file);
@@ -315,6 +339,18 @@ path = \"run.csv\"
         assert_eq!(config.sources["stats"].headers["X-Api-Key"], Header::Env { env: "STATS_KEY".into() });
         assert_eq!(config.sources["stats"].headers["X-More"], Header::File { file: "/etc/clearway/key".into() });
         assert_eq!(config.sources["replay"].path, Some(PathBuf::from("/etc/clearway/run.csv")));
+    }
+
+    #[test]
+    fn what_checks_may_ask_is_read_and_what_is_no_rule_is_said_with_its_place() {
+        let text = "[checks]\nallow = [\"shop.internal:443\", \"http://shop\"]\nenv = [\"A-B\"]\n";
+        let problems = Config::read(text, Path::new("x")).expect_err("it is broken");
+        assert!(problems[0].to_string().starts_with("3:"), "{problems:?}");
+        let problems = Config::read(&text.replace("A-B", "AB"), Path::new("x")).expect_err("it is broken");
+        assert!(problems[0].to_string().contains("`checks.allow[1]`: `http://shop` is neither a host"), "{problems:?}");
+        let config =
+            Config::read("[checks]\nca_dir = \"ca\"\n", Path::new("/etc/clearway/clearway.toml")).expect("valid");
+        assert_eq!((config.checks.ca_dir, config.checks.allow.len()), (Some("/etc/clearway/ca".into()), 0));
     }
 
     #[test]

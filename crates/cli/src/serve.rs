@@ -196,6 +196,7 @@ fn hands_eyes_voice(place: &Place, config: &Config, url: &str) -> Outcome<Ports>
     hands.insert("exec".into(), Arc::new(drivers::ExecDriver::new(exec)));
     let limits = drivers::Limits { jitter: rand::random(), ..drivers::Limits::default() };
     let eyes = drivers::Probes::new(sources, commands, limits).map_err(invalid)?;
+    let eyes = eyes.with_checks(check_settings(&config.checks)?);
     let mut channels: Vec<Box<dyn Voice>> = Vec::new();
     if let Some(webhook) = &config.notify.webhook {
         let settings = drivers::WebhookSettings {
@@ -207,6 +208,26 @@ fn hands_eyes_voice(place: &Place, config: &Config, url: &str) -> Outcome<Ports>
         channels.push(Box::new(drivers::Webhook::new(settings).map_err(invalid)?));
     }
     Ok((hands, Arc::new(eyes), Arc::new(drivers::Voices::new(channels))))
+}
+
+fn check_settings(checks: &crate::config::Checks) -> Outcome<drivers::CheckSettings> {
+    let rules: Result<Vec<drivers::Rule>, String> = checks.allow.iter().map(|rule| rule.parse()).collect();
+    let rules = rules.map_err(|e| Failure::new(INVALID, e))?;
+    let mut secrets = BTreeMap::new();
+    for name in &checks.env {
+        match std::env::var(name) {
+            Ok(value) => {
+                secrets.insert(name.clone(), value);
+            }
+            Err(_) => tracing::warn!(name, "`[checks] env` names a variable that is not set"),
+        }
+    }
+    Ok(drivers::CheckSettings {
+        allow: drivers::Allowed::new(rules),
+        secrets: drivers::Secrets::new(secrets),
+        ca_dir: checks.ca_dir.clone(),
+        ..drivers::CheckSettings::default()
+    })
 }
 
 /// A telemetry source with its secrets and its file.

@@ -19,6 +19,8 @@ mod testing;
 
 pub use http::{SettingsError, Token};
 pub use notify::{Voices, Webhook, WebhookSettings};
-pub use probe::{Access, Limits, Probes, Source, SourceKind};
+pub use probe::{
+    Access, Allowed, CheckSettings, Limits, Probes, Resolve, Rule, Secrets, Source, SourceKind, SystemResolver,
+};
 pub use process::CommandSettings;
 pub use rollout::{ExecDriver, ExecSettings, RouterDriver, RouterSettings};

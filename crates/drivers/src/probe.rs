@@ -4,6 +4,7 @@
 //! and a page without the series is an empty answer. What each oddity means is said in docs/reference/telemetry.md. Next: `scrape`, then the grammar of
 //! a `selector`.
 
+mod checks;
 mod command;
 mod file;
 mod json;
@@ -26,14 +27,17 @@ use change::Span;
 use change::document::{list, nearest};
 use change::query::{self, DEFAULT_LABELS, Filling, Language};
 use change::rollout::PartProblem;
+use change::verification::synthetic::SyntheticCheck;
 use change::verification::{CheckCommand, Query, Sli};
-use engine::ports::{Act, Answer, Ask, Cohorts, Eyes, Glance, Part, Series, Side};
+use engine::ports::{Act, Answer, Ask, Cohorts, Eyes, Glance, Part, Probed, Series, Side};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder};
 
 use crate::http::{self, SettingsError, Token};
 use crate::process::CommandSettings;
 use crate::read::evidence::Evidence;
+use checks::Checks;
+pub use checks::{Allowed, CheckSettings, Resolve, Rule, Secrets, SystemResolver};
 use file::File;
 use json::Json;
 use prometheus::{Moment, Prometheus};
@@ -140,6 +144,7 @@ impl Default for Limits {
 pub struct Probes {
     sources: BTreeMap<String, Probe>,
     commands: CommandSettings,
+    checks: Checks,
     client: Client,
     limits: Limits,
 }
@@ -166,7 +171,14 @@ impl Probes {
             let probe = Probe::new(&name, source, &mut urls)?;
             probes.insert(name, probe);
         }
-        Ok(Self { sources: probes, commands, client: http::client(&urls)?, limits })
+        let checks = Checks::new(CheckSettings::default());
+        Ok(Self { sources: probes, commands, checks, client: http::client(&urls)?, limits })
+    }
+
+    /// The same, with leave to run synthetic checks.
+    #[must_use]
+    pub fn with_checks(self, settings: CheckSettings) -> Self {
+        Self { checks: Checks::new(settings), ..self }
     }
 
     fn probe(&self, source: &str) -> Result<&Probe, String> {
@@ -321,6 +333,10 @@ impl Eyes for Probes {
 
     async fn check(&self, act: &Act, command: &CheckCommand) -> Result<Option<String>, String> {
         command::check(&self.commands, act, command).await
+    }
+
+    async fn probe(&self, act: &Act, check: &SyntheticCheck, cohort: &str, limit: Span) -> Probed {
+        self.checks.probe(&self.commands, act, check, cohort, limit).await
     }
 }
 

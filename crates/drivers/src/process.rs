@@ -99,13 +99,18 @@ impl Finished {
         self.end == End::Exit(0)
     }
 
-    /// `exit code 3: the end of its output`.
-    pub(crate) fn sentence(&self) -> String {
-        let how = match self.end {
+    /// How it ended, without a word of its output: `exit code 3`.
+    pub(crate) fn how(&self) -> String {
+        match self.end {
             End::Exit(code) => format!("exit code {code}"),
             End::Signal(signal) => format!("killed by signal {signal}"),
             End::TimedOut(limit) => format!("did not finish within {limit}"),
-        };
+        }
+    }
+
+    /// `exit code 3: the end of its output`.
+    pub(crate) fn sentence(&self) -> String {
+        let how = self.how();
         let (stderr, stdout) = (self.stderr.tail(), self.stdout.tail());
         match if stderr.is_empty() { stdout } else { stderr } {
             tail if tail.is_empty() => how,

@@ -13,10 +13,11 @@ use change::lifecycle::Rejection;
 use change::rollout::{Desired, Failure, StepState};
 use change::{Actor, Change, Command, Digest, Intent, Span};
 
+use crate::checks::{self, Rehearsal, Run};
 use crate::commit::Attempt;
 use crate::handle::{CommandError, Engine};
 use crate::look;
-use crate::ports::{Act, BootMillis, Driver, Outcome, StoreError};
+use crate::ports::{Act, BootMillis, Cohorts, Driver, Outcome, StoreError};
 use crate::reconcile::Round;
 
 /// What became of an intent.
@@ -145,10 +146,32 @@ impl Engine {
         let Some(driver) = self.drivers.get(&target.driver) else {
             return Readiness::NotReady { problems: vec![format!("this server has no driver `{}`", target.driver)] };
         };
+        let cohorts = driver.cohorts(target);
         let mut problems = driver.ready(target).await.err().unwrap_or_default();
         let now = change::time::to_millis(self.clock.now());
-        problems.extend(look::baseline_problems(&change.proposal, &driver.cohorts(target), &*self.eyes, now).await);
+        problems.extend(look::baseline_problems(&change.proposal, &cohorts, &*self.eyes, now).await);
+        problems.extend(self.rehearsal(change, &cohorts).await.problems);
         if problems.is_empty() { Readiness::Ready } else { Readiness::NotReady { problems } }
+    }
+
+    /// What its checks say of the stable version, asked at most once in a while.
+    async fn rehearsal(&self, change: &Change, cohorts: &Cohorts) -> Rehearsal {
+        let (id, effect) = (change.id, change.proposal.effect_digest);
+        if change.proposal.verify.checks.is_empty() {
+            return Rehearsal::default();
+        }
+        let since = change::time::to_millis(self.clock.now());
+        if let Some(known) = self.rehearsals.fresh(id, effect, since, self.settings.recheck) {
+            return known;
+        }
+        let act = Act { change: id, step: "0".into(), attempt: 0, files: change.proposal.files.clone() };
+        let round = Run { proposal: &change.proposal, cohorts, act: &act, eyes: &self.eyes };
+        let found = checks::rehearse(&round).await;
+        for warning in &found.warnings {
+            tracing::warn!(change = %id, "{warning}");
+        }
+        self.rehearsals.keep(id, effect, since, found.clone());
+        found
     }
 
     /// The driver of a change, unless the right to act has passed on.

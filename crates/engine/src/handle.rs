@@ -15,6 +15,7 @@ use measure::Fold;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
+use crate::checks::Rehearsals;
 use crate::commit::{Attempt, LaneCache};
 use crate::in_force::{Drivers, Here, InForce};
 use crate::ports::{
@@ -98,6 +99,7 @@ pub(crate) struct Engine {
     pub in_force: RwLock<Arc<InForce>>,
     pub settings: Settings,
     pub lanes: LaneCache,
+    pub rehearsals: Rehearsals,
     pub tasks: Tasks,
     pub acts: Semaphore,
     pub notices: broadcast::Sender<Notice>,
@@ -173,6 +175,7 @@ impl Handle {
             acts: Semaphore::new(parts.settings.most_acts),
             settings: parts.settings,
             lanes: LaneCache::default(),
+            rehearsals: Rehearsals::default(),
             tasks: Tasks::default(),
             notices,
             measures: tokio::sync::Mutex::default(),
@@ -374,6 +377,7 @@ impl Handle {
         } else if change.rollout().is_none() && change.not_before().is_some() {
             given.readiness = self.engine.readiness(change).await;
         }
+        given.warnings = self.engine.rehearsals.warnings(change.id, change.proposal.effect_digest);
         Ok(gate::ask(change, &given))
     }
 

@@ -13,6 +13,7 @@ use judge::{Counts, Judge, Look, Reading, Settings, StepSettings, Verdict};
 use serde_json::{Value, json};
 
 use crate::act::Done;
+use crate::checks::{Run, Runs, Words};
 use crate::commit::Attempt;
 use crate::handle::Engine;
 use crate::look::{self, Counters, Seen, Taken};
@@ -35,6 +36,8 @@ pub(crate) struct Judging {
     /// The time of the newest sample that was read, where the sources tell.
     sampled_at: Option<Timestamp>,
     counters: Counters,
+    checks: Runs,
+    words: Words,
     digest: Option<Digest>,
     looks: u32,
 }
@@ -73,6 +76,8 @@ impl Judging {
             last: None,
             sampled_at: None,
             counters: Counters::new(),
+            checks: Runs::new(),
+            words: Words::of(&change.proposal.verify.checks),
             digest: None,
             looks: 0,
         })
@@ -81,7 +86,9 @@ impl Judging {
     /// Takes a kept look in.
     pub(crate) fn take_up(&mut self, change: &Change, row: &LookRow) -> Result<Verdict, String> {
         self.begin(change, row.step, row.attempt)?;
-        let verdict = self.add(&seen_in(row)?, row.at, row.number);
+        let seen = seen_in(row)?;
+        let verdict = self.add(&seen, row.at, row.number);
+        self.checks.remember((row.step, row.attempt), &seen, &change.proposal.verify.checks, row.at);
         self.counters = serde_json::from_value(row.counters.clone()).unwrap_or_default();
         Ok(verdict)
     }
@@ -136,7 +143,9 @@ impl Judging {
         let nothing = || Reading::Seen { baseline: None, canary: None };
         let reading = |name: &String| seen.iter().find(|s| s.sli == *name).map_or_else(nothing, |s| self.readable(s));
         let readings = self.reads.iter().map(reading).collect();
-        let verdict = self.judge.look(&Look { readings });
+        let mut verdict = self.judge.look(&Look { readings });
+        self.words.learn(seen);
+        self.words.explain(&mut verdict);
         (self.number, self.last, self.looks) = (number, Some(at), self.looks + 1);
         self.digest = Some(chain(self.digest, &serde_json::to_value(seen).unwrap_or_default()));
         verdict
@@ -177,7 +186,7 @@ impl Engine {
             round.judging = Some(judging);
             return Ok(Done::Again(wait.min(every)));
         }
-        let Some(Taken { seen, counters, sampled_at }) = self.see(change, step, attempt, &judging.counters, now).await
+        let Some(Taken { mut seen, counters, sampled_at }) = self.see(change, step, attempt, now, &mut judging).await
         else {
             let why = format!("this server has no driver `{}`", change.proposal.plan.target.driver);
             return self.without_judge(change, step, attempt, every, &why).await;
@@ -191,7 +200,15 @@ impl Engine {
         judging.sampled_at = sampled_at;
         if judging.learns_from(&seen) {
             match self.fold_looks(change, &seen).await? {
-                Ok(anew) => judging = Judging { counters: judging.counters, last: judging.last, sampled_at, ..anew },
+                Ok(anew) => {
+                    judging = Judging {
+                        counters: judging.counters,
+                        last: judging.last,
+                        checks: judging.checks,
+                        sampled_at,
+                        ..anew
+                    }
+                }
                 Err(why) => return self.without_judge(change, step, attempt, every, &why).await,
             }
         }
@@ -204,6 +221,7 @@ impl Engine {
         if let Err(why) = judging.begin(change, step, attempt) {
             return self.without_judge(change, step, attempt, every, &why).await;
         }
+        seen.extend(judging.checks.take(&change.proposal.verify.checks));
         let number = judging.number + 1;
         let judgement = judgement(&judging.add(&seen, now, number), step, attempt, now);
         judging.counters = counters;
@@ -256,20 +274,24 @@ impl Engine {
         }
     }
 
-    /// Reads all SLIs of a change now; nothing if its driver is gone from this server.
+    /// Reads all SLIs of a change now, and runs the checks that are due; nothing if its driver is gone from this server.
     async fn see(
         &self,
         change: &Change,
         step: usize,
         attempt: u32,
-        before: &Counters,
         now: Timestamp,
+        judging: &mut Judging,
     ) -> Option<Taken> {
         let target = &change.proposal.plan.target;
         let cohorts = self.drivers.get(&target.driver)?.cohorts(target);
         let act =
             Act { change: change.id, step: (step + 1).to_string(), attempt, files: change.proposal.files.clone() };
-        Some(look::take(&change.proposal, &cohorts, &*self.eyes, &act, before, now).await)
+        let round = Run { proposal: &change.proposal, cohorts: &cohorts, act: &act, eyes: &self.eyes };
+        let runs = judging.checks.run(&round, (step, attempt), now);
+        let taken = look::take(&change.proposal, &cohorts, &*self.eyes, &act, &judging.counters, now);
+        let (taken, ()) = futures::future::join(taken, runs).await;
+        Some(taken)
     }
 
     /// Keeps a look, and tells the core what the judge says of it, in one append.

@@ -26,6 +26,9 @@ pub(crate) struct Seen {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edges_ms: Option<Vec<f64>>,
     pub reading: Reading,
+    /// Why a check did not pass, in words of our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// What one look took in.
@@ -56,7 +59,7 @@ pub(crate) async fn take(
             Ok(failure) => Reading::Seen { baseline: None, canary: Some(Counts::Check { passed: failure.is_none() }) },
             Err(why) => Reading::Unreachable { why },
         };
-        Seen { sli: check_name(&command.run), edges_ms: None, reading }
+        Seen { sli: check_name(&command.run), edges_ms: None, reading, why: None }
     });
     seen.extend(futures::future::join_all(checks).await);
     Taken { seen, counters: tally.after, sampled_at: sampled_at(&found) }
@@ -183,7 +186,7 @@ fn ask(query: &Query, part: Part, side: Side, cohorts: &Cohorts) -> Ask {
 
 fn read_sli(sli: &Sli, cohorts: &Cohorts, found: &Found, tally: &mut Tally<'_>) -> Seen {
     let unreachable =
-        |why: String| Seen { sli: sli.name.clone(), edges_ms: None, reading: Reading::Unreachable { why } };
+        |why: String| Seen { sli: sli.name.clone(), edges_ms: None, reading: Reading::Unreachable { why }, why: None };
     let answers = match found.get(&sli.source) {
         Some(Ok(answers)) => answers,
         Some(Err(why)) => return unreachable(why.clone()),
@@ -192,7 +195,7 @@ fn read_sli(sli: &Sli, cohorts: &Cohorts, found: &Found, tally: &mut Tally<'_>) 
     let mut edges_ms = None;
     let mut cohort = |side| read_cohort(sli, &Cohort { side, cohorts, answers }, tally, &mut edges_ms);
     let (baseline, canary) = (cohort(Side::Baseline), cohort(Side::Canary));
-    Seen { sli: sli.name.clone(), edges_ms, reading: Reading::Seen { baseline, canary } }
+    Seen { sli: sli.name.clone(), edges_ms, reading: Reading::Seen { baseline, canary }, why: None }
 }
 
 /// The answers for one version.

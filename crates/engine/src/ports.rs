@@ -10,6 +10,7 @@ use change::proposal::Claims;
 use change::query::{self, Filling, Language};
 use change::rollout::{Desired, Failure, PartProblem, Plan, Target};
 use change::verification::Sli;
+use change::verification::synthetic::SyntheticCheck;
 use change::{ChangeId, Digest, Event, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -260,6 +261,23 @@ pub trait Eyes: Send + Sync + 'static {
     fn may_run_commands(&self) -> bool;
     /// Runs a check command for a change; `Ok(None)` if it succeeded, `Ok(Some(why))` if it failed, an error if it could not be run.
     async fn check(&self, act: &Act, command: &change::verification::CheckCommand) -> Result<Option<String>, String>;
+    /// Tries a synthetic check once against the version that `cohort` names, within `limit`. Eyes that can't run any say so.
+    async fn probe(&self, _act: &Act, check: &SyntheticCheck, _cohort: &str, _limit: Span) -> Probed {
+        Probed::NotRun { why: format!("this server runs no synthetic checks, such as `{}`", check.name) }
+    }
+}
+
+/// What became of one try of a synthetic check. The reasons are words of our own: no secret, and of what was answered at most a scrap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probed {
+    Passed,
+    Failed {
+        why: String,
+    },
+    /// It could not be run at all: what it asks may be well or not.
+    NotRun {
+        why: String,
+    },
 }
 
 /// Which version is read.

@@ -8,6 +8,7 @@ use change::proposal::Proposal;
 use change::verification::{Against, Margin, Objective, Sli, Worse};
 use judge::{Direction, Role, Settings, SliKind, SliSettings};
 
+use crate::checks;
 use crate::look;
 
 /// The SLIs of the judge, and for each the name under which a look shows it.
@@ -38,6 +39,9 @@ pub(crate) fn judged(proposal: &Proposal, edges_ms: &BTreeMap<String, Vec<f64>>)
     for command in &proposal.verify.commands {
         let name = look::check_name(&command.run);
         add(&name, vec![SliSettings::new(&name, SliKind::Check)]);
+    }
+    for check in checks::settings(&proposal.verify.checks) {
+        add(&check.name.clone(), vec![check]);
     }
     judged
 }

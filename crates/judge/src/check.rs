@@ -45,6 +45,9 @@ impl Check {
     }
 
     pub(crate) fn look(&mut self, reading: Option<&Reading>) {
+        if reading == Some(&Reading::NotDue) {
+            return;
+        }
         (self.unreachable, self.schema) = (false, false);
         match reading {
             Some(Reading::Seen { canary: Some(Counts::Check { passed: true }), .. }) => {
@@ -58,7 +61,7 @@ impl Check {
             }
             Some(Reading::Seen { canary: Some(_), .. }) => self.schema = true,
             Some(Reading::Unreachable { .. }) => self.unreachable = true,
-            Some(Reading::Seen { canary: None, .. }) | None => (),
+            Some(Reading::Seen { canary: None, .. } | Reading::NotDue) | None => (),
         }
     }
 
@@ -87,6 +90,17 @@ mod tests {
             check.look(Some(&Reading::Seen { baseline: None, canary: result.map(|passed| Counts::Check { passed }) }));
         }
         check.state()
+    }
+
+    #[test]
+    fn a_check_that_is_not_due_stays_what_it_was_and_unreachable_is_no_pass() {
+        let mut check = Check::default();
+        check.look(Some(&Reading::Seen { baseline: None, canary: Some(Counts::Check { passed: true }) }));
+        check.look(Some(&Reading::Unreachable { why: "no such host".into() }));
+        let before = check.clone();
+        check.look(Some(&Reading::NotDue));
+        assert_eq!(check, before);
+        assert!(check.gaps().contains(Gap::Unreachable));
     }
 
     #[test]

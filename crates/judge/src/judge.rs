@@ -193,16 +193,23 @@ impl Judge {
     }
 
     fn take_in(&mut self, look: &Look, step: &mut Step) -> Usefulness {
-        self.trouble = look.readings.iter().find_map(|reading| match reading {
+        let trouble = look.readings.iter().find_map(|reading| match reading {
             Reading::Unreachable { why } => Some(why.chars().take(TROUBLE_CHARS).collect()),
-            Reading::Seen { .. } => None,
+            Reading::Seen { .. } | Reading::NotDue => None,
         });
+        // What was unreachable and is not due has still not answered.
+        if trouble.is_some() || !look.readings.contains(&Reading::NotDue) {
+            self.trouble = trouble;
+        }
         let period = if self.looks < self.settings.warm_up_looks { Period::WarmUp } else { Period::Open };
         let settings = &self.settings;
         let mut useful = Usefulness::Useful;
         let mut split_counted = false;
         for (i, (sli, state)) in settings.slis.iter().zip(&mut self.slis).enumerate() {
             let reading = reading_of(look, i, settings.slis.len());
+            if reading == Ok(&Reading::NotDue) {
+                continue;
+            }
             let comparison = sli.comparison(step.settings.comparison);
             let ceiling = MOST_PER_LOOK * ((1.0 / settings.alpha).ln() - settings.share_or_whole(sli).ln());
             let missed = match state {

@@ -23,6 +23,8 @@ pub enum Reading {
     Seen { baseline: Option<Counts>, canary: Option<Counts> },
     /// The source did not answer.
     Unreachable { why: String },
+    /// Nobody asked in this look, as planned: what was known before stands, for good and ill.
+    NotDue,
 }
 
 /// What one cohort did since the look before.

@@ -11,7 +11,8 @@ deny contains {"code": "no_verification", "reason": reason} if {
 	runs
 	input.change.slis == 0
 	input.change.commands == 0
-	reason := "nothing verifies this change; list SLIs or commands under `verify`"
+	object.get(input.change, "checks", 0) == 0
+	reason := "nothing verifies this change; list SLIs, checks or commands under `verify`"
 }
 
 # Without a commit or an artifact nobody can say later what was running.

@@ -26,6 +26,8 @@ test_a_sound_change_passes_without_a_word if {
 test_production_needs_a_look_at_the_effect if {
 	denied(but({"slis": 0})) == {"no_verification"}
 	denied(but({"slis": 0, "commands": 1})) == set()
+	denied(but({"slis": 0, "checks": 1})) == set()
+	denied(but({"slis": 0, "checks": 0})) == {"no_verification"}
 	denied(but({"slis": 0, "environment": "staging"})) == set()
 	denied(but({"slis": 0, "kind": "docs"})) == set()
 }

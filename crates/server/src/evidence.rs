@@ -2,6 +2,7 @@
 //!
 //! Pure: sums and shares of what was recorded, and the judge's own figures beside them. Judges nothing. What can't be read is a gap, never a zero.
 
+use change::verification::synthetic::SyntheticCheck;
 use change::verification::{Answer, Judgement, Sample, Sli};
 use change::{Change, Timestamp};
 use serde_json::Value;
@@ -30,6 +31,8 @@ pub(crate) struct Standing {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SliStanding {
     pub name: String,
+    /// Whether its events are runs of our own, which have no counterpart to be compared with.
+    pub is_check: bool,
     /// What is counted as bad, in words.
     pub bad: String,
     pub canary: Option<Sample>,
@@ -78,7 +81,9 @@ impl Standing {
         let judged = newest.and_then(|v| serde_json::from_value(v.get("answer")?.clone()).ok());
         let answer: Option<Answer> = judged.or(judgement.map(|j| j.answer));
         let said = judgement.filter(|j| Some(j.answer) == answer).map(|j| (j.why.clone(), j.at));
-        let slis = change.proposal.verify.slis.iter().map(|sli| sli_standing(sli, &here, looks, judgement)).collect();
+        let verify = &change.proposal.verify;
+        let counted = verify.slis.iter().map(Counted::of).chain(verify.checks.iter().map(Counted::of_check));
+        let slis = counted.map(|counted| sli_standing(&counted, &here, looks, judgement)).collect();
         Some(Self {
             answer,
             why: said,
@@ -90,18 +95,40 @@ impl Standing {
     }
 }
 
-fn sli_standing(sli: &Sli, here: &[&LookView], all: &[LookView], judgement: Option<&Judgement>) -> SliStanding {
+/// What is counted, by its name: an SLI, or the runs of a check.
+struct Counted<'a> {
+    name: &'a str,
+    is_check: bool,
+    /// In words.
+    bad: String,
+    /// What is faster is good.
+    below_ms: Option<f64>,
+}
+
+impl<'a> Counted<'a> {
+    fn of(sli: &'a Sli) -> Self {
+        let below_ms = sli.latency.as_ref().and_then(|l| l.below).map(|span| span.as_millis() as f64);
+        Self { name: &sli.name, is_check: false, bad: bad_in_words(sli), below_ms }
+    }
+
+    fn of_check(check: &'a SyntheticCheck) -> Self {
+        Self { name: &check.name, is_check: true, bad: "failed".into(), below_ms: None }
+    }
+}
+
+fn sli_standing(sli: &Counted<'_>, here: &[&LookView], all: &[LookView], judgement: Option<&Judgement>) -> SliStanding {
     let judged = judgement.and_then(|j| j.slis.iter().find(|s| s.name == sli.name));
-    let newest = here.last().and_then(|look| {
-        look.verdict.get("slis")?.as_array()?.iter().find(|s| s["name"] == sli.name.as_str()).cloned()
-    });
+    let newest = here
+        .last()
+        .and_then(|look| look.verdict.get("slis")?.as_array()?.iter().find(|s| s["name"] == sli.name).cloned());
     let read = |name: &str| newest.as_ref().and_then(|v| v.get(name));
     let interval = read("interval").and_then(|v| serde_json::from_value(v.clone()).ok());
     let pairs: Vec<Pair> = here.iter().map(|look| pair(look, sli)).collect();
     let sum = Pair::sum(&pairs);
     SliStanding {
-        name: sli.name.clone(),
-        bad: bad_in_words(sli),
+        name: sli.name.to_owned(),
+        is_check: sli.is_check,
+        bad: sli.bad.clone(),
         canary: sum.canary.or(judged.map(|j| j.canary).filter(|_| here.is_empty())),
         baseline: sum.baseline.or(judged.map(|j| j.baseline).filter(|_| here.is_empty())),
         effect: read("effect").and_then(Value::as_f64).or(judged.and_then(|j| j.effect)),
@@ -143,17 +170,17 @@ impl Pair {
     }
 }
 
-fn pair(look: &LookView, sli: &Sli) -> Pair {
+fn pair(look: &LookView, sli: &Counted<'_>) -> Pair {
     let readings = look.readings.as_array().map(Vec::as_slice).unwrap_or_default();
-    let Some(seen) = readings.iter().find(|r| r["sli"] == sli.name.as_str()) else { return Pair::default() };
-    let below_ms = sli.latency.as_ref().and_then(|l| l.below).map(|span| span.as_millis() as f64);
-    let cohort = |name: &str| sample(&seen["reading"]["seen"][name], &seen["edges_ms"], below_ms);
+    let Some(seen) = readings.iter().find(|r| r["sli"] == sli.name) else { return Pair::default() };
+    let cohort = |name: &str| sample(&seen["reading"]["seen"][name], &seen["edges_ms"], sli.below_ms);
     Pair { canary: cohort("canary"), baseline: cohort("baseline") }
 }
 
 fn sample(counts: &Value, edges_ms: &Value, below_ms: Option<f64>) -> Option<Sample> {
     match counts["type"].as_str()? {
         "ratio" => Some(Sample { total: counts["total"].as_u64()?, bad: counts["bad"].as_u64()? }),
+        "check" => Some(Sample { total: 1, bad: u64::from(!counts["passed"].as_bool()?) }),
         "latency" => {
             let buckets: Vec<u64> = counts["buckets"].as_array()?.iter().map(Value::as_u64).collect::<Option<_>>()?;
             let edges: Vec<f64> = edges_ms.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
@@ -167,7 +194,7 @@ fn sample(counts: &Value, edges_ms: &Value, below_ms: Option<f64>) -> Option<Sam
 }
 
 /// Looks put together so that there are at most [`MOST_POINTS`]; none spans two steps.
-fn points(sli: &Sli, looks: &[LookView]) -> Vec<Point> {
+fn points(sli: &Counted<'_>, looks: &[LookView]) -> Vec<Point> {
     runs(looks)
         .map(|run| {
             let pairs: Vec<Pair> = run.iter().map(|look| pair(look, sli)).collect();
@@ -230,6 +257,22 @@ mod tests {
         assert_eq!(bad(Some(300.0)), Some((96, 6)));
         assert_eq!(bad(Some(299.0)), Some((96, 26)));
         assert_eq!(bad(None), Some((96, 1)));
+    }
+
+    #[test]
+    fn the_runs_of_a_check_are_counted_and_looks_without_one_are_gaps() {
+        let counted = Counted { name: "login", is_check: true, bad: "failed".into(), below_ms: None };
+        let look = |reading: Value| LookView {
+            readings: json!([{"sli": "login", "reading": reading}]),
+            ..samples::looks(1).remove(0)
+        };
+        let ran =
+            |passed: bool| look(json!({"seen": {"baseline": null, "canary": {"type": "check", "passed": passed}}}));
+        let bad = |look: &LookView| pair(look, &counted).canary.map(|s| (s.total, s.bad));
+        assert_eq!(
+            (bad(&ran(true)), bad(&ran(false)), bad(&look(json!("not_due")))),
+            (Some((1, 0)), Some((1, 1)), None)
+        );
     }
 
     #[test]

@@ -306,9 +306,9 @@ pub(crate) fn gates(reason: &str) -> Vec<Gate> {
         who_can: Some("`sre`".into()),
     };
     let all = [GateName::Validity, GateName::Policy, GateName::Conflicts, GateName::Windows];
-    let mut gates: Vec<Gate> = all.map(|gate| Gate { gate, state: GateState::Open }).into();
-    gates.push(Gate { gate: GateName::Approvals, state: closed });
-    gates.push(Gate { gate: GateName::Readiness, state: GateState::Open });
+    let mut gates: Vec<Gate> = all.map(|gate| Gate::new(gate, GateState::Open)).into();
+    gates.push(Gate::new(GateName::Approvals, closed));
+    gates.push(Gate::new(GateName::Readiness, GateState::Open));
     gates
 }
 

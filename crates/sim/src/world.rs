@@ -12,10 +12,13 @@ use change::proposal::{Claims, Closure};
 use change::query::{DEFAULT_LABELS, Language};
 use change::rollout::{Desired, Failure, Plan, Target, Weight};
 use change::verification::CheckCommand;
+use change::verification::synthetic::SyntheticCheck;
 use change::{Actor, ChangeId, Span, Timestamp, time};
 use engine::clock::TimerClock;
 use engine::handle::Parts;
-use engine::ports::{Act, Answer, Ask, Clock, Cohorts, Driver, Eyes, Glance, Meaning, Outcome, Series, Store, Voice};
+use engine::ports::{
+    Act, Answer, Ask, Clock, Cohorts, Driver, Eyes, Glance, Meaning, Outcome, Probed, Series, Store, Voice,
+};
 use engine::{Handle, InForce, Settings};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -76,6 +79,31 @@ impl Telemetry {
     ];
 }
 
+/// What a synthetic check meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Met {
+    /// The version, with its share of errors.
+    TheVersion,
+    /// Whatever it asks, the new version fails for this reason.
+    Failure(&'static str),
+    /// Both versions fail for this reason.
+    FailureOfBoth(&'static str),
+    /// It can't be run, for this reason.
+    Refusal(&'static str),
+    /// No answer within its time.
+    Silence,
+}
+
+/// One try of a synthetic check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Try {
+    pub check: String,
+    pub cohort: String,
+    pub at: Timestamp,
+    /// How many were under way, with this one.
+    pub at_a_time: usize,
+}
+
 /// What the target does with the next acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -104,6 +132,9 @@ struct State {
     undo_faults: Vec<Fault>,
     behaviour: Behaviour,
     telemetry: Telemetry,
+    met: Met,
+    tries: Vec<Try>,
+    trying: usize,
     /// Requests a second over both versions.
     rate: f64,
     counters: BTreeMap<&'static str, Cohort>,
@@ -140,6 +171,9 @@ impl World {
             undo_faults: vec![],
             behaviour,
             telemetry: Telemetry::Honest,
+            met: Met::TheVersion,
+            tries: vec![],
+            trying: 0,
             rate: 500.0,
             counters: BTreeMap::new(),
             // Visitors came before anybody looked.
@@ -160,6 +194,16 @@ impl World {
 
     pub fn set_behaviour(&self, behaviour: Behaviour) {
         self.state().behaviour = behaviour;
+    }
+
+    /// What synthetic checks meet from now on.
+    pub fn set_met(&self, met: Met) {
+        self.state().met = met;
+    }
+
+    /// Every try of a synthetic check, in order.
+    pub fn tries(&self) -> Vec<Try> {
+        self.state().tries.clone()
     }
 
     pub fn set_rate(&self, rate: f64) {
@@ -346,6 +390,15 @@ impl Driver for World {
 }
 
 impl World {
+    /// Notes a try as begun.
+    fn begin_try(&self, check: &SyntheticCheck, cohort: &str) -> Met {
+        let mut state = self.state();
+        state.trying += 1;
+        let (at, at_a_time) = (state.now, state.trying);
+        state.tries.push(Try { check: check.name.clone(), cohort: cohort.to_owned(), at, at_a_time });
+        state.met
+    }
+
     /// Does a step, unless the next fault says otherwise.
     fn step(&self, act: &Act, weight: u16) -> Option<Fault> {
         let mut state = self.state();
@@ -393,6 +446,26 @@ impl Eyes for World {
 
     async fn check(&self, _: &Act, command: &CheckCommand) -> Result<Option<String>, String> {
         Err(format!("the world runs no commands: {}", command.run))
+    }
+
+    async fn probe(&self, _: &Act, check: &SyntheticCheck, cohort: &str, limit: Span) -> Probed {
+        let met = self.begin_try(check, cohort);
+        let takes = if met == Met::Silence { limit } else { Span::millis(20) };
+        tokio::time::sleep(std::time::Duration::from_millis(takes.as_millis())).await;
+        let mut state = self.state();
+        state.trying -= 1;
+        let failed = |why: &str| Probed::Failed { why: why.to_owned() };
+        match met {
+            Met::Silence => failed(&format!("no answer within {limit}")),
+            Met::Refusal(why) => Probed::NotRun { why: why.to_owned() },
+            Met::FailureOfBoth(why) => failed(why),
+            Met::Failure(why) if cohort == "new" => failed(why),
+            Met::Failure(_) => Probed::Passed,
+            Met::TheVersion => {
+                let errors = if cohort == "new" { state.behaviour.errors } else { Behaviour::GOOD.errors };
+                if state.rng.random_bool(errors) { failed("status 500 instead of 200-399") } else { Probed::Passed }
+            }
+        }
     }
 }
 

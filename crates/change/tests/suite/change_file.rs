@@ -710,3 +710,128 @@ fn a_driver_that_opens_its_effect_voids_what_was_approved_while_it_was_closed() 
     open.claims.effect = Closure::Open;
     assert_eq!(carry(&closed, &crate::world::sealed(open)), Carry::Void);
 }
+
+fn with_checks(checks: &str) -> String {
+    with("  slis: [availability, latency]\n", &format!("  slis: [availability]\n  every: 5s\n  checks:\n{checks}"))
+}
+
+// LC6 F1
+#[test]
+fn every_kind_of_check_can_be_written_and_keeps_its_form() {
+    let text = with_checks(
+        "    - name: login
+      http:
+        url: https://$cohort.shop.internal/login
+        method: POST
+        headers: {accept: application/json, authorization: {env: SHOP_TOKEN}}
+        body: '{}'
+        status: [200, 300-399]
+        body_contains: welcome
+        body_matches: '^\\{.*\\}$'
+        json: {/status: ok, /db/up: true}
+        header: {content-type: json}
+        within: 1s
+        redirects: follow
+        ca_file: shop.pem
+      every: 30s
+      timeout: 3s
+      tries: 2
+      objective: 99%
+    - {name: port, tcp: {address: '$cohort.shop.internal:5432', send: hi, expect: ho}}
+    - {name: name, dns: {name: shop.example, type: MX, resolver: '[::1]:5353', contains: [10 mail.shop.example]}}
+    - {name: certificate, tls: {address: 'shop.example:443', server_name: www.shop.example, days_left: 30}}
+    - {name: smoke, command: {run: ./smoke.sh --fast}}
+",
+    );
+    let proposal = read(&text, &Around::default()).expect("the file is good");
+    let checks = serde_json::to_string(&proposal.verify.checks).expect("checks have a JSON form");
+    expect![[r#"[{"name":"login","http":{"url":"https://$cohort.shop.internal/login","method":"POST","headers":{"accept":"application/json","authorization":{"env":"SHOP_TOKEN"}},"body":"{}","status":[200,"300-399"],"body_contains":"welcome","body_matches":"^\\{.*\\}$","json":{"/db/up":true,"/status":"ok"},"header":{"content-type":"json"},"within":"1s","redirects":"follow","ca_file":"shop.pem"},"every":"30s","timeout":"3s","tries":2,"objective":"99%"},{"name":"port","tcp":{"address":"$cohort.shop.internal:5432","send":"hi","expect":"ho"}},{"name":"name","dns":{"name":"shop.example","type":"MX","resolver":"[::1]:5353","contains":["10 mail.shop.example"]}},{"name":"certificate","tls":{"address":"shop.example:443","server_name":"www.shop.example","days_left":30}},{"name":"smoke","command":{"run":"./smoke.sh --fast"}}]"#]].assert_eq(&checks);
+    assert_eq!(
+        serde_json::from_str::<Vec<change::verification::synthetic::SyntheticCheck>>(&checks).ok(),
+        Some(proposal.verify.checks)
+    );
+    assert_eq!(named_files(&text), ["./smoke.sh"], "the script is digested as those of the plan are");
+}
+
+#[test]
+fn every_mistake_in_a_check_is_named_with_its_place_and_a_hint() {
+    check(
+        &with_checks(
+            "    - {name: a, http: {url: 'ftp://x', metod: GET, status: [99, 200-3000], redirects: yes, headers: {a: {evn: X}}}, every: 5}
+    - {name: B, dns: {name: x, type: PTR}, tries: 9, tcp: {adress: x}}
+",
+        ),
+        &expect![[r#"
+            13:24: `verify.checks[0].http.url`: `ftp://x` does not have the right form
+              help: write for example `https://$cohort.shop.internal/health`
+            13:40: `verify.checks[0].http.metod`: there is no field `metod`
+              help: did you mean `method`?
+            13:61: `verify.checks[0].http.status[0]`: value is less than the minimum of 100
+            13:65: `verify.checks[0].http.status[1]`: `200-3000` does not have the right form
+              help: write for example `200-299`
+            13:76: `verify.checks[0].http.redirects`: `yes` is not known here
+              help: it can be `refuse` or `follow`
+            13:102: `verify.checks[0].http.headers.a`: `env` is missing
+              help: a variable that `[checks] env` in clearway.toml lists
+            13:106: `verify.checks[0].http.headers.a.evn`: there is no field `evn`
+              help: the fields here are `env`
+            13:117: `verify.checks[0].every`: expected text, found the number `5`
+              help: a length of time with one unit: 250ms, 30s, 5m, 4h or 14d; write for example `5m`
+            14:8: `verify.checks[1].name`: `B` does not have the right form
+              help: write for example `login-page`
+            14:32: `verify.checks[1].dns.type`: `PTR` is not known here
+              help: it can be `A`, `AAAA`, `CNAME`, `TXT`, `MX` or `NS`
+            14:44: `verify.checks[1].tries`: value is greater than the maximum of 5
+            14:54: `verify.checks[1].tcp`: `address` is missing
+            14:60: `verify.checks[1].tcp.adress`: there is no field `adress`
+              help: did you mean `address`?"#]],
+    );
+    check(
+        &with_checks(
+            "    - {name: availability, http: {url: 'http://ada:pw@x/'}}
+    - {name: two, http: {url: 'http://x'}, tcp: {address: 'x:1'}}
+    - {name: two, command: {run: ls}}
+    - {name: none}
+    - {name: time, tcp: {address: 'x:1'}, every: 1s, timeout: 2m}
+    - {name: tries, tcp: {address: 'x:1'}, timeout: 5s, tries: 3}
+    - {name: parts, http: {url: 'http://x', headers: {host: y, 'a b': c}, json: {$.a.b: 1}, body_matches: '(a'}}
+    - {name: addresses, tcp: {address: shop}}
+    - {name: dns, dns: {name: 'a b', resolver: 'x:y', contains: [a], equals: [b]}}
+    - {name: tls, tls: {address: '$cohort.shop:0'}}
+",
+        ),
+        &expect![[r#"
+            13:8: `verify.checks[0].name`: another check or SLI is named `availability`
+            13:35: `verify.checks[0].http.url`: a URL must not hold credentials: everybody can read a change
+              help: send them in a header: `headers: {authorization: {env: NAME}}`
+            14:7: `verify.checks[1]`: the check `two` needs one of `http`, `tcp`, `dns`, `tls` and `command`
+            15:8: `verify.checks[2].name`: another check or SLI is named `two`
+            16:7: `verify.checks[3]`: the check `none` needs one of `http`, `tcp`, `dns`, `tls` and `command`
+            17:43: `verify.checks[4].every`: `1s` is shorter than the time between two looks, `5s`
+              help: leave it out to run with each look, or look more often
+            17:54: `verify.checks[4].timeout`: a run may take `2m`; a run takes more than nothing and at most `10s`
+            18:44: `verify.checks[5].timeout`: a run may take `15s`: 3 tries of `5s`; a run takes more than nothing and at most `10s`
+            19:45: `verify.checks[6].http.headers`: `a b` is no name of a header
+            19:45: `verify.checks[6].http.headers`: the header `host` can't be set
+              help: it follows from the URL and the body
+            19:75: `verify.checks[6].http.json`: `$.a.b` is no JSON pointer
+              help: write `/a/b`
+            19:93: `verify.checks[6].http.body_matches`: this is no regular expression: unclosed group
+            20:31: `verify.checks[7].tcp.address`: `shop` is no address
+              help: write it as `host:port`
+            21:25: `verify.checks[8].dns.name`: `a b` is no name
+            21:38: `verify.checks[8].dns.resolver`: `x:y` is no address of a resolver
+              help: write for example `10.0.0.53` or `dns.internal:5353`
+            21:55: `verify.checks[8].dns.contains`: both `contains` and `equals` are given
+              help: `equals` says it all
+            22:25: `verify.checks[9].tls.address`: `$cohort.shop:0` is no address
+              help: write it as `host:port`"#]],
+    );
+    check_in(
+        &Around { commands: false, ..Around::default() },
+        &with_checks("    - {name: smoke, command: {run: ls}}\n"),
+        &expect![[r#"
+            13:21: `verify.checks[0].command`: this server does not run commands
+              help: ask the operator to set `[commands] allow = true` in clearway.toml"#]],
+    );
+}

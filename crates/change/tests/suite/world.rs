@@ -52,6 +52,7 @@ pub(crate) fn proposal(artifact: &str) -> Proposal {
     let verify = Verify {
         slis: vec![],
         commands: vec![],
+        checks: vec![],
         every: Span::secs(10),
         on_insufficient: OnDoubt::Hold,
         on_unreachable: OnDoubt::Page,

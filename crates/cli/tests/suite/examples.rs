@@ -1,6 +1,8 @@
 //! The examples as a user finds them: a server takes them as they lie there, every change file in them is valid, and every rule is tested.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -32,10 +34,15 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::on(&examples())
+    }
+
+    /// A server on a copy of the examples.
+    fn on(examples: &Path) -> Self {
         let dir = tempfile::tempdir().expect("a scratch folder");
         let mut command = program();
         command.env("HOME", dir.path()).arg("--dir").arg(dir.path().join("store"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(examples().join("clearway.toml"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(examples.join("clearway.toml"));
         let log = std::fs::File::create(dir.path().join("log")).expect("a log file");
         let process =
             Owned(command.stdout(std::process::Stdio::null()).stderr(log).spawn().expect("the server starts"));
@@ -81,6 +88,81 @@ fn the_example_of_a_change_of_documents_completes() {
     let approved =
         log["entries"].as_array().expect("events").iter().find(|e| e["type"] == "Approved").expect("an approval");
     assert_eq!(approved["actor"], "clearway:policy", "policy asks for nobody");
+}
+
+/// Serves the handbook of this home until the test ends; every page but the published one is missing.
+fn serve_handbook(listener: TcpListener, home: &Path) {
+    let page = home.join("clearway-example/handbook/checkout-back.md");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 4_096];
+            if stream.read(&mut request).is_ok_and(|count| count > 0) {
+                let (status, body) = std::fs::read(&page).map_or(("404 Not Found", vec![]), |body| ("200 OK", body));
+                let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+                let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+            }
+        }
+    });
+}
+
+/// A copy of the examples in which the handbook is served on another port.
+fn examples_with_handbook_on(port: u16) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().expect("a scratch folder");
+    let copied = Command::new("cp").arg("-R").arg(examples()).arg(copy.path()).status().expect("cp runs");
+    assert!(copied.success());
+    for name in ["changes/handbook-read.yaml", "clearway.toml"] {
+        let path = copy.path().join("examples").join(name);
+        let text = std::fs::read_to_string(&path).expect("the file");
+        std::fs::write(&path, text.replace("9010", &port.to_string())).expect("is written");
+    }
+    copy
+}
+
+// LC6: synthetic checks judge a rollout; what fails before it is named as a warning.
+#[test]
+fn the_example_with_checks_completes_where_what_it_publishes_can_be_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let copy = examples_with_handbook_on(listener.local_addr().expect("is bound").port());
+    let examples = copy.path().join("examples");
+    let server = Server::on(&examples);
+    serve_handbook(listener, server.dir.path());
+    let change = examples.join("changes/handbook-read.yaml");
+    let proposed = server.command().args(["propose", "--watch"]).arg(change).output().expect("it runs");
+    assert!(proposed.status.success(), "{}", text(&proposed));
+    let log = text(&server.command().args(["--json", "log", "CHG-1"]).output().expect("it runs"));
+    assert!(
+        log.contains(
+            "`page` passed when it last ran. `port` passed when it last ran. `published` passed when it last ran."
+        ),
+        "{log}"
+    );
+    let warned = std::fs::read_to_string(server.dir.path().join("log")).expect("the server's log");
+    assert!(
+        warned.contains("the check `page` fails for the stable version already: status 404 instead of 200"),
+        "{warned}"
+    );
+}
+
+// X13: an address that the operator has not allowed closes the gate, and the reason says what would open it.
+#[test]
+fn the_example_with_checks_is_held_where_the_server_may_ask_nobody() {
+    let copy = examples_with_handbook_on(9010);
+    let examples = copy.path().join("examples");
+    let config = examples.join("clearway.toml");
+    let allowed = std::fs::read_to_string(&config).expect("the file");
+    std::fs::write(&config, allowed.replace("allow = [\"127.0.0.1:9010\"]", "allow = []")).expect("is written");
+    let server = Server::on(&examples);
+    let proposed =
+        server.command().arg("propose").arg(examples.join("changes/handbook-read.yaml")).output().expect("it runs");
+    assert!(proposed.status.success(), "{}", text(&proposed));
+    let why = || text(&server.command().args(["why", "CHG-1"]).output().expect("it runs"));
+    let is_held = |_: &i32| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        why().contains("closed  readiness: the check `page`")
+    };
+    assert!((0..200).any(|i| is_held(&i)), "{}", why());
+    let wanted = "can't be run: this server may not ask `127.0.0.1:9010`; its operator can add `\"127.0.0.1:9010\"` to `[checks] allow`";
+    assert!(why().contains(wanted), "{}", why());
 }
 
 // I5: the rules of the organisation come with tests, and all of them pass.

@@ -1,7 +1,7 @@
 //! Golden cases: streams so plain that the right answer is beyond doubt.
 
 use expect_test::{Expect, expect};
-use judge::{Answer, Comparison, Counts, Judge, Look, Reading, ReasonCode, Settings, SliSettings, Verdict};
+use judge::{Answer, Comparison, Counts, Judge, Look, Reading, ReasonCode, Settings, SliKind, SliSettings, Verdict};
 
 use crate::world::{errors, latency, look, ratio, seen, settings, smoke, step};
 
@@ -302,6 +302,31 @@ fn a_check_must_run_and_pass_and_three_failures_in_a_row_fail_the_change() {
     assert_eq!(answer(&[&bad, &bad, &bad, &ok]), (Answer::Fail, vec![ReasonCode::CheckFailed]));
     let gone = look(Reading::Unreachable { why: "no such host".into() });
     assert_eq!(answer(&[&ok, &ok, &gone]), (Answer::Unreachable, vec![ReasonCode::Unreachable]));
+}
+
+// F1: a check that runs seldom is judged by its runs; the looks between are no gaps, and what was unreachable stays so until it is asked again.
+#[test]
+fn looks_in_which_a_check_is_not_due_change_nothing() {
+    let counted =
+        SliSettings { objective: Some(0.9), against_objective: true, ..SliSettings::new("login", SliKind::ratio()) };
+    let run = |bad: u64| look(seen(None, ratio(1, bad)));
+    let idle = look(Reading::NotDue);
+    let mut judge = begun(settings(vec![counted]), Comparison::Concurrent, 2);
+    let mut verdict = judge.verdict();
+    for i in 0..600 {
+        verdict = judge.look(&if i % 5 == 0 { run(0) } else { idle.clone() });
+    }
+    assert_eq!(verdict.answer, Answer::Pass, "{:?}", verdict.reasons);
+    assert_eq!(verdict.slis[0].samples.canary_total, 120);
+    judge.look(&look(Reading::Unreachable { why: "no such host".into() }));
+    let after = judge.look(&idle);
+    assert_eq!((after.answer, codes(&after)[0]), (Answer::Unreachable, ReasonCode::Unreachable));
+    assert!(after.reasons[0].text.contains("no such host"), "{}", after.reasons[0].text);
+    let mut checks = begun(settings(vec![smoke()]), Comparison::Objective, 2);
+    checks.look(&look(Reading::Unreachable { why: "gone".into() }));
+    assert_eq!(checks.look(&idle).answer, Answer::Unreachable);
+    let never = begun(settings(vec![smoke()]), Comparison::Objective, 2).look(&idle);
+    assert_eq!(codes(&never), [ReasonCode::CheckNotRun, ReasonCode::BakeNotOver]);
 }
 
 #[test]

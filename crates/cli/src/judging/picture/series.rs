@@ -72,7 +72,7 @@ fn counts(look: &Look, at: usize, which: Which) -> Option<&Counts> {
     match (look.readings.get(at)?, which) {
         (Reading::Seen { baseline, .. }, Which::Baseline) => baseline.as_ref(),
         (Reading::Seen { canary, .. }, Which::Canary) => canary.as_ref(),
-        (Reading::Unreachable { .. }, _) => None,
+        (Reading::Unreachable { .. } | Reading::NotDue, _) => None,
     }
 }
 

@@ -33,6 +33,7 @@ fn looks(rows: &str, every: Span) -> String {
             .map(|reading| match reading {
                 Reading::Seen { baseline, canary } => format!("{} {}", counts(baseline), counts(canary)),
                 Reading::Unreachable { why } => why.clone(),
+                Reading::NotDue => "not due".into(),
             })
             .collect();
         format!("{}: {}", timed.at, readings.join(" | "))

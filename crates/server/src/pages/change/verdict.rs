@@ -63,7 +63,7 @@ fn one(i: usize, sli: &SliStanding) -> Markup {
                     @if points.len() > 1 { (sparkline(i, sli)) } @else { p.muted { "A chart comes with the second look." } }
                 }
             }
-            (effect(i, sli))
+            @if !sli.is_check { (effect(i, sli)) }
             @if let Some(why) = &sli.why { p.why { (prose(why)) } }
             @if points.len() > 1 { (figures(sli)) }
         }
