@@ -492,7 +492,7 @@ mod tests {
         let looks = case(rows, None, "").looks;
         let seen = |look: &Look| match &look.readings[0] {
             Reading::Seen { baseline, canary } => (baseline.is_some(), canary.is_some()),
-            Reading::Unreachable { .. } => panic!("a file answers"),
+            Reading::Unreachable { .. } | Reading::NotDue => panic!("a file answers"),
         };
         let expected = [(true, true), (false, true), (false, false), (false, false), (true, false)];
         assert_eq!(looks.iter().map(seen).collect::<Vec<_>>(), expected);
