@@ -44,6 +44,9 @@ pub enum Counts {
     Check {
         passed: bool,
     },
+    Gauge {
+        value: f64,
+    },
 }
 
 /// Why a reading can't be used.

@@ -2,7 +2,7 @@
 //!
 //! Each is a log, folded by the core as any other; no state is written down that the core could not reach.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use change::actor::Part;
 use change::assessment::{Assessment, Factor, Requirement, Risk};
@@ -50,6 +50,10 @@ links: ["https://tracker.example/PAY-77"]
 struct Here;
 
 impl Surroundings for Here {
+    fn downstream(&self, _: &BTreeSet<String>, _: usize) -> Vec<(String, Sli)> {
+        vec![]
+    }
+
     fn sli(&self, _: &str) -> Option<Sli> {
         None
     }

@@ -6,5 +6,7 @@ mod agreement;
 mod bound;
 mod conditions;
 mod demo;
+mod gauges;
 mod golden;
+mod stream;
 mod world;
