@@ -41,11 +41,16 @@ pub(crate) enum Command {
         after_help = "Examples:\n  clearway serve\n  clearway serve --config /etc/clearway/clearway.toml\n  clearway serve --listen 127.0.0.1:0 --governance ./governance"
     )]
     Serve(Serve),
-    /// Check a change file (or a configuration) without proposing it: all problems at once.
+    /// Check a change file (or a configuration, or SLIs) without proposing it: all problems at once.
     #[command(
-        after_help = "Examples:\n  clearway check change.yaml\n  clearway check --offline change.yaml      only its form, without a server\n  clearway check clearway.toml"
+        after_help = "Examples:\n  clearway check change.yaml\n  clearway check --offline change.yaml      only its form, without a server\n  clearway check clearway.toml\n  clearway check slos/checkout.yaml         an OpenSLO file, with the files beside it"
     )]
     Check(Check),
+    /// Take over SLIs, thresholds and steps from OpenSLO, Kayenta, Argo Rollouts or Flagger, and say what means something else here.
+    #[command(
+        after_help = "Examples:\n  clearway import canary-config.json > slis.yaml       the notes go to standard error\n  clearway import analysis-template.yaml --source prometheus --set service-name=checkout\n  clearway import canary.yaml --json                   both in one object"
+    )]
+    Import(Import),
     /// Propose a change.
     #[command(
         after_help = "Examples:\n  clearway propose change.yaml\n  clearway propose change.yaml --watch\n  cat change.yaml | clearway propose -"
@@ -160,6 +165,11 @@ pub(crate) enum Command {
     },
     /// The drivers of this server and their options.
     Drivers,
+    /// Judge a canary from a recording or a stream, without a server: is it harmful, shown safe, or not yet known?
+    #[command(
+        after_help = "Examples:\n  clearway judge --evidence run.csv --svg run.svg\n  clearway judge --evidence run.csv --history before.csv --config slis.yaml --json\n  clearway judge --evidence recordings/          one line of JSON for each file\n  clearway judge --ndjson < looks.ndjson         an answer after every look\n\nThe evidence is CSV, `time,cohort,sli,field,value`: seconds or RFC 3339; `baseline` or `canary`; `bad`, `good` and `total`\nof a ratio, `le=0.25` of a histogram, `value` of a gauge. Counts are those of the interval; a missing row is a missing scrape."
+    )]
+    Judge(JudgeOptions),
     /// Verify and export the log.
     #[command(subcommand)]
     Audit(Audit),
@@ -213,18 +223,90 @@ pub(crate) struct Serve {
     /// The address to listen on.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// The folder with access.yaml, approvals.yaml, calendar.yaml, slis.yaml, services/ and policy/.
+    /// The folder with access.yaml, approvals.yaml, calendar.yaml, slis.yaml, slos/, services/ and policy/.
     #[arg(long, value_name = "DIR")]
     pub governance: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct JudgeOptions {
+    /// Recordings of both versions: a file, several, or a folder of them; `-` for standard input.
+    #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "ndjson", conflicts_with = "ndjson")]
+    pub evidence: Vec<PathBuf>,
+    /// The time before the rollout in the same form, for calibration; or a folder with a file of the same name for each recording.
+    #[arg(long, value_name = "PATH", conflicts_with = "ndjson")]
+    pub history: Option<PathBuf>,
+    /// Which SLIs are judged and how strictly; also a canary configuration of Kayenta, an AnalysisTemplate, a Flagger Canary, or OpenSLO.
+    #[arg(long, value_name = "FILE", conflicts_with = "ndjson")]
+    pub config: Option<PathBuf>,
+    /// Draw a picture of series, effects and evidence.
+    #[arg(long, value_name = "FILE", conflicts_with = "ndjson")]
+    pub svg: Option<PathBuf>,
+    /// Speak the streaming protocol on standard input and output: one canary, an answer after every look.
+    #[arg(long)]
+    pub ndjson: bool,
+    /// Which design judges: the best that is known, or the reference design alone, to compare with.
+    #[arg(long, value_enum, default_value = "default")]
+    pub profile: ProfileName,
+    /// The most harmless canaries that may fail, over all SLIs and looks: `1%` or `0.01`, which is the default.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub alpha: Option<f64>,
+    /// The time between two looks; the one between the rows by default.
+    #[arg(long, value_name = "TIME", conflicts_with = "ndjson")]
+    pub every: Option<change::Span>,
+    /// The least time before a pass; the whole recording by default.
+    #[arg(long, value_name = "TIME", conflicts_with = "ndjson")]
+    pub bake: Option<change::Span>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ProfileName {
+    Default,
+    Reference,
+}
+
+/// A share above 0 and below 1, as `1%` or `0.01`.
+fn share(text: &str) -> Result<f64, String> {
+    let number = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|p| p / 100.0),
+        None => text.parse(),
+    };
+    number
+        .ok()
+        .filter(|share| *share > 0.0 && *share < 1.0)
+        .ok_or_else(|| "write a share above 0 and below 1, such as `1%` or `0.01`".to_owned())
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Check {
-    /// A change file, or a `clearway.toml`; `-` for standard input.
+    /// A change file, a `clearway.toml`, a `slis.yaml`, or a file that `clearway import` reads; `-` for standard input.
     pub file: PathBuf,
     /// Check the form only, without asking a server for the names in it.
     #[arg(long)]
     pub offline: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    /// The file; `-` for standard input.
+    pub file: PathBuf,
+    /// The kind of file; recognised by itself if absent.
+    #[arg(long = "as", value_enum, value_name = "KIND")]
+    pub kind: Option<Foreign>,
+    /// The telemetry source of the SLIs, as clearway.toml names it.
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// The value of a placeholder, such as an argument of a template; can be given several times.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Foreign {
+    Openslo,
+    Kayenta,
+    Argo,
+    Flagger,
 }
 
 #[derive(Debug, clap::Args)]
@@ -349,6 +431,7 @@ pub(crate) enum Schema {
     Approvals,
     Calendar,
     Slis,
+    Judge,
     Service,
     Policy,
     Openapi,

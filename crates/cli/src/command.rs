@@ -4,6 +4,8 @@ mod audit;
 mod changes;
 mod files;
 mod here;
+mod import;
+mod judge;
 
 use clap::CommandFactory as _;
 
@@ -20,6 +22,8 @@ pub(crate) fn run(args: Args) -> Outcome {
             Ok(())
         }
         Command::Schema { kind } => files::schema(*kind),
+        Command::Import(options) => import::run(&args, options),
+        Command::Judge(options) => judge::run(&args, options),
         Command::Serve(_) | Command::Demo(_) | Command::Router { .. } | Command::DemoShop(_) => {
             block_on(many_threads(), long_running(args))
         }

@@ -258,7 +258,9 @@ fn read_governance(folder: &Path) -> Outcome<Governance> {
     let failed =
         |path: &Path, e: &std::io::Error| Failure::new(ERROR, format!("`{}` can't be read: {e}", path.display()));
     let mut files = BTreeMap::new();
-    for (below, endings) in [("", &["yaml"][..]), ("services", &["yaml", "yml"]), ("policy", &["rego"])] {
+    let folders =
+        [("", &["yaml"][..]), ("services", &["yaml", "yml"]), ("slos", &["yaml", "yml"]), ("policy", &["rego"])];
+    for (below, endings) in folders {
         let dir = folder.join(below);
         if !below.is_empty() && !dir.exists() {
             continue;
@@ -272,7 +274,7 @@ fn read_governance(folder: &Path) -> Outcome<Governance> {
             files.insert(name, std::fs::read_to_string(&path).map_err(|e| failed(&path, &e))?);
         }
     }
-    Governance::read(&files).map_err(|problems| {
+    Governance::read_with(&files, &drivers::read::openslo::slis).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(|(file, p)| format!("  {file}:{p}")).collect();
         Failure::new(INVALID, format!("the governance in `{}` is not valid\n{}", folder.display(), lines.join("\n")))
     })

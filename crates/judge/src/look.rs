@@ -44,9 +44,6 @@ pub enum Counts {
     Check {
         passed: bool,
     },
-    Gauge {
-        value: f64,
-    },
 }
 
 /// Why a reading can't be used.
