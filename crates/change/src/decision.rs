@@ -83,7 +83,9 @@ fn on_deadline(change: &Change, rollout: &Rollout, given: &Given, doubt: Answer,
     match choice {
         OnDoubt::Hold => vec![paused],
         // What nobody named may stop a change, and only a person may undo it for that.
-        OnDoubt::Rollback if !judgement.is_held_by_scan_alone() && may_roll_back_alone(change, rollout, given) => vec![Event::RollbackBegun { reason }],
+        OnDoubt::Rollback if !judgement.is_held_by_scan_alone() && may_roll_back_alone(change, rollout, given) => {
+            vec![Event::RollbackBegun { reason }]
+        }
         OnDoubt::Page | OnDoubt::Rollback => vec![paused, page(change, rollout, "deadline", reason)],
     }
 }

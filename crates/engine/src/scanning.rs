@@ -18,8 +18,20 @@ const NAME: &str = "__name__";
 const EDGE: &str = "le";
 /// Labels that name an instance and not what is measured.
 const OF_INSTANCE: [&str; 14] = [
-    "instance", "pod", "pod_name", "pod_ip", "pod_template_hash", "replicaset", "replica", "host", "hostname", "node",
-    "container", "container_id", "uid", "ip",
+    "instance",
+    "pod",
+    "pod_name",
+    "pod_ip",
+    "pod_template_hash",
+    "replicaset",
+    "replica",
+    "host",
+    "hostname",
+    "node",
+    "container",
+    "container_id",
+    "uid",
+    "ip",
 ];
 /// More series of one version and source are not read.
 const MOST_READ: usize = 10_000;
@@ -205,7 +217,10 @@ type EdgeBits = u64;
 enum Kind {
     Gauge,
     Counter,
-    Bucket { histogram: String, edge: EdgeBits },
+    Bucket {
+        histogram: String,
+        edge: EdgeBits,
+    },
     /// The time at which a counter was made.
     Nothing,
 }
@@ -250,7 +265,8 @@ fn kind(name: &str, series: &Series, names: &BTreeSet<&str>) -> Kind {
         let edge = edge.parse::<f64>().ok().filter(|edge| *edge >= 0.0);
         return edge.map_or(Kind::Nothing, |edge| Kind::Bucket { histogram: histogram.into(), edge: edge.to_bits() });
     }
-    let summed = |stem: &str| names.contains(format!("{stem}_sum").as_str()) && names.contains(format!("{stem}_count").as_str());
+    let summed =
+        |stem: &str| names.contains(format!("{stem}_sum").as_str()) && names.contains(format!("{stem}_count").as_str());
     if stem_of("_total").is_some() || stem_of("_sum").or(stem_of("_count")).is_some_and(summed) {
         return Kind::Counter;
     }
@@ -317,8 +333,8 @@ mod tests {
     use super::*;
 
     fn series(name: &str, labels: &[(&str, &str)], value: f64) -> Series {
-        let all = labels.iter().chain([&(NAME, name)]);
-        Series { labels: all.map(|(l, v)| ((*l).to_owned(), (*v).to_owned())).collect(), value, at: None }
+        let all = labels.iter().copied().chain([(NAME, name)]);
+        Series { labels: all.map(|(l, v)| (l.to_owned(), v.to_owned())).collect(), value, at: None }
     }
 
     fn scanning() -> Scanning {

@@ -16,9 +16,12 @@ fn main() {
     println!("equal cohorts, 100 series, one hour of looks every 10 s: runs of 200 in which anything was ever found");
     for memory in [0.0, 0.5, 0.9, 0.97, 0.99] {
         for spread in [0.05, 0.2, 0.4] {
-            for (of_cohort, heavy, share) in [(0.0, false, 0.5), (0.1, false, 0.5), (0.0, true, 0.5), (0.05, false, 0.1)] {
+            for (of_cohort, heavy, share) in
+                [(0.0, false, 0.5), (0.1, false, 0.5), (0.0, true, 0.5), (0.05, false, 0.1)]
+            {
                 let noise = Noise { memory, spread, of_cohort, shared: 0.3, heavy, share };
-                let found = (0..200).filter(|seed| first_finding(&mut Series::new(*seed, 100, noise), HOUR).1.is_some());
+                let found =
+                    (0..200).filter(|seed| first_finding(&mut Series::new(*seed, 100, noise), HOUR).1.is_some());
                 println!("{noise:?}: {}", found.count());
             }
         }
@@ -35,7 +38,11 @@ fn main() {
                 })
                 .collect();
             after.sort_unstable();
-            println!("spread {spread} x{factor} from {from}: {} of 20, median {:?}", after.len(), after.get(after.len() / 2));
+            println!(
+                "spread {spread} x{factor} from {from}: {} of 20, median {:?}",
+                after.len(),
+                after.get(after.len() / 2)
+            );
         }
     }
     let mut series = Series::new(1, 500, CALM);

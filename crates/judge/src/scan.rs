@@ -417,3 +417,15 @@ fn sentence(finding: &Finding, equal: [f64; 2]) -> String {
     let (name, effect, since) = (&finding.name, times(finding.effect), finding.since_look);
     format!("`{name}` {what} {effect} {of}{fair}, since look {since}, evidence {:.3e} : 1{gone}.", finding.evidence)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // X18: hundreds of series cost little.
+    #[test]
+    fn the_state_of_a_series_is_small() {
+        let state = size_of::<Gather>() + size_of::<Course>();
+        assert!(state <= 288, "{state}");
+    }
+}

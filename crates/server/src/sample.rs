@@ -195,6 +195,7 @@ pub(crate) fn judgement(step: usize, answer: Answer) -> Judgement {
         evidence: 1.4,
         harm,
         safety,
+        findings: vec![],
         at: start(),
     }
 }

@@ -136,9 +136,9 @@ impl Gather {
                 let ends = [by_instance, 1.0 - by_instance, by_request, 1.0 - by_request];
                 self.count([baseline, canary], by_instance, ends.into_iter().fold(1.0, f64::min));
             }
-            Pair::Bucket { baseline: Beyond { beyond: b, all: of_b }, canary: Beyond { beyond: c, all: of_c }, .. }
-                if self.kind == SeriesKind::Histogram && usable(&[b, of_b, c, of_c]) && of_b > 0.0 && of_c > 0.0 =>
-            {
+            Pair::Bucket {
+                baseline: Beyond { beyond: b, all: of_b }, canary: Beyond { beyond: c, all: of_c }, ..
+            } if self.kind == SeriesKind::Histogram && usable(&[b, of_b, c, of_c]) && of_b > 0.0 && of_c > 0.0 => {
                 let by_all = share([of_b, of_c]);
                 self.count([b, c], by_all, by_all.min(1.0 - by_all));
             }
