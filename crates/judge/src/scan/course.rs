@@ -32,8 +32,8 @@ const WANDER: f64 = 1.5;
 const SPREAD_PER_DEVIATION: f64 = 1.253;
 const FAST_AT_MOST: f64 = 1.3;
 /// After so many blocks without it a gauge is taken for gone, and a counter, which may only be rare.
-const GONE_GAUGE: u32 = 2;
-const GONE_COUNTER: u32 = 20;
+const GONE_GAUGE: u8 = 2;
+const GONE_COUNTER: u8 = 20;
 /// The effect that is shown is the mean over about so many blocks.
 const EFFECT_BLOCKS: f64 = 10.0;
 
@@ -53,7 +53,7 @@ pub(super) struct Terms {
 pub(super) struct Course {
     kind: SeriesKind,
     /// Blocks since the last one that showed it.
-    silent: u32,
+    silent: u8,
     opened: bool,
     before: [Option<f32>; 2],
     freed_before: Option<f32>,

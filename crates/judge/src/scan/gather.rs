@@ -9,7 +9,7 @@ use super::{Beyond, Pair, SeriesKind};
 /// Of a block's looks so many have to have shown a gauge.
 const LEAST_SAMPLES: u32 = 2;
 /// So many events are expected in either cohort before a counter is compared: with fewer the logarithm leans to one side.
-const LEAST_EXPECTED: f64 = 10.0;
+const LEAST_EXPECTED: f32 = 10.0;
 /// What one look's traffic is worth after the next.
 const KEPT: f64 = 0.9;
 
@@ -63,9 +63,8 @@ pub(super) struct Gather {
     sum: f64,
     baseline: f64,
     expected: f64,
-    expected_baseline: f64,
     /// The least that either cohort would show if it were equal.
-    least_expected: f64,
+    least_expected: f32,
     gauge: Shape,
 }
 
@@ -112,7 +111,6 @@ impl Gather {
             sum: 0.0,
             baseline: 0.0,
             expected: 0.0,
-            expected_baseline: 0.0,
             least_expected: 0.0,
             gauge: Shape::default(),
         }
@@ -160,8 +158,7 @@ impl Gather {
         self.sum += canary;
         self.baseline += baseline;
         self.expected += (baseline + canary) * share;
-        self.expected_baseline += (baseline + canary) * (1.0 - share);
-        self.least_expected += (baseline + canary) * least_share;
+        self.least_expected += ((baseline + canary) * least_share) as f32;
     }
 
     /// `d` of the block, if there is enough to tell it; what is not enough stays.
@@ -176,7 +173,7 @@ impl Gather {
             SeriesKind::Counter | SeriesKind::Histogram => {
                 (self.least_expected >= LEAST_EXPECTED && self.samples >= LEAST_SAMPLES).then(|| {
                     let side = |seen: f64, expected: f64| ((seen + 0.5) / (expected + 0.5)).ln();
-                    side(self.sum, self.expected) - side(self.baseline, self.expected_baseline)
+                    side(self.sum, self.expected) - side(self.baseline, self.sum + self.baseline - self.expected)
                 })
             }
         };

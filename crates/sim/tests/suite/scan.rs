@@ -23,6 +23,7 @@ fn judgements(log: &[Recorded]) -> Vec<Judgement> {
 
 fn exposed(seed: u64, odd: &str) -> World {
     let world = World::new(seed, Behaviour::GOOD);
+    world.set_rate(150.0);
     for i in 0..10 {
         world.expose(&format!("pool_{i}_size"), 1.0);
         world.expose(&format!("calls_{i}_total"), 1.0);
