@@ -46,7 +46,7 @@ fn found(findings: &[Finding]) -> Markup {
                     }
                 }
             }
-            p.muted { "Every series that both versions expose is compared; of what is found here, one in twenty is chance. Findings never roll back by themselves." }
+            p.muted { "Every series that both versions expose is compared; about one finding in twenty may be chance. Findings never roll back by themselves." }
         }
     }
 }
