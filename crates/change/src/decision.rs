@@ -82,7 +82,10 @@ fn on_deadline(change: &Change, rollout: &Rollout, given: &Given, doubt: Answer,
     let paused = Event::Paused { why: PauseReason::Deadline, reason: reason.clone() };
     match choice {
         OnDoubt::Hold => vec![paused],
-        OnDoubt::Rollback if may_roll_back_alone(change, rollout, given) => vec![Event::RollbackBegun { reason }],
+        // What nobody named may stop a change, and only a person may undo it for that.
+        OnDoubt::Rollback if !judgement.is_held_by_scan_alone() && may_roll_back_alone(change, rollout, given) => {
+            vec![Event::RollbackBegun { reason }]
+        }
         OnDoubt::Page | OnDoubt::Rollback => vec![paused, page(change, rollout, "deadline", reason)],
     }
 }

@@ -727,8 +727,60 @@ pub struct Judgement {
     pub harm: f64,
     /// From 0 to 1: how near the verdict is to `pass`.
     pub safety: f64,
+    /// Series that nobody named and that move with the new version, the strongest first, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     #[schemars(with = "String")]
     pub at: Timestamp,
+}
+
+/// A series that moves with the new version. It informs, and may hold a step; it never fails a change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    pub name: String,
+    /// The new version's value over that of the stable one.
+    pub effect: f64,
+    /// As a bet's winnings: how much speaks against "equal".
+    pub evidence: f64,
+    /// The look of the change since which it stands.
+    pub since_look: u64,
+    pub why: String,
+}
+
+/// The reason of a verdict that findings of the scan hold.
+pub const SCAN_FINDING: &str = "scan_finding";
+/// The reason of a note of the scan, which stands in nobody's way.
+pub const SCAN_NOTE: &str = "scan_note";
+
+impl Judgement {
+    /// The same with what the scan of all series found. Where the plan lets findings hold, they close the way of a pass, and do nothing else.
+    #[must_use]
+    pub fn with_scan(mut self, findings: Vec<Finding>, notes: Vec<String>, scan: Scan) -> Self {
+        let holds = scan == Scan::Hold && !findings.is_empty();
+        if let Some(first) = findings.first() {
+            let more = match findings.len() {
+                1 => String::new(),
+                n => format!(" (and {} more)", n - 1),
+            };
+            let code = if holds { SCAN_FINDING } else { SCAN_NOTE };
+            let reason = Reason { code: code.into(), sli: None, text: format!("{}{more}", first.why) };
+            if holds && self.answer == Answer::Pass {
+                self.answer = Answer::Insufficient;
+                self.why = format!("All indicators pass; the scan of all series holds: {}", reason.text);
+                self.reasons.insert(0, reason);
+            } else {
+                self.reasons.push(reason);
+            }
+        }
+        self.reasons.extend(notes.into_iter().map(|text| Reason { code: SCAN_NOTE.into(), sli: None, text }));
+        self.findings = findings;
+        self
+    }
+
+    /// Whether nothing but the scan is in the way: that never rolls back.
+    pub fn is_held_by_scan_alone(&self) -> bool {
+        self.answer == Answer::Insufficient && self.reasons.first().is_some_and(|r| r.code == SCAN_FINDING)
+    }
 }
 
 /// One thing that a verdict rests on or that it lacks.

@@ -95,6 +95,13 @@ pub(crate) fn change(change: &Change, gates: &[Gate]) -> String {
             judgement.answer,
             judgement.why
         );
+        if !judgement.findings.is_empty() {
+            let _ = writeln!(out, "\nOther series that move with the new version");
+            for finding in &judgement.findings {
+                let _ =
+                    writeln!(out, "  x{:<8.2} {}  (since look {})", finding.effect, finding.name, finding.since_look);
+            }
+        }
     }
     if let Some(review) = change.review.as_ref().filter(|r| r.done.is_none()) {
         let _ = writeln!(out, "\nOwed: a review by {} ({})", review.due, review.reason);

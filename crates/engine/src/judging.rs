@@ -9,7 +9,7 @@ use std::sync::Arc;
 use change::rollout::Rollout;
 use change::verification::{Answer, EvidenceTaken, Judgement, Reason, Sample, SliJudgement, chain};
 use change::{Change, Command, Digest, Span, Timestamp, actor::Part};
-use judge::{Counts, Judge, Look, Reading, Settings, StepSettings, Verdict};
+use judge::{Counts, Judge, Look, Reading, ScanBlock, Settings, StepSettings, Verdict};
 use serde_json::{Value, json};
 
 use crate::act::Done;
@@ -19,11 +19,13 @@ use crate::handle::Engine;
 use crate::look::{self, Counters, Seen, Taken};
 use crate::ports::{Act, LookRow, StoreError};
 use crate::reconcile::Round;
+use crate::scanning::{self, Scanned, Scanning};
 use crate::slis;
 
 /// The judge of one rollout, and what it needs for the next look.
 pub(crate) struct Judging {
     judge: Judge,
+    scanning: Scanning,
     /// The step and attempt that the judge is at.
     at: Option<(usize, u32)>,
     /// The edges of the histograms that have shown them, by SLI.
@@ -66,9 +68,11 @@ impl Judging {
         }
         let judged = slis::judged(&change.proposal, &edges);
         let settings = adjust(slis::settings(&change.proposal, judged.slis));
+        let scanning = Scanning::new(settings.horizon_looks);
         let judge = Judge::new(settings).map_err(|e| e.to_string())?;
         Ok(Self {
             judge,
+            scanning,
             at: None,
             edges,
             reads: judged.reads,
@@ -90,6 +94,10 @@ impl Judging {
         let verdict = self.add(&seen, row.at, row.number);
         self.checks.remember((row.step, row.attempt), &seen, &change.proposal.verify.checks, row.at);
         self.counters = serde_json::from_value(row.counters.clone()).unwrap_or_default();
+        if let Some(block) = row.verdict.get(BLOCK).and_then(|block| serde_json::from_value(block.clone()).ok()) {
+            self.scanning.take(&block);
+            self.commit_to(&block);
+        }
         Ok(verdict)
     }
 
@@ -135,6 +143,7 @@ impl Judging {
             },
         };
         self.judge.begin_step(settings).map_err(|e| e.to_string())?;
+        self.scanning.begin_step();
         (self.at, self.digest, self.looks) = (Some((step, attempt)), None, 0);
         Ok(())
     }
@@ -150,7 +159,15 @@ impl Judging {
         self.digest = Some(chain(self.digest, &serde_json::to_value(seen).unwrap_or_default()));
         verdict
     }
+
+    /// The digest covers what the scan rests on too: after the look that it stands with.
+    fn commit_to(&mut self, block: &ScanBlock) {
+        self.digest = Some(chain(self.digest, &serde_json::to_value(block).unwrap_or_default()));
+    }
 }
+
+/// Where a block of the scan stands in what is kept of a verdict.
+const BLOCK: &str = "scan";
 
 fn seen_in(row: &LookRow) -> Result<Vec<Seen>, String> {
     serde_json::from_value(row.readings.clone()).map_err(|e| e.to_string())
@@ -201,13 +218,8 @@ impl Engine {
         if judging.learns_from(&seen) {
             match self.fold_looks(change, &seen).await? {
                 Ok(anew) => {
-                    judging = Judging {
-                        counters: judging.counters,
-                        last: judging.last,
-                        checks: judging.checks,
-                        sampled_at,
-                        ..anew
-                    }
+                    let Judging { counters, last, checks, scanning, .. } = judging;
+                    judging = Judging { counters, last, sampled_at, checks, scanning, ..anew };
                 }
                 Err(why) => return self.without_judge(change, step, attempt, every, &why).await,
             }
@@ -225,6 +237,8 @@ impl Engine {
         let number = judging.number + 1;
         let judgement = judgement(&judging.add(&seen, now, number), step, attempt, now);
         judging.counters = counters;
+        let Scanned { findings, notes, block } = self.scan(change, &judgement, &mut judging, &seen).await;
+        let judgement = judgement.with_scan(findings, notes, change.proposal.verify.scan);
         let row = LookRow {
             change: change.id,
             number,
@@ -233,9 +247,27 @@ impl Engine {
             at: now,
             readings: serde_json::to_value(&seen).unwrap_or_default(),
             counters: serde_json::to_value(&judging.counters).unwrap_or_default(),
-            verdict: summary(&judgement),
+            verdict: summary(&judgement, block.as_ref()),
         };
         self.keep(change, every, round, judging, judgement, row).await
+    }
+
+    /// Reads all series of both versions beside a look, and compares them. Nothing where the change has failed already: that has no time to lose.
+    async fn scan(&self, change: &Change, judged: &Judgement, judging: &mut Judging, seen: &[Seen]) -> Scanned {
+        let target = &change.proposal.plan.target;
+        let driver = self.drivers.get(&target.driver);
+        let Some(driver) =
+            driver.filter(|_| judged.answer != Answer::Fail && scanning::is_scanned(change, judged.step))
+        else {
+            return Scanned::default();
+        };
+        let found = scanning::read(change, &driver.cohorts(target), &*self.eyes, judged.at).await;
+        let share = change.proposal.plan.steps.get(judged.step).map_or(1.0, |step| step.weight.share());
+        let scanned = judging.scanning.look(judging.number, scanning::traffic(seen, share), found);
+        if let Some(block) = &scanned.block {
+            judging.commit_to(block);
+        }
+        scanned
     }
 
     /// The judge of a change, folded from its kept looks, or why it can't be set up.
@@ -264,6 +296,7 @@ impl Engine {
             evidence: 1.0,
             harm: 0.0,
             safety: 0.0,
+            findings: vec![],
             at: change::time::to_millis(self.clock.now()),
         };
         let evidence = EvidenceTaken { step, attempt, looks: 0, digest: chain(None, &Value::Null) };
@@ -354,6 +387,7 @@ fn judgement(verdict: &Verdict, step: usize, attempt: u32, at: Timestamp) -> Jud
         evidence: rounded(verdict.evidence),
         harm: rounded(verdict.harm_progress),
         safety: rounded(verdict.safety_progress),
+        findings: vec![],
         at,
     }
 }
@@ -408,19 +442,26 @@ fn shortened(text: &str) -> String {
 }
 
 /// Six significant digits; what is not finite becomes the largest figure that JSON holds safely.
-fn rounded(value: f64) -> f64 {
+pub(crate) fn rounded(value: f64) -> f64 {
     let clamped = if value.is_nan() { 0.0 } else { value.clamp(-1e300, 1e300) };
     format!("{clamped:.5e}").parse().unwrap_or(clamped)
 }
 
-/// The part of a judgement that is kept with each look, for charts.
-fn summary(judgement: &Judgement) -> Value {
+/// The part of a judgement that is kept with each look, for charts, and the block of the scan that the look closed.
+fn summary(judgement: &Judgement, block: Option<&ScanBlock>) -> Value {
     let slis: Vec<Value> = judgement
         .slis
         .iter()
         .map(|s| json!({"name": s.name, "effect": s.effect, "interval": s.interval, "evidence": s.evidence, "safety": s.safety}))
         .collect();
-    json!({"answer": judgement.answer, "evidence": judgement.evidence, "harm": judgement.harm, "safety": judgement.safety, "slis": slis})
+    let mut kept = json!({"answer": judgement.answer, "evidence": judgement.evidence, "harm": judgement.harm, "safety": judgement.safety, "slis": slis});
+    if !judgement.findings.is_empty() {
+        kept["findings"] = json!(judgement.findings);
+    }
+    if let Some(block) = block {
+        kept[BLOCK] = json!(block);
+    }
+    kept
 }
 
 #[cfg(test)]

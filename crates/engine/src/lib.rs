@@ -15,6 +15,7 @@ pub mod ports;
 pub mod project;
 mod reconcile;
 pub mod replay;
+mod scanning;
 mod slis;
 
 pub use handle::{CommandError, Handle, Overview, ProposeError, Settings};

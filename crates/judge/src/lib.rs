@@ -43,11 +43,16 @@ mod sentence;
 
 mod verdict;
 
+mod scan;
+
 mod exact;
 
 pub mod stream;
 
 pub use judge::Judge;
 pub use look::{Counts, Look, Reading};
+pub use scan::{
+    Beyond, Finding, Newcomer, Pair, Scan, ScanBlock, ScanLook, ScanSettings, ScanTally, SeriesKind, SeriesReading,
+};
 pub use settings::{Comparison, Direction, Profile, Role, Settings, SettingsError, SliKind, SliSettings, StepSettings};
 pub use verdict::{Answer, Kind, Reason, ReasonCode, Samples, SliVerdict, Verdict};

@@ -97,6 +97,7 @@ fn judged(answer: Answer) -> Event {
         evidence: 0.0,
         harm: 0.0,
         safety: 0.0,
+        findings: vec![],
         at: at(0),
     }))
 }

@@ -3,7 +3,7 @@
 //! Pure: sums and shares of what was recorded, and the judge's own figures beside them. Judges nothing. What can't be read is a gap, never a zero.
 
 use change::verification::synthetic::SyntheticCheck;
-use change::verification::{Answer, Judgement, Sample, Sli};
+use change::verification::{Answer, Finding, Judgement, Sample, Sli};
 use change::{Change, Timestamp};
 use serde_json::Value;
 
@@ -25,6 +25,8 @@ pub(crate) struct Standing {
     /// Of this step and attempt.
     pub looks: usize,
     pub slis: Vec<SliStanding>,
+    /// Series that nobody named and that move with the new version.
+    pub findings: Vec<Finding>,
 }
 
 /// What the looks of the step under way show of one SLI.
@@ -91,7 +93,18 @@ impl Standing {
             safety: figure("safety").or(judgement.map(|j| j.safety)).unwrap_or(0.0).clamp(0.0, 1.0),
             looks: here.len(),
             slis,
+            findings: findings(newest, judgement),
         })
+    }
+}
+
+/// What the newest look found; a look without findings says nothing of them.
+fn findings(newest: Option<&Value>, judgement: Option<&Judgement>) -> Vec<Finding> {
+    match newest {
+        Some(verdict) => {
+            verdict.get("findings").and_then(|f| serde_json::from_value(f.clone()).ok()).unwrap_or_default()
+        }
+        None => judgement.map(|j| j.findings.clone()).unwrap_or_default(),
     }
 }
 

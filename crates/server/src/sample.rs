@@ -9,7 +9,7 @@ use change::assessment::{Assessment, Factor, Requirement, Risk};
 use change::gate::{Gate, GateName, GateState};
 use change::proposal::{Claims, Closure, Proposal, Proposed, RollbackPlan, Surroundings};
 use change::rollout::{PauseReason, Plan};
-use change::verification::{Answer, EvidenceTaken, Judgement, Reason, Sample, Sli, SliJudgement};
+use change::verification::{Answer, EvidenceTaken, Finding, Judgement, Reason, Sample, Sli, SliJudgement};
 use change::{Actor, Change, ChangeId, Digest, Event, Span, Timestamp};
 use engine::ports::Recorded;
 use serde_json::json;
@@ -195,6 +195,7 @@ pub(crate) fn judgement(step: usize, answer: Answer) -> Judgement {
         evidence: 1.4,
         harm,
         safety,
+        findings: vec![finding()],
         at: start(),
     }
 }
@@ -312,6 +313,16 @@ pub(crate) fn gates(reason: &str) -> Vec<Gate> {
     gates
 }
 
+fn finding() -> Finding {
+    Finding {
+        name: "db_pool_waits_total{pool=\"orders\"}".into(),
+        effect: 3.1,
+        evidence: 48_200.0,
+        since_look: 31,
+        why: "`db_pool_waits_total{pool=\"orders\"}` grows 3.10 times as fast as in the stable version.".into(),
+    }
+}
+
 /// Looks of two steps, ten seconds apart; the canary grows worse in the second.
 pub(crate) fn looks(n: u64) -> Vec<LookView> {
     (1..=n).map(|number| look(number, usize::from(number > n / 3), n)).collect()
@@ -337,6 +348,7 @@ fn look(number: u64, step: usize, n: u64) -> LookView {
         at: change::time::after(start(), Span::secs(120 + 10 * number)),
         readings,
         verdict: json!({"answer": "insufficient", "evidence": 1.0 + harm * 40.0, "harm": harm, "safety": safety.min(1.0),
-            "slis": [sli("checkout-availability", 1.0 + harm), sli("checkout-latency", 0.97)]}),
+            "slis": [sli("checkout-availability", 1.0 + harm), sli("checkout-latency", 0.97)],
+            "findings": if step == 1 { vec![finding()] } else { vec![] }}),
     }
 }

@@ -138,9 +138,23 @@ struct State {
     /// Requests a second over both versions.
     rate: f64,
     counters: BTreeMap<&'static str, Cohort>,
+    unnamed: Vec<Unnamed>,
+    lists: bool,
+    /// Apart from the rest, so that a world with more series has the same requests.
+    jitter: StdRng,
     counted_at: Timestamp,
     pages: Vec<(ChangeId, String)>,
     now: Timestamp,
+}
+
+/// A series that no change file names.
+#[derive(Clone, Debug)]
+struct Unnamed {
+    name: String,
+    /// The new version has so many times as much of it.
+    factor: f64,
+    /// The running totals of a counter, of the old version and the new one.
+    totals: [f64; 2],
 }
 
 #[derive(Clone, Debug, Default)]
@@ -176,6 +190,9 @@ impl World {
             trying: 0,
             rate: 500.0,
             counters: BTreeMap::new(),
+            unnamed: vec![],
+            lists: true,
+            jitter: StdRng::seed_from_u64(seed ^ 0xC1EA_25CA),
             // Visitors came before anybody looked.
             counted_at: Timestamp::from_second(epoch().as_second() - 60).unwrap_or_else(|_| epoch()),
             pages: vec![],
@@ -204,6 +221,16 @@ impl World {
     /// Every try of a synthetic check, in order.
     pub fn tries(&self) -> Vec<Try> {
         self.state().tries.clone()
+    }
+
+    /// Exposes one more series, of which the new version has so many times as much. A name that ends in `_total` is a counter that follows the traffic.
+    pub fn expose(&self, name: &str, factor: f64) {
+        self.state().unnamed.push(Unnamed { name: name.to_owned(), factor, totals: [0.0; 2] });
+    }
+
+    /// From now on the telemetry can't list its series.
+    pub fn expose_nothing(&self) {
+        self.state().lists = false;
     }
 
     pub fn set_rate(&self, rate: f64) {
@@ -301,6 +328,28 @@ impl State {
             }
             self.counters.insert(name, cohort);
         }
+        for series in &mut self.unnamed {
+            for (total, share) in series.totals.iter_mut().zip([1.0 - share, share * series.factor]) {
+                *total += 40.0 * share * seconds * self.jitter.random_range(0.9..1.1);
+            }
+        }
+    }
+
+    /// All series of one version that no change file names.
+    fn unnamed(&mut self, version: &str) -> Vec<Series> {
+        let is_new = version == "new";
+        let jitter = &mut self.jitter;
+        let series = |of: &Unnamed| {
+            let factor = if is_new { of.factor } else { 1.0 };
+            let value = if of.name.ends_with("_total") {
+                of.totals[usize::from(is_new)].floor()
+            } else {
+                60.0 * factor * jitter.random_range(0.9..1.1)
+            };
+            let labels = [("__name__", of.name.as_str()), ("version", version), ("instance", version)];
+            Series { labels: labels.map(|(l, v)| (l.to_owned(), v.to_owned())).into(), value, at: None }
+        };
+        self.unnamed.iter().map(series).collect()
     }
 
     fn answer(&self, selector: &str) -> Vec<Series> {
@@ -438,6 +487,20 @@ impl Eyes for World {
             Ok(Answer { series: state.answer(&asked), meaning: Meaning::Total, asked })
         };
         asks.iter().map(answer).collect()
+    }
+
+    async fn series(&self, _: &str, matcher: &Ask, _: &Glance, most: usize) -> Result<Vec<Series>, String> {
+        let mut state = self.state();
+        state.count();
+        if state.telemetry == Telemetry::Failing {
+            return Err("the telemetry of the world is down".into());
+        }
+        if !state.lists {
+            return Err("the world can't list its series".into());
+        }
+        let mut series = state.unnamed(matcher.cohort());
+        series.truncate(most);
+        Ok(series)
     }
 
     fn may_run_commands(&self) -> bool {

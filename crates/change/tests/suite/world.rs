@@ -150,6 +150,7 @@ pub(crate) fn judge(answer: Answer, step: usize, attempt: u32, at: Timestamp) ->
         evidence: 1.25,
         harm: 0.1,
         safety: 0.9,
+        findings: vec![],
         at,
     };
     let evidence = EvidenceTaken { step, attempt, looks: 1, digest: *LOOKS };

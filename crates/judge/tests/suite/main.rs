@@ -8,5 +8,7 @@ mod conditions;
 mod demo;
 mod gauges;
 mod golden;
+mod scan;
+mod series;
 mod stream;
 mod world;

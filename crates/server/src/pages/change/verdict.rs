@@ -1,7 +1,7 @@
 //! The verdict of the step under way: what the evidence says, in words, figures and two drawings for each indicator.
 
 use change::Change;
-use change::verification::Sample;
+use change::verification::{Finding, Sample};
 use maud::{Markup, html};
 
 use crate::evidence::{self, Point, SliStanding, Standing, progress, share};
@@ -26,7 +26,27 @@ pub(super) fn section(change: &Change, looks: &[LookView]) -> Markup {
             }
             (meters(&standing))
             @for (i, sli) in standing.slis.iter().enumerate() { (one(i, sli)) }
+            @if !standing.findings.is_empty() { (found(&standing.findings)) }
             @if !looks.is_empty() { (course(looks)) }
+        }
+    }
+}
+
+/// What moves with the new version beside the indicators.
+fn found(findings: &[Finding]) -> Markup {
+    html! {
+        div.findings {
+            h3 { "Other series that move with the new version" }
+            table.figures {
+                caption.unseen { "Findings of the scan of all series, the strongest first" }
+                thead { tr { th scope="col" { "Series" } th scope="col" { "New over stable" } th scope="col" { "Since look" } } }
+                tbody {
+                    @for finding in findings {
+                        tr { th scope="row" { code { (finding.name) } } td { (times(finding.effect)) } td { (finding.since_look) } }
+                    }
+                }
+            }
+            p.muted { "Every series that both versions expose is compared; about one finding in twenty may be chance. Findings never roll back by themselves." }
         }
     }
 }
