@@ -45,6 +45,8 @@ mod verdict;
 
 mod exact;
 
+pub mod plan;
+
 pub mod stream;
 
 pub use judge::Judge;

@@ -7,4 +7,5 @@ mod bound;
 mod conditions;
 mod demo;
 mod golden;
+mod plan;
 mod world;
