@@ -19,8 +19,8 @@ const LEAST_SHARE: f64 = 1e-9;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Harm {
-    /// What the SLI's settings call harm that matters. Beside a baseline: twice the odds of bad requests, but at least the share below which they are
-    /// harmless; slower by the margin that must be excluded, a gauge worse by it. Against an objective: twice the bad requests that it allows.
+    /// What the SLI's settings call harm that matters. Beside a baseline: twice the odds of bad requests, but clearly more than what is harmless
+    /// whatever the baseline does; slower by the margin that must be excluded, a gauge worse by it. Against an objective: twice the bad requests that it allows.
     /// A check: it fails.
     Matters,
     /// So many times the odds of bad requests.
@@ -74,14 +74,15 @@ impl Harm {
             (Harm::Matters | Harm::Fails, Present::Check, _) => {
                 Harmed { fails: true, words: "it fails".to_owned(), ..base }
             }
-            (Harm::Matters, Present::Ratio { bad_share, .. }, SliKind::Ratio { floor, .. }) => {
-                let allowed = sli.budget().unwrap_or(*floor);
-                let doubled = if comparison.has_baseline() {
-                    share_of(DOUBLED * odds(*bad_share)).max(allowed)
+            (Harm::Matters, Present::Ratio { bad_share, .. }, SliKind::Ratio { floor, safety_margin, .. }) => {
+                let (now, allowed) = (odds(*bad_share), odds(sli.budget().unwrap_or(*floor)));
+                let harmed = if comparison.has_baseline() {
+                    // what is allowed is harmless whatever the baseline does: harm has to stand out of it
+                    (DOUBLED * now).max(safety_margin * allowed)
                 } else {
-                    share_of(DOUBLED * odds(bad_share.max(allowed)))
+                    DOUBLED * now.max(allowed)
                 };
-                with_bad_share(base, *bad_share, doubled)
+                with_bad_share(base, *bad_share, share_of(harmed))
             }
             (Harm::Odds { times }, Present::Ratio { bad_share, .. }, _) => {
                 with_bad_share(base, *bad_share, share_of(times * odds(*bad_share)))
@@ -119,9 +120,11 @@ impl Harm {
     fn slow(self, base: Harmed, curve: &Curve<'_>) -> Harmed {
         let (above, slowed, words): (Vec<f64>, f64, String) = match self {
             Harm::Slowdown { times } => (curve.slowed(times), 1.0, format!("{} slower", parts(times))),
-            Harm::SlowTail { share, times } => {
-                (curve.slow_tail(share, times), share, format!("the slowest {} % {} slower", percent(share), parts(times)))
-            }
+            Harm::SlowTail { share, times } => (
+                curve.slow_tail(share, times),
+                share,
+                format!("the slowest {} % {} slower", percent(share), parts(times)),
+            ),
             Harm::SlowSome { share, times } => {
                 let mixed = curve.above.iter().zip(curve.slowed(times)).map(|(a, b)| a * (1.0 - share) + b * share);
                 (mixed.collect(), share, format!("{} % {} times as slow", percent(share), figure(times)))
@@ -146,7 +149,8 @@ fn with_bad_share(base: Harmed, before: f64, after: f64) -> Harmed {
         *bad_share = after;
     }
     harmed.extra_share = (after - before).max(0.0);
-    harmed.words = format!("x{} ({} % bad)", figure(odds(after) / odds(before)), shown(after));
+    let times = figure(odds(after) / odds(before));
+    harmed.words = format!("x{} ({} % bad)", times.strip_suffix(".0").unwrap_or(&times), shown(after));
     harmed
 }
 
@@ -269,7 +273,7 @@ mod tests {
         let sli = SliSettings::new("errors", SliKind::ratio());
         let on = |share, comparison| Harm::Matters.on(&sli, &ratio(share), comparison, 10_000);
         assert!((bad(&on(0.01, Comparison::Concurrent)) - 0.019_802).abs() < 1e-6);
-        assert_eq!(bad(&on(0.0001, Comparison::Concurrent)), 0.005);
+        assert!((bad(&on(0.0001, Comparison::Concurrent)) - 0.007_481).abs() < 1e-6);
         let promised = SliSettings { objective: Some(0.98), ..sli.clone() };
         let harmed = Harm::Matters.on(&promised, &ratio(0.001), Comparison::Objective, 10_000);
         assert!((bad(&harmed) - 0.039_216).abs() < 1e-6, "{harmed:?}");
@@ -287,8 +291,7 @@ mod tests {
             assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{shares:?}");
             above(&shares)
         };
-        let (all, tail) =
-            (slowed(Harm::Slowdown { times: 2.0 }), slowed(Harm::SlowTail { share: 0.1, times: 2.0 }));
+        let (all, tail) = (slowed(Harm::Slowdown { times: 2.0 }), slowed(Harm::SlowTail { share: 0.1, times: 2.0 }));
         for (found, wanted) in all.iter().zip([0.94, 0.8, 0.3, 0.1]) {
             assert!((found - wanted).abs() < 0.01, "{all:?}");
         }

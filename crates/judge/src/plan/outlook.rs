@@ -3,10 +3,11 @@
 //! A promise is only made with a margin, and only where every run kept it. What would help is found by asking the same question again with more traffic
 //! or a larger share. Must never promise from a mean. Next room: [`suggest`](crate::plan::suggest).
 
+use crate::counted::has_objective;
 use crate::judge::Judge;
 use crate::plan::harm::Harmed;
 use crate::plan::present::Present;
-use crate::plan::runs::{Outcome, Play, Played, PlayedCase};
+use crate::plan::runs::{Outcome, Patience, Play, Played, PlayedCase};
 use crate::plan::{
     Case, Decision, ExposurePlan, HarmOutlook, Needs, PlanError, PlannedStep, Question, StepOutlook, Times, counts,
 };
@@ -46,7 +47,8 @@ pub(crate) fn of(question: &Question, judge: &Judge) -> Result<ExposurePlan, Pla
 /// The plan without what would help.
 pub(crate) fn played(question: &Question, judge: &Judge) -> Result<ExposurePlan, PlanError> {
     let runs = question.runs.max(1);
-    let Outcome { steps, rollouts } = play(question, judge, &question.present, &question.steps, 0).runs(runs, question.seed)?;
+    let Outcome { steps, rollouts } =
+        play(question, judge, &question.present, &question.steps, 0).runs(runs, question.seed)?;
     let failed: usize = steps.iter().map(|step| step.failed).sum();
     let completed = rollouts.len() as f64 / f64::from(runs);
     let outlooks = question.steps.iter().zip(&steps).map(|(planned, played)| step_outlook(question, planned, played));
@@ -68,7 +70,7 @@ pub(crate) fn play<'a>(
     harm_from: usize,
 ) -> Play<'a> {
     let Question { settings, missing, cases, .. } = question;
-    Play { settings, judge, present, missing: *missing, steps, cases, harm_from }
+    Play { settings, judge, present, missing: *missing, steps, cases, harm_from, patience: Patience::Figures }
 }
 
 fn step_outlook(question: &Question, planned: &PlannedStep, played: &Played) -> StepOutlook {
@@ -100,7 +102,7 @@ fn not_passing(question: &Question, planned: &PlannedStep, played: &Played, pass
     let in_the_way = played.in_the_way.as_ref().filter(|_| passes < MOST)?;
     Some(format!(
         "{} % of healthy canaries pass within {}; in the way at the deadline: {}",
-        percent(passes),
+        whole_percent(passes),
         span(u64::from(planned.deadline_looks).saturating_mul(question.settings.look_interval_ms)),
         in_the_way.text
     ))
@@ -161,6 +163,10 @@ pub(crate) fn decides(played: &Played, deadline_looks: u32) -> bool {
         && played.cases.iter().all(|case| decision(case, deadline_looks) == Decision::Decides)
 }
 
+fn whole_percent(share: f64) -> String {
+    format!("{:.0}", 100.0 * share)
+}
+
 fn share(part: usize, of: usize) -> f64 {
     if of == 0 { 0.0 } else { part as f64 / of as f64 }
 }
@@ -177,7 +183,9 @@ fn times(came: &[u32], runs: usize) -> Times {
 fn needs(question: &Question, judge: &Judge, step: &PlannedStep, case: &Case) -> Result<Needs, PlanError> {
     let only = Question { cases: vec![case.clone()], runs: RUNS_FOR_NEEDS, ..question.clone() };
     let decides = |present: &[Present], step: PlannedStep| -> Result<bool, SettingsError> {
-        let outcome = play(&only, judge, present, &[step], 0).runs(RUNS_FOR_NEEDS, question.seed)?;
+        let steps = [step];
+        let play = Play { patience: Patience::YesOrNo, ..play(&only, judge, present, &steps, 0) };
+        let outcome = play.runs(RUNS_FOR_NEEDS, question.seed)?;
         let deadline = step.deadline_looks.saturating_sub(case.onset_looks);
         Ok(outcome.steps[0].cases.iter().all(|it| decision(it, deadline) == Decision::Decides))
     };
@@ -222,8 +230,15 @@ fn why(question: &Question, step: &PlannedStep, harm: &HarmOutlook) -> Option<St
     let (sli, what) = (&harm.sli, &harm.harm);
     let seen = match harm.answer {
         Decision::Never => format!("`{sli}`: {what} can't be seen within {within}"),
-        _ => format!("`{sli}`: {what} is seen within {within} in {} % of the runs only, or just in time", percent(harm.detected)),
+        _ => format!(
+            "`{sli}`: {what} is seen within {within} in {} % of the runs, too close to the deadline",
+            whole_percent(harm.detected)
+        ),
     };
+    let known = question.settings.slis.iter().find(|it| it.name == *sli);
+    if known.is_some_and(|it| !it.comparison(step.comparison).has_baseline() && !has_objective(it)) {
+        return Some(format!("`{sli}` has no objective, so this step can't see any harm of it; give it one"));
+    }
     if harm.passed >= 0.5 {
         return Some(format!("{seen}: by the SLI's own margins it is not harmful, and the step passes"));
     }
@@ -237,7 +252,9 @@ fn why(question: &Question, step: &PlannedStep, harm: &HarmOutlook) -> Option<St
     let time = needs.deadline_looks.map(|looks| format!("a deadline of {}", span(looks.saturating_mul(interval))));
     let help: Vec<String> = [more, share, time].into_iter().flatten().collect();
     Some(match help.split_last() {
-        None => format!("{seen}; no traffic would help: let synthetic checks look at it, or compare it with something steadier"),
+        None => format!(
+            "{seen}; no traffic would help: let synthetic checks look at it, or compare it with something steadier"
+        ),
         Some((last, [])) => format!("{seen}; it would take {last}"),
         Some((last, others)) => format!("{seen}; it would take {}, or {last}", others.join(", ")),
     })

@@ -27,6 +27,16 @@ pub(crate) struct Play<'a> {
     pub(crate) cases: &'a [Case],
     /// Harm is played from this step on; those before only lead to it.
     pub(crate) harm_from: usize,
+    pub(crate) patience: Patience,
+}
+
+/// When a harm needs no more runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// To tell how often it is seen.
+    Figures,
+    /// To tell whether it is always seen: one run that missed it is answer enough.
+    YesOrNo,
 }
 
 /// What became of the runs of one step.
@@ -74,6 +84,10 @@ impl Play<'_> {
         let mut random = Random::new(seed);
         for _ in 0..runs {
             self.run(random.fork(), &harmed, &mut outcome)?;
+            let missed = || outcome.steps.iter().flat_map(|step| &step.cases).any(PlayedCase::has_missed);
+            if self.patience == Patience::YesOrNo && missed() {
+                break;
+            }
         }
         Ok(outcome)
     }
@@ -109,7 +123,7 @@ impl Play<'_> {
             if at >= self.harm_from {
                 for (case, (harmed, played)) in self.cases.iter().zip(harmed[at].iter().zip(&mut played.cases)) {
                     let random = random.fork();
-                    if played.runs >= ENOUGH_MISSED && played.detected.is_empty() {
+                    if self.patience.is_over(played) {
                         continue;
                     }
                     let afflicted = Afflicted::new(harmed, &self.settings.slis, shares[0], random);
@@ -138,7 +152,20 @@ impl Play<'_> {
     }
 }
 
+impl Patience {
+    fn is_over(self, played: &PlayedCase) -> bool {
+        match self {
+            Patience::Figures => played.runs >= ENOUGH_MISSED && played.detected.is_empty(),
+            Patience::YesOrNo => played.has_missed(),
+        }
+    }
+}
+
 impl PlayedCase {
+    fn has_missed(&self) -> bool {
+        self.detected.len() < self.runs
+    }
+
     fn take(&mut self, case: &Case, end: End) {
         self.runs += 1;
         match end {
@@ -183,8 +210,8 @@ fn branch(mut judge: Judge, step: &PlannedStep, case: &Case, tape: &mut Tape<'_>
 
 impl PlannedStep {
     fn settings(&self) -> StepSettings {
-        let expected = (self.comparison == Comparison::Concurrent && self.share > 0.0 && self.share < 1.0)
-            .then_some(self.share);
+        let expected =
+            (self.comparison == Comparison::Concurrent && self.share > 0.0 && self.share < 1.0).then_some(self.share);
         StepSettings { comparison: self.comparison, bake_looks: self.bake_looks, expected_share: expected }
     }
 

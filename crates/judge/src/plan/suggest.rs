@@ -5,7 +5,7 @@
 
 use crate::judge::Judge;
 use crate::plan::outlook::{self, SHARES, decides, surely};
-use crate::plan::runs::Played;
+use crate::plan::runs::{Patience, Play, Played};
 use crate::plan::{ExposurePlan, PlanError, PlannedStep, Question, foretell};
 
 /// More time than this is not proposed while a larger share would do.
@@ -105,14 +105,10 @@ fn in_time(
     Ok(Some(PlannedStep { bake_looks, deadline_looks: (BAKES * bake_looks).max(step.deadline_looks), ..step }))
 }
 
-fn try_out(
-    question: &Question,
-    judge: &Judge,
-    chosen: &[PlannedStep],
-    step: PlannedStep,
-) -> Result<Played, PlanError> {
+fn try_out(question: &Question, judge: &Judge, chosen: &[PlannedStep], step: PlannedStep) -> Result<Played, PlanError> {
     let steps: Vec<PlannedStep> = chosen.iter().copied().chain([step]).collect();
     let play = outlook::play(question, judge, &question.present, &steps, chosen.len());
+    let play = Play { patience: Patience::YesOrNo, ..play };
     let mut outcome = play.runs(RUNS, question.seed)?;
     Ok(outcome.steps.pop().unwrap_or_default())
 }

@@ -73,7 +73,12 @@ pub(crate) struct Afflicted<'a> {
 }
 
 impl<'a> Afflicted<'a> {
-    pub(crate) fn new(harmed: &'a [(usize, Harmed)], slis: &'a [SliSettings], of_canary: f64, mut random: Random) -> Self {
+    pub(crate) fn new(
+        harmed: &'a [(usize, Harmed)],
+        slis: &'a [SliSettings],
+        of_canary: f64,
+        mut random: Random,
+    ) -> Self {
         let walks = harmed.iter().map(|(_, it)| walk(&it.present, &mut random)).collect();
         Afflicted { harmed, slis, of_canary, random, walks }
     }
