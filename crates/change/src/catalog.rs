@@ -22,6 +22,9 @@ pub struct Service {
     /// The services that it calls.
     #[serde(default)]
     pub depends_on: Vec<String>,
+    /// The names of its SLIs in `slis.yaml`: those with an objective are watched while a service that it depends on is changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slis: Vec<String>,
     /// Kinds of data that need care, such as `personal` or `payment`.
     #[serde(default)]
     pub data: Vec<String>,
@@ -44,15 +47,21 @@ impl Catalog {
 
     /// The services that depend on these, directly or through others: those that notice when they fail. A cycle is walked once.
     pub fn dependents(&self, of: &BTreeSet<String>) -> BTreeSet<String> {
+        self.dependents_within(of, usize::MAX)
+    }
+
+    /// Those of them that are at most so many calls away.
+    pub fn dependents_within(&self, of: &BTreeSet<String>, hops: usize) -> BTreeSet<String> {
         let mut reached = of.clone();
-        loop {
+        for _ in 0..hops.min(self.services.len()) {
             let hit = |s: &&Service| !reached.contains(&s.name) && s.depends_on.iter().any(|d| reached.contains(d));
             let more: Vec<String> = self.services.iter().filter(hit).map(|s| s.name.clone()).collect();
             if more.is_empty() {
-                return reached.difference(of).cloned().collect();
+                break;
             }
             reached.extend(more);
         }
+        reached.difference(of).cloned().collect()
     }
 
     /// Whether a user owns one of these services, alone or through a group.
@@ -69,7 +78,7 @@ mod tests {
 
     fn service(name: &str, depends_on: &[&str]) -> Service {
         let depends_on = depends_on.iter().map(|d| (*d).to_owned()).collect();
-        Service { name: name.into(), owner: "ada".into(), tier: 2, depends_on, data: vec![] }
+        Service { name: name.into(), owner: "ada".into(), tier: 2, depends_on, slis: vec![], data: vec![] }
     }
 
     #[test]
@@ -83,5 +92,7 @@ mod tests {
         let catalog = Catalog { services };
         let found = catalog.dependents(&["stock".to_owned()].into());
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["cart", "web"]);
+        let near = catalog.dependents_within(&["stock".to_owned()].into(), 1);
+        assert_eq!(near.into_iter().collect::<Vec<_>>(), ["cart"]);
     }
 }

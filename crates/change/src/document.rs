@@ -65,6 +65,20 @@ impl Document {
     /// # Errors
     /// One problem: a file that is not YAML has no second one that could be trusted.
     pub fn from_yaml(text: &str) -> Result<Self, Vec<Problem>> {
+        let mut documents = Self::all_from_yaml(text)?.into_iter();
+        let first = documents.next();
+        if let Some(second) = documents.next() {
+            let help = Some("put one document in a file".to_owned());
+            return Err(vec![second.problem("", "the file holds a second document", help)]);
+        }
+        Ok(first.unwrap_or_else(|| Self::from_parts(Value::Null, BTreeMap::new())))
+    }
+
+    /// Reads a file of several YAML documents, as other tools write them, under the same bounds for all of them together. Empty ones are left out.
+    ///
+    /// # Errors
+    /// One problem, as for a file of one document.
+    pub fn all_from_yaml(text: &str) -> Result<Vec<Self>, Vec<Problem>> {
         if text.len() > MAX_BYTES {
             let message = format!("the file has {} bytes; the most that is read is {MAX_BYTES}", text.len());
             return Err(vec![Problem {
@@ -74,7 +88,7 @@ impl Document {
                 help: None,
             }]);
         }
-        Reader::new(text).document().map_err(|problem| vec![*problem])
+        Reader::new(text).documents().map_err(|problem| vec![*problem])
     }
 
     /// A document made of parts that another reader (of TOML, say) has found.
@@ -284,25 +298,22 @@ impl<'a> Reader<'a> {
         Self { parser: Parser::new_from_str(text), places: BTreeMap::new(), nodes: 0, depth: 0 }
     }
 
-    fn document(mut self) -> Read<Document> {
-        let mut value = None;
+    fn documents(mut self) -> Read<Vec<Document>> {
+        let mut found = Vec::new();
         loop {
             let (event, place) = self.next()?;
             match event {
                 Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
-                Event::StreamEnd => break,
-                _ if value.is_some() => {
-                    return Err(refuse(
-                        place,
-                        "",
-                        "the file holds a second document",
-                        Some("put one document in a file"),
-                    ));
+                Event::StreamEnd => return Ok(found),
+                event => {
+                    let value = self.node(event, place, "")?;
+                    let places = std::mem::take(&mut self.places);
+                    if !value.is_null() {
+                        found.push(Document { value, places });
+                    }
                 }
-                event => value = Some(self.node(event, place, "")?),
             }
         }
-        Ok(Document { value: value.unwrap_or(Value::Null), places: self.places })
     }
 
     fn next(&mut self) -> Read<(Event<'a>, Place)> {
@@ -556,6 +567,18 @@ mod tests {
         assert!(refused("a: !!python/object:x {}\n").contains("tags are not allowed"));
         assert!(refused("a: [1, 2\nb: 3\n").contains("this is not YAML"));
         assert!(refused("? [a, b]\n: 1\n").contains("a key has to be a plain word"));
+    }
+
+    #[test]
+    fn several_documents_are_read_with_the_places_of_the_file_and_bounded_together() {
+        let documents = Document::all_from_yaml("# kinds\n---\na: 1\n---\n---\nb:\n  - c\n...\n").expect("valid YAML");
+        let values: Vec<String> = documents.iter().map(|d| d.value().to_string()).collect();
+        assert_eq!(values, [r#"{"a":1}"#, r#"{"b":["c"]}"#]);
+        assert_eq!(documents[1].place("/b/0"), Place { line: 7, column: 5 });
+        let many = "a: [1, 2, 3]\n---\n".repeat(12_000);
+        let refused = Document::all_from_yaml(&many).expect_err("too many values");
+        assert!(refused[0].message.contains("more than 50000 values"), "{refused:?}");
+        assert_eq!(Document::all_from_yaml(" \n# nothing\n"), Ok(vec![]));
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub struct Gate {
     pub gate: GateName,
     #[serde(flatten)]
     pub state: GateState,
+    /// What does not close it and should be known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Open, or closed with what would open it.
@@ -66,6 +69,10 @@ pub enum GateState {
 }
 
 impl Gate {
+    pub fn new(gate: GateName, state: GateState) -> Self {
+        Self { gate, state, warnings: vec![] }
+    }
+
     pub fn is_open(&self) -> bool {
         self.state == GateState::Open
     }
@@ -93,7 +100,8 @@ pub fn ask(change: &Change, given: &Given) -> Vec<Gate> {
         (GateName::Approvals, approvals(change, given)),
         (GateName::Readiness, readiness(change, given)),
     ];
-    gates.into_iter().map(|(gate, state)| Gate { gate, state }).collect()
+    let warnings = |gate| if gate == GateName::Readiness { given.warnings.clone() } else { vec![] };
+    gates.into_iter().map(|(gate, state)| Gate { gate, state, warnings: warnings(gate) }).collect()
 }
 
 /// The gates that are closed.

@@ -1,7 +1,8 @@
 //! Governance: the files by which an organisation rules its changes, read as one value.
 //!
-//! `access.yaml`, `approvals.yaml`, `calendar.yaml`, `slis.yaml`, `services/*.yaml` and `policy/*.rego`. Each load is an event with the digest of them
-//! all. A set of files with one problem in it is refused as a whole: half a policy is none.
+//! `access.yaml`, `approvals.yaml`, `calendar.yaml`, `slis.yaml`, `slos/*.yaml`, `services/*.yaml` and `policy/*.rego`. Each load is an event with the
+//! digest of them all. A set of files with one problem in it is refused as a whole: half a policy is none. The files in `slos/` are OpenSLO, another
+//! tool's format, whose reader comes from outside.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -147,6 +148,12 @@ pub struct SliFile {
     pub slis: Vec<Sli>,
 }
 
+/// The SLIs of `slos/` with the path of each, or every problem with the path of its file.
+pub type Slos = Result<Vec<(String, Sli)>, Vec<(String, Problem)>>;
+
+/// Reads the files of `slos/`, given by path and text.
+pub type SloReader<'a> = &'a dyn Fn(&BTreeMap<String, String>) -> Slos;
+
 impl Governance {
     /// The governance of a server that was given no files: one administrator, the default matrix, the default policies.
     pub fn embedded(admin: &str) -> Self {
@@ -167,11 +174,33 @@ impl Governance {
     /// # Errors
     /// Every problem of every file, with the path of the file.
     pub fn read(files: &BTreeMap<String, String>) -> Result<Self, Vec<(String, Problem)>> {
+        // Without a reader a file is refused, not passed over: half a policy is none.
+        let place = crate::document::Place { line: 1, column: 1 };
+        let message = "no reader of OpenSLO files was given".to_owned();
+        let problem = Problem { place, path: String::new(), message, help: None };
+        Self::read_with(files, &|slos| {
+            if slos.is_empty() { Ok(vec![]) } else { Err(slos.keys().map(|p| (p.clone(), problem.clone())).collect()) }
+        })
+    }
+
+    /// The same with a reader for the files of `slos/`.
+    ///
+    /// # Errors
+    /// Every problem of every file, with the path of the file.
+    pub fn read_with(files: &BTreeMap<String, String>, slos: SloReader<'_>) -> Result<Self, Vec<(String, Problem)>> {
         let mut reading = Reading { files, problems: Vec::new() };
         let access: Option<Access> = reading.file("access.yaml");
         let approvals = reading.file("approvals.yaml").unwrap_or_else(Matrix::default_rules);
         let calendar: Calendar = reading.file("calendar.yaml").unwrap_or_default();
-        let slis: SliFile = reading.file("slis.yaml").unwrap_or_default();
+        let SliFile { mut slis } = reading.file("slis.yaml").unwrap_or_default();
+        for i in (1..slis.len()).filter(|i| slis[..*i].iter().any(|other| other.name == slis[*i].name)) {
+            reading.say(
+                "slis.yaml",
+                &format!("/slis/{i}/name"),
+                &format!("the SLI `{}` is listed twice", slis[i].name),
+            );
+        }
+        slis.extend(reading.slos(slos, &slis));
         let services: Vec<(String, Service)> = reading.folder("services/");
         if !files.contains_key("access.yaml") {
             reading.say("access.yaml", "", "the file is missing: it says who there is and what each may do");
@@ -194,6 +223,10 @@ impl Governance {
             for (i, dependency) in service.depends_on.iter().enumerate().filter(|(_, d)| !names.contains(d.as_str())) {
                 reading.say(path, &format!("/depends_on/{i}"), &format!("there is no service `{dependency}`"));
             }
+            for (i, sli) in service.slis.iter().enumerate().filter(|(_, s)| !slis.slis.iter().any(|it| it.name == **s))
+            {
+                reading.say(path, &format!("/slis/{i}"), &format!("there is no SLI `{sli}` in slis.yaml"));
+            }
         }
         if !reading.problems.is_empty() {
             return Err(reading.problems);
@@ -205,7 +238,7 @@ impl Governance {
             access,
             approvals,
             calendar,
-            slis: slis.slis,
+            slis,
             catalog: Catalog { services: services.into_iter().map(|(_, s)| s).collect() },
             policies: policies.map(|(path, text)| (path.clone(), text.clone())).collect(),
             digest: Digest::of_value(&digests),
@@ -235,6 +268,28 @@ impl Reading<'_> {
         let is_ours = |p: &&String| p.starts_with(folder) && (p.ends_with(".yaml") || p.ends_with(".yml"));
         let paths: Vec<String> = self.files.keys().filter(is_ours).cloned().collect();
         paths.into_iter().filter_map(|path| self.file(&path).map(|value| (path, value))).collect()
+    }
+
+    /// The SLIs of `slos/`, under names that `slis.yaml` does not take.
+    fn slos(&mut self, read: SloReader<'_>, taken: &[Sli]) -> Vec<Sli> {
+        let is_slo = |path: &str| path.starts_with("slos/") && (path.ends_with(".yaml") || path.ends_with(".yml"));
+        let files: BTreeMap<String, String> = self
+            .files
+            .iter()
+            .filter(|(path, _)| is_slo(path))
+            .map(|(path, text)| (path.clone(), text.clone()))
+            .collect();
+        let found = match read(&files) {
+            Ok(found) => found,
+            Err(problems) => {
+                self.problems.extend(problems);
+                return vec![];
+            }
+        };
+        for (path, sli) in found.iter().filter(|(_, sli)| taken.iter().any(|other| other.name == sli.name)) {
+            self.say(path, "", &format!("there is an SLI `{}` in `slis.yaml` already", sli.name));
+        }
+        found.into_iter().map(|(_, sli)| sli).collect()
     }
 
     fn say(&mut self, path: &str, pointer: &str, message: &str) {
@@ -272,6 +327,35 @@ mod tests {
         assert!(said.iter().any(|s| s.contains("ends before it starts")));
         assert!(said.iter().any(|s| s.contains("there is no user or group `bob`")));
         assert!(said.iter().any(|s| s.contains("there is no service `ghost`")));
+    }
+
+    #[test]
+    fn slos_are_read_by_the_reader_that_is_given_and_their_names_are_free() {
+        let sli = "name: a\nsource: s\ngauge: {value: x}\n";
+        let slis = format!("slis:\n  - {{{}}}\n", sli.trim().replace('\n', ", "));
+        let set =
+            files(&[("access.yaml", ACCESS), ("slis.yaml", &slis), ("slos/x.yaml", "one"), ("slos/notes.txt", "two")]);
+        let read_as = |name: &str| {
+            Governance::read_with(&set, &|slos: &BTreeMap<String, String>| {
+                assert_eq!(slos, &files(&[("slos/x.yaml", "one")]));
+                let text = sli.replace("name: a", &format!("name: {name}"));
+                let sli = Document::from_yaml(&text).and_then(|d| d.read()).expect("is an SLI");
+                Ok(vec![("slos/x.yaml".to_owned(), sli)])
+            })
+        };
+        let names = read_as("b").map(|g| g.slis.into_iter().map(|s| s.name).collect::<Vec<_>>());
+        assert_eq!(names, Ok(vec!["a".to_owned(), "b".to_owned()]));
+        let taken = read_as("a").expect_err("the name is taken");
+        assert_eq!(
+            (taken[0].0.as_str(), taken[0].1.message.as_str()),
+            ("slos/x.yaml", "there is an SLI `a` in `slis.yaml` already")
+        );
+        let twice = files(&[
+            ("access.yaml", ACCESS),
+            ("slis.yaml", &slis.repeat(2).replacen("slis:\n", "", 2).replacen("  -", "slis:\n  -", 1)),
+        ]);
+        assert!(Governance::read(&set).is_err_and(|p| p[0].0 == "slos/x.yaml"), "nothing is passed over");
+        assert!(Governance::read(&twice).is_err_and(|p| p[0].1.message == "the SLI `a` is listed twice"));
     }
 
     #[test]

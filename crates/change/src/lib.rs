@@ -23,6 +23,7 @@ pub mod catalog;
 pub mod document;
 pub mod governance;
 pub mod id;
+pub mod query;
 pub mod time;
 
 pub use actor::{Actor, Permission};

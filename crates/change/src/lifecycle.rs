@@ -351,6 +351,8 @@ pub struct Given {
     pub completed: BTreeSet<ChangeId>,
     pub frozen: Vec<Frozen>,
     pub readiness: Readiness,
+    /// What was found with it that stands in nobody's way.
+    pub warnings: Vec<String>,
 }
 
 impl Given {
@@ -365,6 +367,7 @@ impl Given {
             completed: BTreeSet::new(),
             frozen: vec![],
             readiness: Readiness::Unknown { why: "nobody has looked at the target and the telemetry yet".into() },
+            warnings: vec![],
         }
     }
 }

@@ -13,10 +13,10 @@ use uuid::Uuid;
 use crate::actor::Actor;
 use crate::document::{self, Document, Problem};
 use crate::id::{ChangeId, Digest};
-use crate::rollout::{Plan, PlanFile};
+use crate::rollout::{PartProblem, Plan, PlanFile};
 use crate::schedule::When;
 use crate::time::Span;
-use crate::verification::{Sli, SliRef, Verify, VerifyFile};
+use crate::verification::{Beside, Sli, SliRef, Verify, VerifyFile};
 
 /// What sort of thing is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -222,12 +222,18 @@ pub trait Surroundings {
     fn sli(&self, name: &str) -> Option<Sli>;
     /// The names of all SLIs.
     fn sli_names(&self) -> Vec<String>;
+    /// The SLIs with an objective of the services that depend on these and are at most so many calls away, each with its service.
+    fn downstream(&self, services: &BTreeSet<String>, hops: usize) -> Vec<(String, Sli)>;
     /// What the driver claims for this plan, or what is wrong: pairs of a field below `plan.target` and a sentence.
     fn claims(&self, plan: &Plan) -> Result<Claims, Vec<(String, String)>>;
     /// The names of all drivers.
     fn drivers(&self) -> Vec<String>;
     /// The telemetry sources that an SLI may name.
     fn sources(&self) -> Vec<String>;
+    /// What the source of an SLI says against its queries: by default that they have to tell the versions apart.
+    fn query_problems(&self, sli: &Sli) -> Vec<PartProblem> {
+        sli.undivided()
+    }
     /// Whether commands may be run at all.
     fn may_run_commands(&self) -> bool;
     /// Whether this user or group exists.
@@ -348,7 +354,8 @@ impl Check<'_> {
                 }),
             };
             let Some(sli) = sli else { continue };
-            for (pointer, message, help) in sli.problems(&around.sources()) {
+            let found = sli.problems(&around.sources()).into_iter().chain(around.query_problems(&sli));
+            for (pointer, message, help) in found {
                 self.say(&format!("/verify/slis/{i}{pointer}"), message, help);
             }
             if slis.iter().any(|other| other.name == sli.name) {
@@ -360,7 +367,11 @@ impl Check<'_> {
             let help = "ask the operator to set `[commands] allow = true` in clearway.toml".to_owned();
             self.say("/verify/commands", "this server does not run commands", Some(help));
         }
-        let verify = given.resolve(slis);
+        let mut verify = given.resolve(slis);
+        let services: BTreeSet<String> = file.services.iter().cloned().collect();
+        let beside = around.downstream(&services, usize::from(verify.downstream)).into_iter();
+        let beside = beside.filter_map(|(service, sli)| Some(Beside { service, sli: sli.of_all_versions()? }));
+        verify.beside = beside.take(MOST_BESIDE).collect();
         for (pointer, message, help) in verify.problems(&file.plan.steps_or_default()) {
             self.say(&format!("/verify{pointer}"), message, help);
         }
@@ -408,6 +419,9 @@ pub fn carry(old: &Proposal, new: &Proposal) -> Carry {
     let covered = old.commit == new.commit || new.claims.effect == Closure::Closed;
     if same_effect && covered { Carry::Kept } else { Carry::Void }
 }
+
+/// The most SLIs of services downstream that are watched.
+const MOST_BESIDE: usize = 50;
 
 /// The default length of a watch after the last step.
 pub const DEFAULT_WATCH: Span = Span::secs(300);

@@ -198,7 +198,7 @@ pub struct Sli {
     pub floor: Option<Margin>,
     /// Its part of the false-rollback budget, beside the weights of the others; 1 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.001, max = 1000.0))]
+    #[schemars(range(min = 0.001, max = 1000))]
     pub weight: Option<f64>,
 }
 
@@ -233,6 +233,14 @@ pub enum Query {
 }
 
 impl Query {
+    /// The query of the version that runs today, without the label matchers that name a version.
+    fn of_all_versions(&self) -> Option<Self> {
+        let (Self::Both(text) | Self::Each { baseline: text, .. }) = self;
+        let without = without_versions(text);
+        let names_one = ["$cohort", "$canary", "$baseline", "$labels"].iter().any(|name| without.contains(name));
+        (!names_one).then_some(Self::Both(without))
+    }
+
     /// The texts, with where each stands below the query.
     pub fn texts(&self) -> Vec<(&'static str, &str)> {
         match self {
@@ -244,7 +252,7 @@ impl Query {
     /// Whether the two versions can be told apart.
     fn tells_versions_apart(&self) -> bool {
         match self {
-            Self::Both(text) => text.contains("$cohort") || text.contains("$labels"),
+            Self::Both(text) => ["cohort", "labels"].into_iter().any(|name| crate::query::uses(text, name)),
             Self::Each { canary, baseline } => canary != baseline,
         }
     }
@@ -254,6 +262,37 @@ impl From<&str> for Query {
     fn from(text: &str) -> Self {
         Self::Both(text.to_owned())
     }
+}
+
+/// A query without its matchers of a version, such as `version="$cohort"`, and without `$labels`.
+fn without_versions(text: &str) -> String {
+    let Some((before, rest)) = text.split_once('{') else { return text.to_owned() };
+    let Some((inside, after)) = rest.split_once('}') else { return text.to_owned() };
+    let names_version =
+        |matcher: &str| ["$cohort", "$canary", "$baseline", "$labels"].iter().any(|name| matcher.contains(name));
+    let kept: Vec<&str> =
+        matchers(inside).into_iter().map(str::trim).filter(|m| !m.is_empty() && !names_version(m)).collect();
+    let labels = if kept.is_empty() { String::new() } else { format!("{{{}}}", kept.join(",")) };
+    format!("{before}{labels}{}", without_versions(after))
+}
+
+/// Label matchers between braces: commas within quotes separate nothing.
+fn matchers(inside: &str) -> Vec<&str> {
+    let (mut found, mut start, mut quoted, mut escaped) = (vec![], 0, false, false);
+    for (at, c) in inside.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => quoted = !quoted,
+            ',' if !quoted => {
+                found.push(&inside[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found.push(&inside[start..]);
+    found
 }
 
 /// Two counters: of all events, and of the bad or the good ones.
@@ -416,10 +455,11 @@ impl Sli {
             let what = if ratio.bad.is_some() { "has both `bad` and `good`" } else { "has neither `bad` nor `good`" };
             found.push(("/ratio".into(), format!("the SLI `{}` {what}", self.name), Some("give one of them".into())));
         }
-        for (pointer, query) in self.queries().into_iter().filter(|(_, q)| !q.tells_versions_apart()) {
-            let (at, text) = query.texts()[0];
-            let help = "put `$cohort` where the label of the version belongs, as in `version=\"$cohort\"`".to_owned();
-            found.push((format!("{pointer}{at}"), format!("`{text}` does not tell the versions apart"), Some(help)));
+        for (pointer, query) in self.queries() {
+            for (at, text) in query.texts() {
+                let unknown = crate::query::problems(text).into_iter();
+                found.extend(unknown.map(|(message, help)| (format!("{pointer}{at}"), message, Some(help))));
+            }
         }
         if self.objective.is_some() && self.latency.as_ref().is_some_and(|l| l.below.is_none()) {
             found.push((
@@ -454,6 +494,17 @@ impl Sli {
         found
     }
 
+    /// The queries that read the same of both versions: wrong, unless their source is asked for each version in another way.
+    pub fn undivided(&self) -> Vec<PartProblem> {
+        let mut found: Vec<PartProblem> = Vec::new();
+        for (pointer, query) in self.queries().into_iter().filter(|(_, q)| !q.tells_versions_apart()) {
+            let (at, text) = query.texts()[0];
+            let help = "put `$cohort` where the label of the version belongs, as in `version=\"$cohort\"`".to_owned();
+            found.push((format!("{pointer}{at}"), format!("`{text}` does not tell the versions apart"), Some(help)));
+        }
+        found
+    }
+
     /// Its queries, each with where it stands.
     pub fn queries(&self) -> Vec<(&'static str, &Query)> {
         let ratio = self.ratio.iter().flat_map(|r| {
@@ -464,6 +515,19 @@ impl Sli {
         let rate = self.rate.iter().flat_map(|r| [("/rate/of", Some(&r.of)), ("/rate/per", r.per.as_ref())]);
         let all = ratio.chain(latency).chain(gauge).chain(rate);
         all.filter_map(|(pointer, query)| query.map(|q| (pointer, q))).collect()
+    }
+
+    /// The same for all versions of a service together: without the label matchers that tell them apart. Nothing where a query can't do without.
+    pub fn of_all_versions(&self) -> Option<Self> {
+        let mut sli = self.clone();
+        let ratio = sli.ratio.iter_mut().flat_map(|r| [r.bad.as_mut(), r.good.as_mut(), Some(&mut r.total)]);
+        let latency = sli.latency.iter_mut().map(|l| Some(&mut l.histogram));
+        let gauge = sli.gauge.iter_mut().map(|g| Some(&mut g.value));
+        let rate = sli.rate.iter_mut().flat_map(|r| [Some(&mut r.of), r.per.as_mut()]);
+        for query in ratio.chain(latency).chain(gauge).chain(rate).flatten() {
+            *query = query.of_all_versions()?;
+        }
+        Some(sli)
     }
 
     /// Whether it can be judged without a version beside it.
@@ -504,8 +568,25 @@ pub struct Verify {
     pub watch_against: Comparison,
     #[serde(default)]
     pub downstream: u8,
+    /// The objectives of services downstream, which may hold a step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<Beside>,
     #[serde(default)]
     pub scan: Scan,
+}
+
+/// An SLI of a service downstream, all its versions together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Beside {
+    pub service: String,
+    pub sli: Sli,
+}
+
+impl Beside {
+    /// `cart: cart-errors`, as the verdict names it.
+    pub fn name(&self) -> String {
+        format!("{}: {}", self.service, self.sli.name)
+    }
 }
 
 fn by_objective() -> Comparison {
@@ -531,6 +612,7 @@ impl VerifyFile {
             watch: self.watch.unwrap_or(crate::proposal::DEFAULT_WATCH),
             watch_against: self.watch_against.unwrap_or(Comparison::Objective),
             downstream: self.downstream.unwrap_or(DEFAULT_DOWNSTREAM),
+            beside: vec![],
             scan: self.scan.unwrap_or_default(),
         }
     }
@@ -670,4 +752,22 @@ pub fn chain(before: Option<Digest>, look: &serde_json::Value) -> Digest {
     let mut bytes = before.map_or_else(Vec::new, |d| d.as_bytes().to_vec());
     bytes.extend_from_slice(crate::id::canonical(look).as_bytes());
     Digest::of_bytes(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_of_all_versions_has_no_matcher_of_a_version() {
+        let of = |text: &str| Query::from(text).of_all_versions();
+        let kept = |text: &str| Some(Query::from(text));
+        assert_eq!(of("x_total{version=\"$cohort\"}"), kept("x_total"));
+        assert_eq!(of("x{version=\"$cohort\",code=~\"5..,6\"}"), kept("x{code=~\"5..,6\"}"));
+        assert_eq!(
+            of("sum(x{$labels, job=\"a\"}) / sum(y{job=\"a\",v=~\"$cohort\"})"),
+            kept("sum(x{job=\"a\"}) / sum(y{job=\"a\"})")
+        );
+        assert_eq!(of("x_$cohort"), None, "the version is in the name");
+    }
 }

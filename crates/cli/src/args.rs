@@ -41,11 +41,16 @@ pub(crate) enum Command {
         after_help = "Examples:\n  clearway serve\n  clearway serve --config /etc/clearway/clearway.toml\n  clearway serve --listen 127.0.0.1:0 --governance ./governance"
     )]
     Serve(Serve),
-    /// Check a change file (or a configuration) without proposing it: all problems at once.
+    /// Check a change file (or a configuration, or SLIs) without proposing it: all problems at once.
     #[command(
-        after_help = "Examples:\n  clearway check change.yaml\n  clearway check --offline change.yaml      only its form, without a server\n  clearway check clearway.toml"
+        after_help = "Examples:\n  clearway check change.yaml\n  clearway check --offline change.yaml      only its form, without a server\n  clearway check clearway.toml\n  clearway check slos/checkout.yaml         an OpenSLO file, with the files beside it"
     )]
     Check(Check),
+    /// Take over SLIs, thresholds and steps from OpenSLO, Kayenta, Argo Rollouts or Flagger, and say what means something else here.
+    #[command(
+        after_help = "Examples:\n  clearway import canary-config.json > slis.yaml       the notes go to standard error\n  clearway import analysis-template.yaml --source prometheus --set service-name=checkout\n  clearway import canary.yaml --json                   both in one object"
+    )]
+    Import(Import),
     /// Propose a change.
     #[command(
         after_help = "Examples:\n  clearway propose change.yaml\n  clearway propose change.yaml --watch\n  cat change.yaml | clearway propose -"
@@ -213,18 +218,41 @@ pub(crate) struct Serve {
     /// The address to listen on.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// The folder with access.yaml, approvals.yaml, calendar.yaml, slis.yaml, services/ and policy/.
+    /// The folder with access.yaml, approvals.yaml, calendar.yaml, slis.yaml, slos/, services/ and policy/.
     #[arg(long, value_name = "DIR")]
     pub governance: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
-    /// A change file, or a `clearway.toml`; `-` for standard input.
+    /// A change file, a `clearway.toml`, a `slis.yaml`, or a file that `clearway import` reads; `-` for standard input.
     pub file: PathBuf,
     /// Check the form only, without asking a server for the names in it.
     #[arg(long)]
     pub offline: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    /// The file; `-` for standard input.
+    pub file: PathBuf,
+    /// The kind of file; recognised by itself if absent.
+    #[arg(long = "as", value_enum, value_name = "KIND")]
+    pub kind: Option<Foreign>,
+    /// The telemetry source of the SLIs, as clearway.toml names it.
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// The value of a placeholder, such as an argument of a template; can be given several times.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Foreign {
+    Openslo,
+    Kayenta,
+    Argo,
+    Flagger,
 }
 
 #[derive(Debug, clap::Args)]

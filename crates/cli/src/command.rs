@@ -4,6 +4,7 @@ mod audit;
 mod changes;
 mod files;
 mod here;
+mod import;
 
 use clap::CommandFactory as _;
 
@@ -20,6 +21,7 @@ pub(crate) fn run(args: Args) -> Outcome {
             Ok(())
         }
         Command::Schema { kind } => files::schema(*kind),
+        Command::Import(options) => import::run(&args, options),
         Command::Serve(_) | Command::Demo(_) | Command::Router { .. } | Command::DemoShop(_) => {
             block_on(many_threads(), long_running(args))
         }

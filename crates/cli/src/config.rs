@@ -70,21 +70,78 @@ pub(crate) struct Router {
     pub token_file: Option<PathBuf>,
 }
 
-/// Where telemetry comes from: pages to scrape, or a Prometheus.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// Where telemetry comes from: pages to scrape, a Prometheus, an address that answers JSON, or a recorded file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Source {
     /// The addresses of pages in the Prometheus or OpenMetrics text format.
-    #[serde(default)]
     #[schemars(inner(regex(pattern = "^https?://[^ ]+$")), length(max = 100))]
     pub scrape: Vec<String>,
     /// The address of a Prometheus.
-    #[serde(default)]
     #[schemars(regex(pattern = "^https?://[^ ]+$"), example = "http://127.0.0.1:9090")]
     pub prometheus: Option<String>,
+    /// Another kind of source.
+    pub kind: Option<SourceKind>,
+    /// For `kind = "json"`: the address. `$cohort`, `$canary`, `$baseline` and `$window` may stand in it, but not in its host.
+    #[schemars(regex(pattern = "^https?://[^ ]+$"), example = "https://stats.example/api?v=$cohort")]
+    pub url: Option<String>,
+    /// For `kind = "file"`: evidence in the form `time,cohort,sli,field,value`, CSV or JSON, that is replayed from the first reading on.
+    pub path: Option<PathBuf>,
+    /// What `$labels` stands for in queries; `version="$cohort"` by default.
+    #[schemars(example = "deployment=\"shop-$cohort\"")]
+    pub labels: Option<String>,
+    /// The time between two samples of the source: `$window` is never shorter, and older samples than two of them are missing.
+    pub resolution: Option<Span>,
     /// A file that holds a bearer token.
-    #[serde(default)]
     pub token_file: Option<PathBuf>,
+    /// Headers to send.
+    pub headers: BTreeMap<String, Header>,
+}
+
+/// The kinds of sources that are told by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SourceKind {
+    /// An address that answers JSON; queries are JSONPath.
+    Json,
+    /// A recorded evidence file; queries are `sli/field`.
+    File,
+}
+
+/// The value of a header: as it is, or where its secret lies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, deny_unknown_fields)]
+pub(crate) enum Header {
+    Text(String),
+    /// The name of an environment variable.
+    Env {
+        env: String,
+    },
+    /// A file.
+    File {
+        file: PathBuf,
+    },
+}
+
+impl Source {
+    /// What is wrong with it, and at which of its fields.
+    fn problem(&self) -> Option<(&'static str, &'static str)> {
+        let given = [!self.scrape.is_empty(), self.prometheus.is_some(), self.kind.is_some()];
+        if given.into_iter().filter(|is| *is).count() != 1 {
+            return Some(("", "a source has one of `scrape`, `prometheus` and `kind`"));
+        }
+        let (json, file) = (self.kind == Some(SourceKind::Json), self.kind == Some(SourceKind::File));
+        match (self.url.is_some(), self.path.is_some()) {
+            (false, _) if json => Some(("", "a source of JSON has a `url`")),
+            (_, false) if file => Some(("", "a source that is a file has a `path`")),
+            (true, _) if !json => Some(("/url", "`url` belongs to `kind = \"json\"`")),
+            (_, true) if !file => Some(("/path", "`path` belongs to `kind = \"file\"`")),
+            _ if self.labels.is_some() && self.kind.is_some() => {
+                Some(("/labels", "`labels` belong to a Prometheus or to pages that are scraped"))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// How people are told, beside the server's own log.
@@ -108,12 +165,8 @@ impl Config {
         let mut config: Self = document.read()?;
         let mut problems = Vec::new();
         for (name, source) in &config.sources {
-            if source.scrape.is_empty() == source.prometheus.is_none() {
-                problems.push(document.problem(
-                    &format!("/sources/{name}"),
-                    "a source has one of `scrape` and `prometheus`",
-                    None,
-                ));
+            if let Some((field, message)) = source.problem() {
+                problems.push(document.problem(&format!("/sources/{name}{field}"), message, None));
             }
         }
         if !problems.is_empty() {
@@ -128,7 +181,17 @@ impl Config {
         config.commands.dir.get_or_insert_with(|| PathBuf::from("."));
         beside(&mut config.commands.dir);
         config.routers.values_mut().for_each(|r| beside(&mut r.token_file));
-        config.sources.values_mut().for_each(|s| beside(&mut s.token_file));
+        for source in config.sources.values_mut() {
+            beside(&mut source.token_file);
+            beside(&mut source.path);
+            for header in source.headers.values_mut() {
+                if let Header::File { file } = header {
+                    let mut given = Some(std::mem::take(file));
+                    beside(&mut given);
+                    *file = given.unwrap_or_default();
+                }
+            }
+        }
         Ok(config)
     }
 }
@@ -223,7 +286,35 @@ mod tests {
     #[test]
     fn a_source_is_one_thing_or_the_other() {
         let problems = Config::read("[sources.none]\n", Path::new("x")).expect_err("it names neither");
-        assert!(problems[0].message.contains("one of `scrape` and `prometheus`"));
+        assert!(problems[0].message.contains("one of `scrape`, `prometheus` and `kind`"));
+        let refused = |text: &str| Config::read(text, Path::new("x")).expect_err("it is broken")[0].to_string();
+        assert_eq!(refused("[sources.a]\nkind = \"json\"\n"), "1:1: `sources.a`: a source of JSON has a `url`");
+        let file = refused("[sources.a]\nkind = \"file\"\npath = \"x\"\nurl = \"http://a\"\n");
+        assert_eq!(file, "4:1: `sources.a.url`: `url` belongs to `kind = \"json\"`");
+        let labels = refused("[sources.a]\nkind = \"file\"\npath = \"x\"\nlabels = \"a\"\n");
+        assert_eq!(labels, "4:1: `sources.a.labels`: `labels` belong to a Prometheus or to pages that are scraped");
+    }
+
+    #[test]
+    fn every_kind_of_source_is_read() {
+        let text = "
+[sources.prom]
+prometheus = \"http://127.0.0.1:9090\"
+labels = 'deployment=\"shop-$cohort\"'
+resolution = \"15s\"
+[sources.stats]
+kind = \"json\"
+url = \"https://stats.example/api?v=$cohort\"
+headers = { X-Api-Key = { env = \"STATS_KEY\" }, X-Team = \"shop\", X-More = { file = \"key\" } }
+[sources.replay]
+kind = \"file\"
+path = \"run.csv\"
+";
+        let config = Config::read(text, Path::new("/etc/clearway/clearway.toml")).expect("valid");
+        assert_eq!(config.sources["prom"].resolution, Some(Span::secs(15)));
+        assert_eq!(config.sources["stats"].headers["X-Api-Key"], Header::Env { env: "STATS_KEY".into() });
+        assert_eq!(config.sources["stats"].headers["X-More"], Header::File { file: "/etc/clearway/key".into() });
+        assert_eq!(config.sources["replay"].path, Some(PathBuf::from("/etc/clearway/run.csv")));
     }
 
     #[test]

@@ -328,7 +328,7 @@ fn config(governance: &Path, shops: &[(&str, String)], admin: &str) -> Config {
         governance: Some(governance.to_owned()),
         commands: Commands::default(),
         routers: [("edge".to_owned(), Router { admin: format!("http://{admin}"), token_file: None })].into(),
-        sources: [("shop".to_owned(), Source { scrape, prometheus: None, token_file: None })].into(),
+        sources: [("shop".to_owned(), Source { scrape, ..Source::default() })].into(),
         ..Config::default()
     }
 }

@@ -13,7 +13,7 @@ use engine::{Handle, InForce, Settings};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Args, Serve};
-use crate::config::{ACT_LIMIT, Config, LONGEST_COMMAND};
+use crate::config::{ACT_LIMIT, Config, Header, LONGEST_COMMAND, Source};
 use crate::exit::{ERROR, Failure, INVALID, Outcome};
 use crate::place::{Place, Running, read_private, write_private};
 use crate::tokens::Tokens;
@@ -174,13 +174,8 @@ fn hands_eyes_voice(place: &Place, config: &Config, url: &str) -> Outcome<Ports>
         );
     }
     let mut sources = BTreeMap::new();
-    for (name, source) in &config.sources {
-        let token = token(&source.token_file)?;
-        let read = match &source.prometheus {
-            Some(url) => drivers::Source::Prometheus { url: url.clone(), token },
-            None => drivers::Source::Scrape { urls: source.scrape.clone(), token },
-        };
-        sources.insert(name.clone(), read);
+    for (name, configured) in &config.sources {
+        sources.insert(name.clone(), source(name, configured, token(&configured.token_file)?)?);
     }
     let of_ours = |name: &str, otherwise: &str| std::env::var(name).unwrap_or_else(|_| otherwise.to_owned());
     let commands = drivers::CommandSettings {
@@ -199,7 +194,8 @@ fn hands_eyes_voice(place: &Place, config: &Config, url: &str) -> Outcome<Ports>
     let mut hands: BTreeMap<String, Arc<dyn Driver>> = BTreeMap::new();
     hands.insert("router".into(), Arc::new(drivers::RouterDriver::new(routers).map_err(invalid)?));
     hands.insert("exec".into(), Arc::new(drivers::ExecDriver::new(exec)));
-    let eyes = drivers::Probes::new(sources, commands, drivers::Limits::default()).map_err(invalid)?;
+    let limits = drivers::Limits { jitter: rand::random(), ..drivers::Limits::default() };
+    let eyes = drivers::Probes::new(sources, commands, limits).map_err(invalid)?;
     let mut channels: Vec<Box<dyn Voice>> = Vec::new();
     if let Some(webhook) = &config.notify.webhook {
         let settings = drivers::WebhookSettings {
@@ -211,6 +207,41 @@ fn hands_eyes_voice(place: &Place, config: &Config, url: &str) -> Outcome<Ports>
         channels.push(Box::new(drivers::Webhook::new(settings).map_err(invalid)?));
     }
     Ok((hands, Arc::new(eyes), Arc::new(drivers::Voices::new(channels))))
+}
+
+/// A telemetry source with its secrets and its file.
+fn source(name: &str, configured: &Source, token: Option<drivers::Token>) -> Outcome<drivers::Source> {
+    let mut headers = BTreeMap::new();
+    for (header, value) in &configured.headers {
+        let value = match value {
+            Header::Text(text) => text.clone(),
+            Header::File { file } => String::from_utf8_lossy(&read_private(file)?).trim().to_owned(),
+            Header::Env { env } => std::env::var(env).map_err(|_| {
+                let message = format!("the source `{name}` needs the environment variable `{env}`, which is not set");
+                Failure::new(INVALID, message)
+            })?,
+        };
+        headers.insert(header.clone(), value);
+    }
+    let access = drivers::Access::new(token, &headers)
+        .map_err(|why| Failure::new(INVALID, format!("the source `{name}`: {why}")))?;
+    let kind = match (&configured.prometheus, &configured.url, &configured.path) {
+        (Some(url), ..) => drivers::SourceKind::Prometheus { url: url.clone() },
+        (_, Some(url), _) => drivers::SourceKind::Json { url: url.clone() },
+        (_, _, Some(path)) => drivers::SourceKind::File { evidence: read_evidence(path)? },
+        _ => drivers::SourceKind::Scrape { urls: configured.scrape.clone() },
+    };
+    let resolution = configured.resolution.unwrap_or_default();
+    Ok(drivers::Source { kind, access, labels: configured.labels.clone(), resolution })
+}
+
+fn read_evidence(path: &Path) -> Outcome<drivers::read::evidence::Evidence> {
+    let bytes =
+        std::fs::read(path).map_err(|e| Failure::new(ERROR, format!("`{}` can't be read: {e}", path.display())))?;
+    drivers::read::evidence::Evidence::read(&bytes).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(|p| format!("  {p}")).collect();
+        Failure::new(INVALID, format!("`{}` is no evidence\n{}", path.display(), lines.join("\n")))
+    })
 }
 
 pub(crate) fn read_config(file: &Path) -> Outcome<Config> {
@@ -227,7 +258,9 @@ fn read_governance(folder: &Path) -> Outcome<Governance> {
     let failed =
         |path: &Path, e: &std::io::Error| Failure::new(ERROR, format!("`{}` can't be read: {e}", path.display()));
     let mut files = BTreeMap::new();
-    for (below, endings) in [("", &["yaml"][..]), ("services", &["yaml", "yml"]), ("policy", &["rego"])] {
+    let folders =
+        [("", &["yaml"][..]), ("services", &["yaml", "yml"]), ("slos", &["yaml", "yml"]), ("policy", &["rego"])];
+    for (below, endings) in folders {
         let dir = folder.join(below);
         if !below.is_empty() && !dir.exists() {
             continue;
@@ -241,7 +274,7 @@ fn read_governance(folder: &Path) -> Outcome<Governance> {
             files.insert(name, std::fs::read_to_string(&path).map_err(|e| failed(&path, &e))?);
         }
     }
-    Governance::read(&files).map_err(|problems| {
+    Governance::read_with(&files, &drivers::read::openslo::slis).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(|(file, p)| format!("  {file}:{p}")).collect();
         Failure::new(INVALID, format!("the governance in `{}` is not valid\n{}", folder.display(), lines.join("\n")))
     })

@@ -84,6 +84,9 @@ pub(crate) fn change(change: &Change, gates: &[Gate]) -> String {
         let _ = writeln!(out, "\nClosed gates");
         closed.iter().for_each(|g| out.push_str(&gate(g)));
     }
+    for warning in gates.iter().filter(|g| g.is_open()).flat_map(|g| &g.warnings) {
+        let _ = writeln!(out, "\nWarning: {warning}");
+    }
     if let Some(judgement) = change.any_rollout().and_then(|r| r.judgement.as_ref()) {
         let _ = writeln!(
             out,
@@ -121,7 +124,8 @@ fn steps(change: &Change) -> String {
 }
 
 fn gate(gate: &Gate) -> String {
-    match &gate.state {
+    let warnings: String = gate.warnings.iter().map(|w| format!("          warning: {w}\n")).collect();
+    let line = match &gate.state {
         GateState::Open => format!("  open    {}\n", gate.gate),
         GateState::Closed { reason, opens_at, who_can, .. } => {
             let mut line = format!("  closed  {}: {reason}\n", gate.gate);
@@ -133,7 +137,8 @@ fn gate(gate: &Gate) -> String {
             }
             line
         }
-    }
+    };
+    line + &warnings
 }
 
 /// All gates in their order.

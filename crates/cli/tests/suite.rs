@@ -14,6 +14,8 @@ mod examples;
 mod exec;
 #[path = "suite/house.rs"]
 mod house;
+#[path = "suite/import.rs"]
+mod import;
 #[path = "suite/killed.rs"]
 mod killed;
 #[path = "suite/prometheus.rs"]

@@ -34,6 +34,10 @@ pub enum SettingsError {
     Url { what: String, url: String },
     #[error("{what} has no address")]
     NoUrl { what: String },
+    #[error("the labels of {what} are `{labels}`: {why}")]
+    Labels { what: String, labels: String, why: String },
+    #[error("the address of {what} is `{url}`: {why}")]
+    Template { what: String, url: String, why: String },
     #[error("the HTTP client can't start")]
     Client(#[source] reqwest::Error),
 }
@@ -110,10 +114,15 @@ impl Answer {
     }
 }
 
+/// A request with its token.
+pub(crate) fn authorized(request: RequestBuilder, token: Option<&Token>) -> RequestBuilder {
+    token.iter().fold(request, |request, token| request.bearer_auth(&token.0))
+}
+
 /// Sends a request and reads the whole answer, or says why there is none.
 pub(crate) async fn send(request: RequestBuilder, token: Option<&Token>, bounds: Bounds) -> Result<Answer, String> {
-    let request = token.iter().fold(request, |request, token| request.bearer_auth(&token.0));
-    let mut response = request.timeout(bounds.time).send().await.map_err(|error| sentence(&error, bounds))?;
+    let mut response =
+        authorized(request, token).timeout(bounds.time).send().await.map_err(|error| sentence(&error, bounds))?;
     let headers = response.headers();
     if let Some(encoding) = header(headers, CONTENT_ENCODING).filter(|encoding| encoding != "identity") {
         return Err(format!("the answer is encoded as `{encoding}`, which was not asked for"));

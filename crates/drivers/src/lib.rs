@@ -9,6 +9,8 @@ pub mod probe;
 
 pub mod notify;
 
+pub mod read;
+
 pub mod conformance;
 mod http;
 mod process;
@@ -17,6 +19,6 @@ mod testing;
 
 pub use http::{SettingsError, Token};
 pub use notify::{Voices, Webhook, WebhookSettings};
-pub use probe::{Limits, Probes, Source};
+pub use probe::{Access, Limits, Probes, Source, SourceKind};
 pub use process::CommandSettings;
 pub use rollout::{ExecDriver, ExecSettings, RouterDriver, RouterSettings};

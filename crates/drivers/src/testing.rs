@@ -6,6 +6,8 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::any;
 use change::rollout::Target;
+use change::{Span, Timestamp};
+use engine::ports::{Ask, Cohorts, Glance, Part, Side};
 use serde_json::Value;
 
 /// Serves on a free port until the runtime of the test ends; returns the URL.
@@ -42,4 +44,20 @@ pub(crate) async fn within<T>(secs: u64, what: impl Future<Output = T>) -> T {
 
 pub(crate) fn target(options: Value) -> Target {
     serde_json::from_value(options).expect("is a target")
+}
+
+/// A query of the version `v2`, beside `v1`.
+pub(crate) fn ask(query: &str, part: Part) -> Ask {
+    let cohorts = Cohorts { canary: "v2".into(), stable: "v1".into() };
+    Ask { query: query.to_owned(), part, side: Side::Canary, cohorts }
+}
+
+/// The same of the version `v1`.
+pub(crate) fn ask_baseline(query: &str, part: Part) -> Ask {
+    Ask { side: Side::Baseline, ..ask(query, part) }
+}
+
+/// A look of every ten seconds.
+pub(crate) fn glance(now_secs: i64) -> Glance {
+    Glance { now: Timestamp::from_second(now_secs).expect("a time"), every: Span::secs(10) }
 }

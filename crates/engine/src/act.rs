@@ -146,7 +146,8 @@ impl Engine {
             return Readiness::NotReady { problems: vec![format!("this server has no driver `{}`", target.driver)] };
         };
         let mut problems = driver.ready(target).await.err().unwrap_or_default();
-        problems.extend(look::baseline_problems(&change.proposal, &driver.cohorts(target), &*self.eyes).await);
+        let now = change::time::to_millis(self.clock.now());
+        problems.extend(look::baseline_problems(&change.proposal, &driver.cohorts(target), &*self.eyes, now).await);
         if problems.is_empty() { Readiness::Ready } else { Readiness::NotReady { problems } }
     }
 

@@ -22,6 +22,7 @@ use crate::ports::{
 };
 use crate::project::{self, ChangeRow};
 use crate::reconcile::Tasks;
+use crate::replay::{Replayed, Strictness};
 
 /// The stream of governance loads.
 pub const GOVERNANCE: &str = "governance";
@@ -398,6 +399,14 @@ impl Handle {
     /// If the store fails.
     pub async fn looks(&self, id: ChangeId, after: u64) -> Result<Vec<LookRow>, StoreError> {
         self.engine.store.looks(id, after + 1).await
+    }
+
+    /// What another strictness would have said of the kept looks of a change. The inner error says what is wrong with the settings.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn replay(&self, change: &Change, other: &Strictness) -> Result<Result<Replayed, String>, StoreError> {
+        self.engine.replay(change, other).await
     }
 
     /// One file of the log in the tlog-tiles layout.

@@ -1,11 +1,11 @@
 //! In force: the governance that decides now, with its policies compiled, and the names that a change file may use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use change::governance::Governance;
 use change::proposal::{Claims, Surroundings};
-use change::rollout::Plan;
+use change::rollout::{PartProblem, Plan};
 use change::verification::Sli;
 use policy::Bundle;
 
@@ -46,6 +46,17 @@ pub(crate) struct Here<'a> {
 }
 
 impl Surroundings for Here<'_> {
+    fn downstream(&self, services: &BTreeSet<String>, hops: usize) -> Vec<(String, Sli)> {
+        let governance = &self.in_force.governance;
+        let catalog = &governance.catalog;
+        let near = catalog.dependents_within(services, hops);
+        let slis = near.iter().filter_map(|name| catalog.service(name)).flat_map(|service| {
+            let named = governance.slis.iter().filter(|sli| service.slis.contains(&sli.name) && sli.has_objective());
+            named.map(|sli| (service.name.clone(), sli.clone()))
+        });
+        slis.collect()
+    }
+
     fn sli(&self, name: &str) -> Option<Sli> {
         self.in_force.governance.slis.iter().find(|s| s.name == name).cloned()
     }
@@ -65,6 +76,10 @@ impl Surroundings for Here<'_> {
 
     fn sources(&self) -> Vec<String> {
         self.eyes.sources()
+    }
+
+    fn query_problems(&self, sli: &Sli) -> Vec<PartProblem> {
+        self.eyes.query_problems(sli)
     }
 
     fn may_run_commands(&self) -> bool {

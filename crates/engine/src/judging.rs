@@ -3,15 +3,13 @@
 //! State is a fold over evidence: each look is stored in one transaction with what the log says of it, so that a crash loses none, and the same looks
 //! give the same verdict. The statistics are the judge's; what follows from an answer is the core's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use change::rollout::Rollout;
-use change::verification::{
-    Against, Answer, EvidenceTaken, Judgement, Margin, Objective, Reason, Sample, Sli, SliJudgement, Worse, chain,
-};
+use change::verification::{Answer, EvidenceTaken, Judgement, Reason, Sample, SliJudgement, chain};
 use change::{Change, Command, Digest, Span, Timestamp, actor::Part};
-use judge::{Counts, Direction, Judge, Look, Reading, Settings, SliKind, SliSettings, StepSettings, Verdict};
+use judge::{Counts, Judge, Look, Reading, Settings, StepSettings, Verdict};
 use serde_json::{Value, json};
 
 use crate::act::Done;
@@ -20,6 +18,7 @@ use crate::handle::Engine;
 use crate::look::{self, Counters, Seen, Taken};
 use crate::ports::{Act, LookRow, StoreError};
 use crate::reconcile::Round;
+use crate::slis;
 
 /// The judge of one rollout, and what it needs for the next look.
 pub(crate) struct Judging {
@@ -28,8 +27,8 @@ pub(crate) struct Judging {
     at: Option<(usize, u32)>,
     /// The edges of the histograms that have shown them, by SLI.
     edges: BTreeMap<String, Vec<f64>>,
-    /// The SLIs that are held against their objective too.
-    both: BTreeSet<String>,
+    /// For each SLI of the judge, the name under which it is seen.
+    reads: Vec<String>,
     /// The number of the newest look of the change.
     number: u64,
     last: Option<Timestamp>,
@@ -41,54 +40,50 @@ pub(crate) struct Judging {
 }
 
 impl Judging {
-    /// Folds the kept looks of a change. `now` is a reading that is not a look yet: it may be the first to show the edges of a histogram.
+    /// Folds the kept looks of a change, with settings that are adjusted. `now` is a reading that is not a look yet: it may be the first to show the edges of a histogram.
     fn fold(change: &Change, rows: &[LookRow], now: &[Seen]) -> Result<Self, String> {
-        let seen: Vec<Vec<Seen>> = rows
-            .iter()
-            .map(|row| serde_json::from_value(row.readings.clone()))
-            .collect::<Result<_, _>>()
-            .map_err(|e| e.to_string())?;
+        let mut judging = Self::new(change, rows, now, |settings| settings)?;
+        for row in rows {
+            judging.take_up(change, row)?;
+        }
+        Ok(judging)
+    }
+
+    /// The same before the first look.
+    pub(crate) fn new(
+        change: &Change,
+        rows: &[LookRow],
+        now: &[Seen],
+        adjust: impl FnOnce(Settings) -> Settings,
+    ) -> Result<Self, String> {
+        let seen: Vec<Vec<Seen>> = rows.iter().map(seen_in).collect::<Result<_, _>>()?;
         let mut edges: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         for (name, shown) in seen.iter().flatten().chain(now).filter_map(|s| s.edges_ms.as_ref().map(|e| (&s.sli, e))) {
             edges.entry(name.clone()).or_insert_with(|| shown.clone());
         }
-        let mut slis: Vec<SliSettings> = Vec::new();
-        for sli in &change.proposal.verify.slis {
-            slis.extend(settings_of(sli, edges.get(&sli.name)));
-        }
-        for command in &change.proposal.verify.commands {
-            let name = look::check_name(&command.run);
-            slis.push(SliSettings::new(name, SliKind::Check));
-        }
-        let every = change.proposal.verify.every;
-        let bakes = change.proposal.plan.steps.iter().map(|s| s.bake).chain([change.proposal.verify.watch]);
-        let horizon = bakes.fold(0, |sum: u32, bake| sum.saturating_add(bake.looks(every)));
-        let judge = Judge::new(Settings::new(slis, every.as_millis(), horizon)).map_err(|e| e.to_string())?;
-        let mut judging = Self {
+        let judged = slis::judged(&change.proposal, &edges);
+        let settings = adjust(slis::settings(&change.proposal, judged.slis));
+        let judge = Judge::new(settings).map_err(|e| e.to_string())?;
+        Ok(Self {
             judge,
             at: None,
             edges,
-            both: change
-                .proposal
-                .verify
-                .slis
-                .iter()
-                .filter(|s| s.against == Against::Both)
-                .map(|s| s.name.clone())
-                .collect(),
+            reads: judged.reads,
             number: 0,
             last: None,
             sampled_at: None,
             counters: Counters::new(),
             digest: None,
             looks: 0,
-        };
-        for (row, seen) in rows.iter().zip(seen) {
-            judging.begin(change, row.step, row.attempt)?;
-            judging.add(&seen, row.at, row.number);
-            judging.counters = serde_json::from_value(row.counters.clone()).unwrap_or_default();
-        }
-        Ok(judging)
+        })
+    }
+
+    /// Takes a kept look in.
+    pub(crate) fn take_up(&mut self, change: &Change, row: &LookRow) -> Result<Verdict, String> {
+        self.begin(change, row.step, row.attempt)?;
+        let verdict = self.add(&seen_in(row)?, row.at, row.number);
+        self.counters = serde_json::from_value(row.counters.clone()).unwrap_or_default();
+        Ok(verdict)
     }
 
     /// A reading as the judge can use it: buckets with other edges than it was made with are no buckets, which it reports.
@@ -103,11 +98,6 @@ impl Judging {
         }
     }
 
-    /// How many SLIs of the judge read what was seen of one SLI of the change.
-    fn times(&self, sli: &str) -> usize {
-        1 + usize::from(self.both.contains(sli))
-    }
-
     /// Whether a reading shows edges that the judge was made without: it has to be made anew then.
     fn learns_from(&self, seen: &[Seen]) -> bool {
         seen.iter().any(|s| s.edges_ms.is_some() && !self.edges.contains_key(&s.sli))
@@ -117,7 +107,7 @@ impl Judging {
         self.number == 0 && self.counters.is_empty()
     }
 
-    fn begin(&mut self, change: &Change, step: usize, attempt: u32) -> Result<(), String> {
+    pub(crate) fn begin(&mut self, change: &Change, step: usize, attempt: u32) -> Result<(), String> {
         if self.at == Some((step, attempt)) {
             return Ok(());
         }
@@ -126,13 +116,13 @@ impl Judging {
             Some(s) => {
                 let concurrent = s.comparison == change::verification::Comparison::Concurrent;
                 StepSettings {
-                    comparison: comparison(s.comparison),
+                    comparison: slis::comparison(s.comparison),
                     bake_looks: s.bake.looks(every),
                     expected_share: concurrent.then(|| s.weight.share()),
                 }
             }
             None => StepSettings {
-                comparison: comparison(change.proposal.verify.watch_against),
+                comparison: slis::comparison(change.proposal.verify.watch_against),
                 bake_looks: change.proposal.verify.watch.looks(every),
                 expected_share: None,
             },
@@ -143,7 +133,9 @@ impl Judging {
     }
 
     fn add(&mut self, seen: &[Seen], at: Timestamp, number: u64) -> Verdict {
-        let readings = seen.iter().flat_map(|s| vec![self.readable(s); self.times(&s.sli)]).collect();
+        let nothing = || Reading::Seen { baseline: None, canary: None };
+        let reading = |name: &String| seen.iter().find(|s| s.sli == *name).map_or_else(nothing, |s| self.readable(s));
+        let readings = self.reads.iter().map(reading).collect();
         let verdict = self.judge.look(&Look { readings });
         (self.number, self.last, self.looks) = (number, Some(at), self.looks + 1);
         self.digest = Some(chain(self.digest, &serde_json::to_value(seen).unwrap_or_default()));
@@ -151,56 +143,8 @@ impl Judging {
     }
 }
 
-fn comparison(of: change::verification::Comparison) -> judge::Comparison {
-    match of {
-        change::verification::Comparison::Concurrent => judge::Comparison::Concurrent,
-        change::verification::Comparison::Objective => judge::Comparison::Objective,
-        change::verification::Comparison::Before => judge::Comparison::Before,
-    }
-}
-
-/// What is judged of one SLI of a change: itself, and, where it is held against both, the same once more against its objective.
-fn settings_of(sli: &Sli, edges_ms: Option<&Vec<f64>>) -> Vec<SliSettings> {
-    let part = |margin: Option<Margin>, default: f64| margin.map_or(default, Margin::part);
-    let measured = |worse: Worse, limit: Option<f64>| SliKind::Gauge {
-        harm: part(sli.harm, 0.10),
-        safe: part(sli.safe, 0.25),
-        worse: if worse == Worse::Up { Direction::Up } else { Direction::Down },
-        limit,
-    };
-    let kind = match (&sli.latency, &sli.gauge, &sli.rate) {
-        (Some(latency), ..) => {
-            let edges_ms = edges_ms.cloned().unwrap_or_else(|| vec![1_000.0]);
-            let below = latency.below.map(|span| span.as_millis() as f64);
-            // The edge at or below the promise: what lies between the two counts as bad. Where every edge lies above it, the promise can't be judged, and
-            // the judge says so.
-            let objective_edge_ms = below.and_then(|ms| edges_ms.iter().copied().rfind(|e| *e <= ms));
-            let (slowdown_harm, slowdown_safe) = (1.0 + part(sli.harm, 0.05), 1.0 + part(sli.safe, 0.20));
-            SliKind::Latency { edges_ms, slowdown_harm, slowdown_safe, objective_edge_ms }
-        }
-        (None, Some(gauge), _) => measured(gauge.worse, gauge.limit),
-        (None, None, Some(rate)) => measured(rate.worse, rate.limit),
-        (None, None, None) => SliKind::Ratio {
-            harm_margin: 1.0 + part(sli.harm, 0.10),
-            safety_margin: 1.0 + part(sli.safe, 0.50),
-            floor: part(sli.floor, 0.005),
-        },
-    };
-    let objective = sli.objective.map(Objective::share);
-    let one = SliSettings {
-        weight: sli.weight.unwrap_or(1.0),
-        objective,
-        against_objective: sli.against == Against::Objective,
-        ..SliSettings::new(&sli.name, kind)
-    };
-    match sli.against {
-        Against::Step | Against::Objective => vec![one],
-        Against::Both => {
-            let name = format!("{}, objective", sli.name);
-            let other = SliSettings { name, against_objective: true, ..one.clone() };
-            vec![one, other]
-        }
-    }
+fn seen_in(row: &LookRow) -> Result<Vec<Seen>, String> {
+    serde_json::from_value(row.readings.clone()).map_err(|e| e.to_string())
 }
 
 impl Engine {
@@ -233,7 +177,7 @@ impl Engine {
             round.judging = Some(judging);
             return Ok(Done::Again(wait.min(every)));
         }
-        let Some(Taken { seen, counters, sampled_at }) = self.see(change, step, attempt, &judging.counters).await
+        let Some(Taken { seen, counters, sampled_at }) = self.see(change, step, attempt, &judging.counters, now).await
         else {
             let why = format!("this server has no driver `{}`", change.proposal.plan.target.driver);
             return self.without_judge(change, step, attempt, every, &why).await;
@@ -313,12 +257,19 @@ impl Engine {
     }
 
     /// Reads all SLIs of a change now; nothing if its driver is gone from this server.
-    async fn see(&self, change: &Change, step: usize, attempt: u32, before: &Counters) -> Option<Taken> {
+    async fn see(
+        &self,
+        change: &Change,
+        step: usize,
+        attempt: u32,
+        before: &Counters,
+        now: Timestamp,
+    ) -> Option<Taken> {
         let target = &change.proposal.plan.target;
         let cohorts = self.drivers.get(&target.driver)?.cohorts(target);
         let act =
             Act { change: change.id, step: (step + 1).to_string(), attempt, files: change.proposal.files.clone() };
-        Some(look::take(&change.proposal, &cohorts, &*self.eyes, &act, before).await)
+        Some(look::take(&change.proposal, &cohorts, &*self.eyes, &act, before, now).await)
     }
 
     /// Keeps a look, and tells the core what the judge says of it, in one append.
@@ -365,19 +316,13 @@ impl Engine {
 
 /// What the log says of a verdict. Figures are rounded to six digits: the evidence itself is kept beside the log.
 fn judgement(verdict: &Verdict, step: usize, attempt: u32, at: Timestamp) -> Judgement {
-    let answer = match verdict.answer {
-        judge::Answer::Pass => Answer::Pass,
-        judge::Answer::Fail => Answer::Fail,
-        judge::Answer::Insufficient => Answer::Insufficient,
-        judge::Answer::Unreachable => Answer::Unreachable,
-    };
     let code = |reason: &judge::Reason| {
         serde_json::to_value(reason.code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
     };
     let reason = |r: &judge::Reason| Reason { code: code(r), sli: r.sli.clone(), text: shortened(&r.text) };
     let reasons = verdict.reasons.iter().take(MOST_REASONS).map(reason).collect();
     Judgement {
-        answer,
+        answer: answer(verdict.answer),
         step,
         attempt,
         why: shortened(&why(verdict)),
@@ -406,8 +351,17 @@ fn sli(verdict: &judge::SliVerdict) -> SliJudgement {
     }
 }
 
+pub(crate) fn answer(of: judge::Answer) -> Answer {
+    match of {
+        judge::Answer::Pass => Answer::Pass,
+        judge::Answer::Fail => Answer::Fail,
+        judge::Answer::Insufficient => Answer::Insufficient,
+        judge::Answer::Unreachable => Answer::Unreachable,
+    }
+}
+
 /// The reason in words: of a failure the SLIs that are implicated, of a pass what each SLI showed, else what is missing first.
-fn why(verdict: &Verdict) -> String {
+pub(crate) fn why(verdict: &Verdict) -> String {
     let whys = |implicated: bool| {
         let slis = verdict.slis.iter().filter(|s| s.implicated == implicated);
         slis.map(|s| s.why.as_str()).collect::<Vec<_>>().join(" ")
@@ -450,6 +404,7 @@ fn summary(judgement: &Judgement) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use judge::{SliKind, SliSettings};
 
     #[test]
     fn figures_are_rounded_and_always_finite() {

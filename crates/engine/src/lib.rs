@@ -13,6 +13,8 @@ mod look;
 pub mod ports;
 pub mod project;
 mod reconcile;
+pub mod replay;
+mod slis;
 
 pub use handle::{CommandError, Handle, Overview, ProposeError, Settings};
 pub use in_force::InForce;

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use change::proposal::Claims;
-use change::rollout::{Desired, Failure, Plan, Target};
+use change::query::{self, Filling, Language};
+use change::rollout::{Desired, Failure, PartProblem, Plan, Target};
+use change::verification::Sli;
 use change::{ChangeId, Digest, Event, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -190,7 +192,7 @@ pub trait Driver: Send + Sync + 'static {
 }
 
 /// The label values of the two versions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cohorts {
     pub canary: String,
     pub stable: String,
@@ -238,12 +240,98 @@ pub enum Outcome {
 pub trait Eyes: Send + Sync + 'static {
     /// The names of the sources that there are.
     fn sources(&self) -> Vec<String>;
-    /// Reads series of one source, for each selector the series that match it now. An empty answer is an answer; an error means that the source failed.
-    async fn read(&self, source: &str, selectors: &[String]) -> Result<Vec<Vec<Series>>, String>;
+    /// Reads series of one source: for each query those that it finds now. An empty answer is an answer; an error means that the source failed.
+    async fn read(&self, source: &str, asks: &[Ask], glance: &Glance) -> Result<Vec<Answer>, String>;
+    /// The same as it was at an earlier time, [`Glance::now`]. An error too where the source keeps no history.
+    async fn read_at(&self, source: &str, asks: &[Ask], glance: &Glance) -> Result<Vec<Answer>, String> {
+        let _ = (asks, glance);
+        Err(format!("the source `{source}` keeps no history"))
+    }
+    /// Every series of one source that a matcher means, such as `{$labels}`, in the order of their labels and at most so many.
+    async fn series(&self, source: &str, matcher: &Ask, glance: &Glance, most: usize) -> Result<Vec<Series>, String> {
+        let _ = (matcher, glance, most);
+        Err(format!("the source `{source}` can't list its series"))
+    }
+    /// What a source says against the queries of an SLI when its file is checked.
+    fn query_problems(&self, sli: &Sli) -> Vec<PartProblem> {
+        sli.undivided()
+    }
     /// Whether commands may be run.
     fn may_run_commands(&self) -> bool;
     /// Runs a check command for a change; `Ok(None)` if it succeeded, `Ok(Some(why))` if it failed, an error if it could not be run.
     async fn check(&self, act: &Act, command: &change::verification::CheckCommand) -> Result<Option<String>, String>;
+}
+
+/// Which version is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    Canary,
+    Baseline,
+}
+
+/// What a query is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// A count of events.
+    Count,
+    /// A value that goes up and down.
+    Value,
+    /// The buckets of a histogram: series with the label `le`, cumulative.
+    Buckets,
+}
+
+/// One query of an SLI for one version, as its author wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ask {
+    pub query: String,
+    pub part: Part,
+    pub side: Side,
+    pub cohorts: Cohorts,
+}
+
+impl Ask {
+    /// The version that is read.
+    pub fn cohort(&self) -> &str {
+        match self.side {
+            Side::Canary => &self.cohorts.canary,
+            Side::Baseline => &self.cohorts.stable,
+        }
+    }
+
+    /// A text with its names filled in for this version.
+    ///
+    /// # Errors
+    /// A sentence, where a value can't be written in the place of its name.
+    pub fn fill(&self, text: &str, labels: &str, window: Span, language: Language) -> Result<String, String> {
+        let (canary, baseline) = (self.cohorts.canary.as_str(), self.cohorts.stable.as_str());
+        query::fill(text, &Filling { cohort: self.cohort(), canary, baseline, window, labels }, language)
+    }
+}
+
+/// When it is read, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    pub now: Timestamp,
+    /// The time between two looks.
+    pub every: Span,
+}
+
+/// What a source answers to one query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The query as it was asked, for people, and to know the answer of the next look by.
+    pub asked: String,
+    pub meaning: Meaning,
+    pub series: Vec<Series>,
+}
+
+/// What the values of an answer to a count or of buckets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Running totals: the increment is the difference to the look before.
+    Total,
+    /// What happened in the last so-long, whole.
+    Window(Span),
 }
 
 /// One series and its newest value.

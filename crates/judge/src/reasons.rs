@@ -218,8 +218,8 @@ fn safety(judge: &Judge, step: &Step, sli: &SliSettings, state: &SliState, ear: 
             outlook.help()
         )
     });
-    let baked = step.looks >= step.settings.bake_looks.max(1);
-    if baked && outlook.ends_too_late() && requests != Some(0) {
+    let tells = step.looks >= step.settings.bake_looks.clamp(1, judge.settings.fresh_looks);
+    if tells && outlook.ends_too_late() && requests != Some(0) {
         ear.hear(ReasonCode::LowTraffic, Some(sli), || {
             format!(
                 "`{}`: the planned looks end in {}, before safety can be shown; raise the share, or plan more time",

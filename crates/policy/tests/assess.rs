@@ -123,6 +123,7 @@ fn a_loaded_catalog_and_a_bad_history_are_seen() {
         name: name.into(),
         owner: "ada".into(),
         tier,
+        slis: vec![],
         depends_on: depends_on.iter().map(|d| (*d).into()).collect(),
         data: data.iter().map(|d| (*d).into()).collect(),
     };

@@ -2,7 +2,7 @@
 //!
 //! Each is a log, folded by the core as any other; no state is written down that the core could not reach.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use change::actor::Part;
 use change::assessment::{Assessment, Factor, Requirement, Risk};
@@ -50,6 +50,10 @@ links: ["https://tracker.example/PAY-77"]
 struct Here;
 
 impl Surroundings for Here {
+    fn downstream(&self, _: &BTreeSet<String>, _: usize) -> Vec<(String, Sli)> {
+        vec![]
+    }
+
     fn sli(&self, _: &str) -> Option<Sli> {
         None
     }
@@ -302,9 +306,9 @@ pub(crate) fn gates(reason: &str) -> Vec<Gate> {
         who_can: Some("`sre`".into()),
     };
     let all = [GateName::Validity, GateName::Policy, GateName::Conflicts, GateName::Windows];
-    let mut gates: Vec<Gate> = all.map(|gate| Gate { gate, state: GateState::Open }).into();
-    gates.push(Gate { gate: GateName::Approvals, state: closed });
-    gates.push(Gate { gate: GateName::Readiness, state: GateState::Open });
+    let mut gates: Vec<Gate> = all.map(|gate| Gate::new(gate, GateState::Open)).into();
+    gates.push(Gate::new(GateName::Approvals, closed));
+    gates.push(Gate::new(GateName::Readiness, GateState::Open));
     gates
 }
 

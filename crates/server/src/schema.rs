@@ -127,6 +127,8 @@ mod tests {
         lossless::<crate::view::Looks>();
         lossless::<crate::view::Checked>();
         lossless::<crate::problem::ProblemDetails>();
+        lossless::<crate::api::changes::Replay>();
+        lossless::<crate::api::changes::ReplayView>();
         lossless::<crate::api::commands::Approve>();
         lossless::<crate::api::commands::Resume>();
         lossless::<crate::events::Moved>();

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use change::governance::Governance;
 use change::proposal::{Claims, Closure};
+use change::query::{DEFAULT_LABELS, Language};
 use change::rollout::{Desired, Failure, Plan, Target, Weight};
 use change::verification::CheckCommand;
 use change::{Actor, ChangeId, Span, Timestamp, time};
 use engine::clock::TimerClock;
 use engine::handle::Parts;
-use engine::ports::{Act, Clock, Cohorts, Driver, Eyes, Outcome, Series, Store, Voice};
+use engine::ports::{Act, Answer, Ask, Clock, Cohorts, Driver, Eyes, Glance, Meaning, Outcome, Series, Store, Voice};
 use engine::{Handle, InForce, Settings};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -373,13 +374,17 @@ impl Eyes for World {
         vec!["world".into()]
     }
 
-    async fn read(&self, _: &str, selectors: &[String]) -> Result<Vec<Vec<Series>>, String> {
+    async fn read(&self, _: &str, asks: &[Ask], glance: &Glance) -> Result<Vec<Answer>, String> {
         let mut state = self.state();
         state.count();
         if state.telemetry == Telemetry::Failing {
             return Err("the telemetry of the world is down".into());
         }
-        Ok(selectors.iter().map(|s| state.answer(s)).collect())
+        let answer = |ask: &Ask| {
+            let asked = ask.fill(&ask.query, DEFAULT_LABELS, glance.every, Language::Promql)?;
+            Ok(Answer { series: state.answer(&asked), meaning: Meaning::Total, asked })
+        };
+        asks.iter().map(answer).collect()
     }
 
     fn may_run_commands(&self) -> bool {

@@ -2,6 +2,8 @@
 //!
 //! Messages are asserted whole, as a reader sees them.
 
+use std::collections::BTreeSet;
+
 use change::document::{MAX_BYTES, Problem};
 use change::proposal::{self, Carry, Claims, Closure, Files, Proposal, Surroundings, carry, named_files};
 use change::rollout::Plan;
@@ -23,6 +25,10 @@ impl Default for Around {
 }
 
 impl Surroundings for Around {
+    fn downstream(&self, _: &BTreeSet<String>, _: usize) -> Vec<(String, Sli)> {
+        vec![]
+    }
+
     fn sli(&self, name: &str) -> Option<Sli> {
         let sli = |ratio, latency| Sli {
             name: name.to_owned(),
@@ -139,7 +145,7 @@ fn a_good_file_becomes_a_proposal_with_every_default_written_out() {
     let parts = ["plan", "verify", "rollback", "when", "claims"].map(|name| format!("{name}: {}", part(name)));
     expect![[r#"
         plan: {"strategy":"canary","target":{"driver":"router","service":"shop","to":"v2"},"steps":[{"weight":"5%","bake":"5m","deadline":"30m","comparison":"concurrent"},{"weight":"25%","bake":"5m","deadline":"30m","comparison":"concurrent"},{"weight":"100%","bake":"5m","deadline":"30m","comparison":"objective"}]}
-        verify: {"slis":[{"name":"availability","source":"prometheus","ratio":{"bad":"http_requests_total{version=\"$cohort\",code=~\"5..\"}","total":"http_requests_total{version=\"$cohort\"}"},"objective":"99.5%"},{"name":"latency","source":"prometheus","latency":{"histogram":"http_request_duration_seconds{version=\"$cohort\"}","below":"300ms"},"objective":"99.5%"}],"commands":[],"every":"10s","on_insufficient":"hold","on_unreachable":"page","watch":"5m"}
+        verify: {"slis":[{"name":"availability","source":"prometheus","ratio":{"bad":"http_requests_total{version=\"$cohort\",code=~\"5..\"}","total":"http_requests_total{version=\"$cohort\"}"},"objective":"99.5%"},{"name":"latency","source":"prometheus","latency":{"histogram":"http_request_duration_seconds{version=\"$cohort\"}","below":"300ms"},"objective":"99.5%"}],"commands":[],"every":"10s","on_insufficient":"hold","on_unreachable":"page","watch":"5m","watch_against":"objective","downstream":1,"scan":"note"}
         rollback: {"automatic":true}
         when: "now"
         claims: {"resources":["router:edge/shop"],"effect":"closed"}"#]].assert_eq(&parts.join("\n"));
@@ -217,7 +223,7 @@ links: https://tickets.test/41
             13:8: `plan.steps[2].weight`: `101%` does not have the right form
               help: a share of traffic; write for example `5%`
             13:22: `plan.steps[2].comparison`: `both` is not known here
-              help: it can be `concurrent` or `objective`
+              help: it can be `concurrent`, `objective` or `before`
             15:11: `verify.slis[0].name`: `UPPER` does not have the right form
               help: write for example `checkout-availability`
             15:45: `verify.slis[1]`: expected text or a mapping, found the number `7`
@@ -404,7 +410,7 @@ fn a_verification_has_to_be_able_to_answer() {
     let slis = |slis: &str| with("[availability, latency]", &format!("[{slis}]"));
     check(
         &slis("{name: a, source: prometheus, objective: 99%}"),
-        &expect!["10:10: `verify.slis[0]`: the SLI `a` needs one of `ratio` and `latency`"],
+        &expect!["10:10: `verify.slis[0]`: the SLI `a` needs one of `ratio`, `latency`, `gauge` and `rate`"],
     );
     check(
         &slis("{name: a, source: promethius, objective: 99%, ratio: {bad: x, total: y}}"),
@@ -421,7 +427,7 @@ fn a_verification_has_to_be_able_to_answer() {
         &expect![[r#"
             10:10: `verify.slis[0]`: the SLI `a` has no objective, and a step is compared with it
               help: add for example `objective: 99.5%`, so that a step that takes all traffic can be judged
-            10:10: `verify.slis[0]`: the SLI `a` needs one of `ratio` and `latency`"#]],
+            10:10: `verify.slis[0]`: the SLI `a` needs one of `ratio`, `latency`, `gauge` and `rate`"#]],
     );
     check(
         &slis("{name: a, source: prometheus, latency: {histogram: h$cohort}, objective: 99%}"),

@@ -59,6 +59,7 @@ pub(crate) fn proposal(artifact: &str) -> Proposal {
         watch: Span::secs(300),
         watch_against: Comparison::Objective,
         downstream: 1,
+        beside: vec![],
         scan: Scan::Note,
     };
     let target = Target { driver: "router".into(), options: Default::default() };

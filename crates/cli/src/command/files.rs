@@ -18,7 +18,7 @@ use crate::exit::{ERROR, Failure, INVALID, Outcome};
 use crate::show;
 
 /// The text of a file, or of standard input.
-fn read_text(file: &Path) -> Outcome<String> {
+pub(super) fn read_text(file: &Path) -> Outcome<String> {
     let failed = |e: std::io::Error| Failure::new(ERROR, format!("`{}` can't be read: {e}", file.display()));
     if file == Path::new("-") {
         let mut text = String::new();
@@ -36,7 +36,10 @@ fn read_text(file: &Path) -> Outcome<String> {
 
 /// A change file as a request: its text, with the commit of its clone, and the digests of the files that it names.
 pub(super) fn read_change_file(file: &Path) -> Outcome<Value> {
-    let mut text = read_text(file)?;
+    Ok(change_request(read_text(file)?, file))
+}
+
+fn change_request(mut text: String, file: &Path) -> Value {
     let beside = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     if let Some(commit) = commit(beside).filter(|_| file != Path::new("-") && !names_commit(&text)) {
         if !text.ends_with('\n') {
@@ -50,7 +53,7 @@ pub(super) fn read_change_file(file: &Path) -> Outcome<Value> {
             files.insert(name, Digest::of_bytes(&bytes));
         }
     }
-    Ok(json!({"file": text, "files": files}))
+    json!({"file": text, "files": files})
 }
 
 fn names_commit(text: &str) -> bool {
@@ -77,21 +80,24 @@ pub(super) async fn check(args: &Args, check: &Check) -> Outcome {
         let problems = Config::read(&read_text(&check.file)?, &check.file).err().unwrap_or_default();
         return say(args, &name, &problems_json(&problems), None);
     }
+    let text = read_text(&check.file)?;
+    if super::import::is_ours(&text) {
+        return super::import::check(args, &check.file, &text);
+    }
     if check.offline {
-        let text = read_text(&check.file)?;
         let read = Document::from_yaml(&text).and_then(|document| document.read::<ChangeFile>());
         return say(args, &name, &problems_json(&read.err().unwrap_or_default()), None);
     }
-    let answer = Client::find(args)?.post("/changes/check", &read_change_file(&check.file)?, None).await?;
+    let answer = Client::find(args)?.post("/changes/check", &change_request(text, &check.file), None).await?;
     let problems = answer.get("problems").and_then(Value::as_array).cloned().unwrap_or_default();
     say(args, &name, &problems, Some(&answer))
 }
 
-fn problems_json(problems: &[Problem]) -> Vec<Value> {
+pub(super) fn problems_json(problems: &[Problem]) -> Vec<Value> {
     problems.iter().map(|p| serde_json::to_value(p).unwrap_or_default()).collect()
 }
 
-fn say(args: &Args, name: &str, problems: &[Value], answer: Option<&Value>) -> Outcome {
+pub(super) fn say(args: &Args, name: &str, problems: &[Value], answer: Option<&Value>) -> Outcome {
     let whole = answer.cloned().unwrap_or_else(|| json!({"valid": problems.is_empty(), "problems": problems}));
     if problems.is_empty() {
         let effect = whole.get("effect_digest").and_then(Value::as_str).map(|e| format!(" (effect {e})"));

@@ -37,6 +37,15 @@ enum Test {
 const MOST_REGEX_BYTES: usize = 1 << 20;
 
 impl Selector {
+    /// The selector of the bucket series of a histogram: `name{...}` as `name_bucket{...}`.
+    ///
+    /// # Errors
+    /// If it names no series.
+    pub(crate) fn buckets(&self) -> Result<Self, String> {
+        let name = self.name.as_ref().ok_or_else(|| format!("`{self}` names no histogram: write `name{{...}}`"))?;
+        Ok(Self { name: Some(format!("{name}_bucket")), matchers: self.matchers.clone() })
+    }
+
     /// Whether a series is meant; its name is the label `__name__`.
     pub(crate) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = |label: &str| labels.get(label).map_or("", String::as_str);

@@ -3,7 +3,7 @@
 use judge::{Answer, Comparison, Counts, Judge, Look, Reading, Settings, SliSettings, StepSettings, Verdict};
 use proptest::prelude::*;
 
-use crate::world::{EDGES_MS, errors, latency, smoke};
+use crate::world::{EDGES_MS, errors, latency, memory, smoke};
 
 /// More than safety needs, so that the minimum is what holds some of the steps.
 const MIN_REQUESTS: u64 = 20_000;
@@ -27,6 +27,7 @@ fn counts() -> impl Strategy<Value = Option<Counts>> {
         8 => ratio.prop_map(|(total, bad)| Some(Counts::Ratio { total, bad })),
         8 => buckets.prop_map(|(n, each)| Some(Counts::Latency { buckets: vec![each; n] })),
         2 => any::<bool>().prop_map(|passed| Some(Counts::Check { passed })),
+        4 => prop_oneof![3 => 0.5..2.0f64, 1 => any::<f64>()].prop_map(|value| Some(Counts::Gauge { value })),
     ]
 }
 
@@ -37,7 +38,7 @@ fn reading() -> impl Strategy<Value = Reading> {
     ]
 }
 
-/// A healthy look of errors, latency and smoke: without enough of them nothing would ever pass, and the oracle would be idle.
+/// A healthy look of errors, latency, smoke and memory: without enough of them nothing would ever pass, and the oracle would be idle.
 fn healthy() -> Look {
     let ratio = Some(Counts::Ratio { total: 2000, bad: 4 });
     let mut buckets = vec![0; EDGES_MS.len() + 1];
@@ -49,6 +50,7 @@ fn healthy() -> Look {
             Reading::Seen { baseline: ratio.clone(), canary: ratio },
             Reading::Seen { baseline: histogram.clone(), canary: histogram },
             Reading::Seen { baseline: None, canary: passed },
+            Reading::Seen { baseline: Some(Counts::Gauge { value: 7e8 }), canary: Some(Counts::Gauge { value: 7e8 }) },
         ],
     }
 }
@@ -58,7 +60,7 @@ fn marred() -> impl Strategy<Value = Look> {
     let failed = Reading::Seen { baseline: None, canary: Some(Counts::Check { passed: false }) };
     let not_run = Reading::Seen { baseline: None, canary: None };
     let replaced = prop_oneof![
-        4 => (0usize..3, reading()),
+        4 => (0usize..4, reading()),
         2 => Just((2, failed)),
         1 => Just((2, not_run)),
     ];
@@ -70,10 +72,10 @@ fn marred() -> impl Strategy<Value = Look> {
 }
 
 fn event() -> impl Strategy<Value = Vec<Event>> {
-    let comparison = prop_oneof![Just(Comparison::Concurrent), Just(Comparison::Objective)];
+    let comparison = prop_oneof![Just(Comparison::Concurrent), Just(Comparison::Objective), Just(Comparison::Before)];
     let look = prop_oneof![
         4 => marred(),
-        1 => prop::collection::vec(reading(), 0..4).prop_map(|readings| Look { readings }),
+        1 => prop::collection::vec(reading(), 0..5).prop_map(|readings| Look { readings }),
     ];
     prop_oneof![
         2 => (comparison, 0u32..30).prop_map(|(comparison, bake)| vec![Event::Begin { comparison, bake }]),
@@ -87,7 +89,7 @@ fn event() -> impl Strategy<Value = Vec<Event>> {
 struct Oracle {
     comparison: Option<Comparison>,
     bake: usize,
-    /// Per look of the step: whether errors and latency could be judged.
+    /// Per look of the step: whether errors, latency and memory could be judged.
     looks: Vec<bool>,
     /// The canary's requests per counted SLI.
     requests: [u128; 2],
@@ -103,15 +105,17 @@ impl Oracle {
     fn look(&mut self, look: &Look) {
         let Some(comparison) = self.comparison else { return };
         self.unreachable =
-            look.readings.len() == 3 && look.readings.iter().any(|r| matches!(r, Reading::Unreachable { .. }));
-        if let [_, _, Reading::Seen { canary: Some(Counts::Check { passed }), .. }] = &look.readings[..] {
+            look.readings.len() == 4 && look.readings.iter().any(|r| matches!(r, Reading::Unreachable { .. }));
+        if let [_, _, Reading::Seen { canary: Some(Counts::Check { passed }), .. }, _] = &look.readings[..] {
             self.smoke = Some(*passed);
         }
         let usable = match &look.readings[..] {
-            [errors, latency, _] => {
-                [usable(comparison, errors, total_of_ratio), usable(comparison, latency, total_of_buckets)]
-            }
-            _ => [None, None],
+            [errors, latency, _, memory] => [
+                usable(comparison, errors, total_of_ratio),
+                usable(comparison, latency, total_of_buckets),
+                usable(comparison, memory, one_of_gauge),
+            ],
+            _ => [None; 3],
         };
         for (sum, total) in self.requests.iter_mut().zip(usable) {
             *sum += total.unwrap_or(0);
@@ -134,7 +138,7 @@ impl Oracle {
 
 fn usable(comparison: Comparison, reading: &Reading, total: impl Fn(&Counts) -> Option<u128>) -> Option<u128> {
     let Reading::Seen { baseline, canary } = reading else { return None };
-    if comparison == Comparison::Concurrent {
+    if comparison != Comparison::Objective {
         total(baseline.as_ref()?)?;
     }
     total(canary.as_ref()?)
@@ -153,8 +157,12 @@ fn total_of_buckets(counts: &Counts) -> Option<u128> {
     (buckets.len() == EDGES_MS.len() + 1 && total > 0 && total <= u64::MAX.into()).then_some(total)
 }
 
+fn one_of_gauge(counts: &Counts) -> Option<u128> {
+    matches!(counts, Counts::Gauge { value } if *value > 0.0 && value.is_finite()).then_some(1)
+}
+
 fn slis() -> Vec<SliSettings> {
-    vec![errors(Some(0.98)), latency(Some(0.98)), smoke()]
+    vec![errors(Some(0.98)), latency(Some(0.98)), smoke(), memory(Some(1e9))]
 }
 
 /// Runs the events; gives each verdict to `seen` with the oracle of that moment.

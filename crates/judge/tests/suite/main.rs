@@ -6,6 +6,8 @@ mod agreement;
 mod bound;
 mod conditions;
 mod demo;
+mod gauges;
 mod golden;
 mod plan;
+mod stream;
 mod world;

@@ -1,6 +1,6 @@
 //! A small world for tests: seeded traffic with known truth. It must never use the judge's own arithmetic.
 
-use judge::{Comparison, Counts, Look, Reading, Settings, SliKind, SliSettings, StepSettings};
+use judge::{Comparison, Counts, Direction, Look, Reading, Settings, SliKind, SliSettings, StepSettings};
 
 /// xorshift64*: the tests need repeatable numbers, not good ones.
 #[derive(Debug, Clone)]
@@ -87,6 +87,16 @@ pub(crate) fn latency(objective: Option<f64>) -> SliSettings {
 
 pub(crate) fn smoke() -> SliSettings {
     SliSettings::new("smoke", SliKind::Check)
+}
+
+/// A gauge; the limit is what its objective allows.
+pub(crate) fn memory(limit: Option<f64>) -> SliSettings {
+    let kind = SliKind::Gauge { harm: 0.10, safe: 0.25, worse: Direction::Up, limit };
+    SliSettings::new("memory", kind)
+}
+
+pub(crate) fn gauge(value: f64) -> Option<Counts> {
+    Some(Counts::Gauge { value })
 }
 
 pub(crate) fn settings(slis: Vec<SliSettings>) -> Settings {

@@ -10,6 +10,7 @@ use change::proposal::Files;
 use change::{Change, ChangeId};
 use engine::Overview;
 use engine::ports::ListQuery;
+use engine::replay::{Replayed, Strictness};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -41,7 +42,21 @@ pub(crate) struct Gates {
     pub gates: Vec<Gate>,
 }
 
-documented!(Proposed, Gates);
+/// Another strictness for the looks of a change.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Replay {
+    /// What is not given stays as it was.
+    pub strictness: Strictness,
+}
+
+/// What both strictnesses say.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct ReplayView {
+    pub replayed: Replayed,
+}
+
+documented!(Proposed, Gates, Replay, ReplayView);
 
 /// Which changes are listed.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -185,6 +200,25 @@ pub(crate) async fn looks(
     looks.truncate(limit);
     let next = looks.last().filter(|_| more).map(|look| look.number);
     Ok(axum::Json(Looks { looks, next }))
+}
+
+/// Replays the looks of a change under another strictness.
+///
+/// Says for each step what was decided and what would have been, and when. Nothing is changed.
+#[utoipa::path(post, path = "/changes/{id}/replay", operation_id = "replayChange", tag = "changes", params(("id" = String, Path, description = "`CHG-7` or `7`.")),
+    request_body = Replay, responses((status = 200, description = "Both decisions, step by step.", body = ReplayView)))]
+pub(crate) async fn replay(
+    State(server): State<Shared>,
+    _: Reader,
+    Id(id): Id,
+    Json(Replay { strictness }): Json<Replay>,
+) -> Result<axum::Json<ReplayView>, Problem> {
+    let change = load(&server, id).await?;
+    if let Some(unknown) = strictness.unknown_slis(&change).first() {
+        return Err(Problem::malformed(format!("{id} has no SLI `{unknown}`")));
+    }
+    let replayed = server.handle.replay(&change, &strictness).await?.map_err(Problem::malformed)?;
+    Ok(axum::Json(ReplayView { replayed }))
 }
 
 #[cfg(test)]

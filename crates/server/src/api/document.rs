@@ -23,6 +23,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(changes::gates))
         .routes(routes!(changes::log))
         .routes(routes!(changes::looks))
+        .routes(routes!(changes::replay))
         .routes(routes!(commands::amend))
         .routes(routes!(commands::approve))
         .routes(routes!(commands::reject))
@@ -148,6 +149,7 @@ mod tests {
             post /api/v1/changes/{id}/pause pauseChange
             post /api/v1/changes/{id}/promote promoteChange
             post /api/v1/changes/{id}/reject rejectChange
+            post /api/v1/changes/{id}/replay replayChange
             post /api/v1/changes/{id}/resume resumeChange
             post /api/v1/changes/{id}/review reviewChange
             post /api/v1/changes/{id}/rollback rollBackChange

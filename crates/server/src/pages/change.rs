@@ -124,6 +124,9 @@ fn one_gate(gate: &Gate) -> Markup {
                     }
                 }
             }
+            @if !gate.warnings.is_empty() {
+                div.why { @for warning in &gate.warnings { p { "Warning: " (prose(warning)) } } }
+            }
         }
     }
 }
@@ -201,9 +204,18 @@ pub(crate) mod tests {
             opens_at,
             who_can: Some("`ada`".into()),
         };
-        let text = gates(&[Gate { gate: GateName::Windows, state }]).into_string();
+        let text = gates(&[Gate::new(GateName::Windows, state)]).into_string();
         assert!(text.contains("It opens by itself: <time datetime=\"2026-09-01T09:00:00Z\""), "{text}");
         assert!(text.contains("Who can open it: <code>ada</code>"), "{text}");
+    }
+
+    #[test]
+    fn an_open_gate_shows_its_warnings() {
+        let mut gate = Gate::new(GateName::Readiness, GateState::Open);
+        gate.warnings =
+            vec!["the check `login` fails for the stable version already: status 503 instead of 200-399".into()];
+        let text = gates(&[gate]).into_string();
+        assert!(text.contains("Warning: the check <code>login</code> fails for the stable version already"), "{text}");
     }
 
     #[test]

@@ -185,8 +185,9 @@ impl Eyes for Blind {
     fn sources(&self) -> Vec<String> {
         vec![]
     }
-    async fn read(&self, _: &str, selectors: &[String]) -> Result<Vec<Vec<Series>>, String> {
-        Ok(vec![vec![]; selectors.len()])
+    async fn read(&self, _: &str, asks: &[Ask], _: &Glance) -> Result<Vec<engine::ports::Answer>, String> {
+        let empty = |ask: &Ask| engine::ports::Answer { asked: ask.query.clone(), meaning: Meaning::Total, series: vec![] };
+        Ok(asks.iter().map(empty).collect())
     }
     fn may_run_commands(&self) -> bool {
         false

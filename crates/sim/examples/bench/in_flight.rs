@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
+use change::query::{DEFAULT_LABELS, Language};
 use change::verification::CheckCommand;
 use engine::clock::SystemClock;
 use engine::handle::Parts;
-use engine::ports::{Act, Driver, Eyes, ListQuery, Series, Store};
+use engine::ports::{Act, Answer, Ask, Driver, Eyes, Glance, ListQuery, Meaning, Series, Store};
 use engine::{Handle, InForce, Settings};
 use rusqlite::Connection;
 use rustix::time::{ClockId, clock_gettime};
@@ -225,8 +226,12 @@ impl Eyes for Steady {
         vec!["world".into()]
     }
 
-    async fn read(&self, _: &str, selectors: &[String]) -> Result<Vec<Vec<Series>>, String> {
-        Ok(selectors.iter().map(|selector| self.answer(selector)).collect())
+    async fn read(&self, _: &str, asks: &[Ask], glance: &Glance) -> Result<Vec<Answer>, String> {
+        let answer = |ask: &Ask| {
+            let asked = ask.fill(&ask.query, DEFAULT_LABELS, glance.every, Language::Promql)?;
+            Ok(Answer { series: self.answer(&asked), meaning: Meaning::Total, asked })
+        };
+        asks.iter().map(answer).collect()
     }
 
     fn may_run_commands(&self) -> bool {

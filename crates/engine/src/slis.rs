@@ -1,0 +1,103 @@
+//! SLIs: what the judge is told of a change: which SLIs, how strictly, against what.
+//!
+//! The words of a change file become the judge's settings here and nowhere else. Nothing is decided.
+
+use std::collections::BTreeMap;
+
+use change::proposal::Proposal;
+use change::verification::{Against, Margin, Objective, Sli, Worse};
+use judge::{Direction, Role, Settings, SliKind, SliSettings};
+
+use crate::look;
+
+/// The SLIs of the judge, and for each the name under which a look shows it.
+pub(crate) struct Judged {
+    pub slis: Vec<SliSettings>,
+    pub reads: Vec<String>,
+}
+
+/// All that is judged of a proposal, where histograms have these edges.
+pub(crate) fn judged(proposal: &Proposal, edges_ms: &BTreeMap<String, Vec<f64>>) -> Judged {
+    let mut judged = Judged { slis: vec![], reads: vec![] };
+    let mut add = |reads: &str, slis: Vec<SliSettings>| {
+        for sli in slis {
+            judged.slis.push(sli);
+            judged.reads.push(reads.to_owned());
+        }
+    };
+    for sli in &proposal.verify.slis {
+        add(&sli.name, settings_of(sli, edges_ms.get(&sli.name)));
+    }
+    for beside in &proposal.verify.beside {
+        let name = beside.name();
+        let mut sli = beside.sli.clone();
+        (sli.name, sli.against) = (name.clone(), Against::Objective);
+        let holds = |sli: SliSettings| SliSettings { role: Role::Holds, ..sli };
+        add(&name, settings_of(&sli, edges_ms.get(&name)).into_iter().map(holds).collect());
+    }
+    for command in &proposal.verify.commands {
+        let name = look::check_name(&command.run);
+        add(&name, vec![SliSettings::new(&name, SliKind::Check)]);
+    }
+    judged
+}
+
+/// The judge's settings for these SLIs over the whole of a proposal's plan.
+pub(crate) fn settings(proposal: &Proposal, slis: Vec<SliSettings>) -> Settings {
+    let every = proposal.verify.every;
+    let bakes = proposal.plan.steps.iter().map(|s| s.bake).chain([proposal.verify.watch]);
+    let horizon = bakes.fold(0, |sum: u32, bake| sum.saturating_add(bake.looks(every)));
+    Settings::new(slis, every.as_millis(), horizon)
+}
+
+pub(crate) fn comparison(of: change::verification::Comparison) -> judge::Comparison {
+    match of {
+        change::verification::Comparison::Concurrent => judge::Comparison::Concurrent,
+        change::verification::Comparison::Objective => judge::Comparison::Objective,
+        change::verification::Comparison::Before => judge::Comparison::Before,
+    }
+}
+
+/// What is judged of one SLI of a change: itself, and, where it is held against both, the same once more against its objective.
+fn settings_of(sli: &Sli, edges_ms: Option<&Vec<f64>>) -> Vec<SliSettings> {
+    let part = |margin: Option<Margin>, default: f64| margin.map_or(default, Margin::part);
+    let measured = |worse: Worse, limit: Option<f64>| SliKind::Gauge {
+        harm: part(sli.harm, 0.10),
+        safe: part(sli.safe, 0.25),
+        worse: if worse == Worse::Up { Direction::Up } else { Direction::Down },
+        limit,
+    };
+    let kind = match (&sli.latency, &sli.gauge, &sli.rate) {
+        (Some(latency), ..) => {
+            let edges_ms = edges_ms.cloned().unwrap_or_else(|| vec![1_000.0]);
+            let below = latency.below.map(|span| span.as_millis() as f64);
+            // The edge at or below the promise: what lies between the two counts as bad. Where every edge lies above it, the promise can't be judged, and
+            // the judge says so.
+            let objective_edge_ms = below.and_then(|ms| edges_ms.iter().copied().rfind(|e| *e <= ms));
+            let (slowdown_harm, slowdown_safe) = (1.0 + part(sli.harm, 0.05), 1.0 + part(sli.safe, 0.20));
+            SliKind::Latency { edges_ms, slowdown_harm, slowdown_safe, objective_edge_ms }
+        }
+        (None, Some(gauge), _) => measured(gauge.worse, gauge.limit),
+        (None, None, Some(rate)) => measured(rate.worse, rate.limit),
+        (None, None, None) => SliKind::Ratio {
+            harm_margin: 1.0 + part(sli.harm, 0.10),
+            safety_margin: 1.0 + part(sli.safe, 0.50),
+            floor: part(sli.floor, 0.005),
+        },
+    };
+    let objective = sli.objective.map(Objective::share);
+    let one = SliSettings {
+        weight: sli.weight.unwrap_or(1.0),
+        objective,
+        against_objective: sli.against == Against::Objective,
+        ..SliSettings::new(&sli.name, kind)
+    };
+    match sli.against {
+        Against::Step | Against::Objective => vec![one],
+        Against::Both => {
+            let name = format!("{}, objective", sli.name);
+            let other = SliSettings { name, against_objective: true, ..one.clone() };
+            vec![one, other]
+        }
+    }
+}
