@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commit::{Attempt, LaneCache};
 use crate::in_force::{Drivers, Here, InForce};
+use crate::planning::Forecasts;
 use crate::ports::{
     Batch, Clock, Eyes, IdempotencyKey, ListQuery, LookRow, NewEvent, Recorded, Store, StoreError, StreamWrite, Voice,
 };
@@ -44,6 +45,8 @@ pub struct Settings {
     pub recheck: Span,
     /// How many acts may be under way at once.
     pub most_acts: usize,
+    /// Synthetic rollouts from which a proposal is warned that its steps can't decide; 0 for no such warnings.
+    pub plan_runs: u32,
 }
 
 impl Default for Settings {
@@ -54,6 +57,7 @@ impl Default for Settings {
             act_limit: Span::secs(120),
             recheck: Span::secs(5),
             most_acts: 64,
+            plan_runs: 20,
         }
     }
 }
@@ -98,6 +102,7 @@ pub(crate) struct Engine {
     pub in_force: RwLock<Arc<InForce>>,
     pub settings: Settings,
     pub lanes: LaneCache,
+    pub forecasts: Forecasts,
     pub tasks: Tasks,
     pub acts: Semaphore,
     pub notices: broadcast::Sender<Notice>,
@@ -173,6 +178,7 @@ impl Handle {
             acts: Semaphore::new(parts.settings.most_acts),
             settings: parts.settings,
             lanes: LaneCache::default(),
+            forecasts: Forecasts::default(),
             tasks: Tasks::default(),
             notices,
             measures: tokio::sync::Mutex::default(),
@@ -374,6 +380,8 @@ impl Handle {
         } else if change.rollout().is_none() && change.not_before().is_some() {
             given.readiness = self.engine.readiness(change).await;
         }
+        self.engine.foretell_soon(change);
+        given.warnings.extend(self.engine.forecasts.warnings(change.proposal.effect_digest));
         Ok(gate::ask(change, &given))
     }
 
@@ -528,6 +536,7 @@ impl Engine {
         let appended = self.write(batch).await?;
         self.announce(Some(id), appended.size);
         self.clone().wake(id);
+        self.foretell_soon(&change);
         Ok(change)
     }
 
