@@ -20,7 +20,7 @@ use crate::problem::Problem;
 use crate::schema::documented;
 
 /// Where no history is kept, telemetry is read twice with a pause between.
-const LONGEST: Duration = Duration::from_secs(50);
+const LONGEST: Duration = Duration::from_secs(28);
 
 /// A change file to plan, and how.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
