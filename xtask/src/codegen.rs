@@ -13,13 +13,14 @@ pub(crate) enum Mode {
     Compare,
 }
 
-const SCHEMAS: [(&str, &str); 9] = [
+const SCHEMAS: [(&str, &str); 10] = [
     ("change", "change.schema.json"),
     ("config", "clearway-toml.schema.json"),
     ("access", "access.schema.json"),
     ("approvals", "approvals.schema.json"),
     ("calendar", "calendar.schema.json"),
     ("slis", "slis.schema.json"),
+    ("judge", "judge.schema.json"),
     ("service", "service.schema.json"),
     ("policy", "policy-input.schema.json"),
     ("openapi", "openapi.json"),

@@ -13,7 +13,8 @@ const USAGE: &str = "\
 cargo xtask check             the crate graph, the opening of each file, and what ARCHITECTURE.md claims
 cargo xtask codegen           write docs/reference from the program
 cargo xtask codegen --check   fail if docs/reference is not what the program says
-cargo xtask bench [NAME]      print each figure beside its limit, measured in the same run";
+cargo xtask bench [NAME]      print each figure beside its limit, measured in the same run
+cargo xtask bench verdict     how well the judge judges, beside its peers; `-- --help` for its options";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -223,8 +223,7 @@ impl Governance {
             for (i, dependency) in service.depends_on.iter().enumerate().filter(|(_, d)| !names.contains(d.as_str())) {
                 reading.say(path, &format!("/depends_on/{i}"), &format!("there is no service `{dependency}`"));
             }
-            for (i, sli) in service.slis.iter().enumerate().filter(|(_, s)| !slis.iter().any(|it| it.name == **s))
-            {
+            for (i, sli) in service.slis.iter().enumerate().filter(|(_, s)| !slis.iter().any(|it| it.name == **s)) {
                 reading.say(path, &format!("/slis/{i}"), &format!("there is no SLI `{sli}` in slis.yaml"));
             }
         }

@@ -5,6 +5,8 @@ mod changes;
 mod files;
 mod here;
 mod import;
+mod judge;
+mod plan;
 
 use clap::CommandFactory as _;
 
@@ -22,6 +24,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         }
         Command::Schema { kind } => files::schema(*kind),
         Command::Import(options) => import::run(&args, options),
+        Command::Judge(options) => judge::run(&args, options),
         Command::Serve(_) | Command::Demo(_) | Command::Router { .. } | Command::DemoShop(_) => {
             block_on(many_threads(), long_running(args))
         }
@@ -42,6 +45,7 @@ async fn long_running(args: Args) -> Outcome {
 async fn short(args: Args) -> Outcome {
     match &args.command {
         Command::Check(check) => files::check(&args, check).await,
+        Command::Plan(asked) => plan::run(&args, asked).await,
         Command::Audit(audit) => audit::run(&args, audit).await,
         Command::Admin(admin) => here::admin(&args, admin).await,
         Command::Token(token) => here::token(&args, token).await,

@@ -7,6 +7,8 @@ mod config;
 mod demo;
 mod exit;
 mod follow;
+mod forecast;
+mod judging;
 mod place;
 mod serve;
 mod show;

@@ -233,7 +233,8 @@ impl Counted {
         let priors = [0, 1, 2, 3, 4].map(|bet| self.prior(bet));
         for ((bettor, wager), prior) in self.bettors.iter_mut().zip(wagers).zip(priors) {
             let phi = bettor.dispersion.phi(&self.batches, prior);
-            let terms = Terms { instalment, phi, ceiling: rules.ceiling };
+            let recovers = rules.profile == Profile::Default;
+            let terms = Terms { instalment, phi, ceiling: rules.ceiling, recovers };
             bettor.stakes.look(tilts(&sli.kind), &wager.table, wager.harm, terms);
             if rules.period == Period::Open {
                 bettor.safety.look(&wager.table, wager.safe, phi);

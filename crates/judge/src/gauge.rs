@@ -42,6 +42,9 @@ pub(crate) struct Noise {
     /// Standard deviation of a block mean that is freed of its memory.
     #[serde(with = "exact")]
     spread: f64,
+    /// Standard deviation of a block mean as it is: by it goes the first bet, which has no block before it.
+    #[serde(with = "exact")]
+    whole_spread: f64,
 }
 
 /// How far a learned value is kept on the safe side, as it was learned from a finite history of this many blocks.
@@ -64,7 +67,7 @@ impl Caution {
 
 impl Noise {
     /// What is assumed without a history: a memory of minutes, and 15 %.
-    const ASSUMED: Noise = Noise { memory: 0.7, spread: 0.15 };
+    const ASSUMED: Noise = Noise { memory: 0.7, spread: 0.15, whole_spread: 0.15 };
 
     /// Learned from A/A looks: `None` for a look without a sample. Nothing is learned from fewer than ten blocks.
     pub(crate) fn learned(history: &[Option<f64>], profile: Profile) -> Option<Self> {
@@ -89,7 +92,8 @@ impl Noise {
         let memory = (r + (1.0 + 3.0 * r) / n + caution.memory).clamp(0.0, MOST_MEMORY);
         let freed = |(before, now): (f64, f64)| ((now - memory * before) / (1.0 - memory)).powi(2);
         let spread = caution.spread * mean(&mut pairs().map(freed))?.sqrt();
-        Some(Noise { memory, spread: spread.max(LEAST_SPREAD) })
+        let whole_spread = caution.spread * (squares / n).sqrt();
+        Some(Noise { memory, spread: spread.max(LEAST_SPREAD), whole_spread: whole_spread.max(LEAST_SPREAD) })
     }
 }
 
@@ -286,6 +290,9 @@ impl Gauge {
         let freed = mean
             .zip(self.before.get())
             .map(|(now, before)| (now - self.noise.memory * before) / (1.0 - self.noise.memory));
+        if let (false, true, Some(mean), Some(_)) = (self.opened, self.is_calibrated, mean, &self.slope) {
+            self.bet(mean, self.noise.whole_spread, terms);
+        }
         self.before = Kept::of(mean);
         if let Some(mean) = mean {
             self.bet_on_slopes(mean, freed, terms);
@@ -294,7 +301,7 @@ impl Gauge {
             self.freed_before = Kept::default();
             return;
         };
-        self.bet(freed, terms);
+        self.bet(freed, self.spread(), terms);
         if let Some(before) = self.freed_before.get() {
             self.squares += (freed - before).powi(2) / 2.0;
             self.differences = self.differences.saturating_add(1);
@@ -311,8 +318,7 @@ impl Gauge {
         }
     }
 
-    fn bet(&mut self, freed: f64, terms: Terms) {
-        let spread = self.spread();
+    fn bet(&mut self, freed: f64, spread: f64, terms: Terms) {
         let due =
             if self.opened { (1.0 - AT_OPENING) / f64::from((terms.horizon_looks / BLOCK).max(1)) } else { AT_OPENING };
         self.opened = true;

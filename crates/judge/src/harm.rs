@@ -85,6 +85,16 @@ pub(crate) struct Terms {
     pub(crate) phi: f64,
     /// The most that `ln` of the factor may be, so that one look never decides alone.
     pub(crate) ceiling: f64,
+    /// Whether a stake that has shrunk may come back to the ceiling in one look: it was lost while nothing was wrong, and waiting for it to grow again
+    /// would only delay. The stake is known before the look, so the bet stays fair.
+    pub(crate) recovers: bool,
+}
+
+impl Terms {
+    /// The most that `ln` of this look's factor may be for one stake.
+    fn ceiling_for(self, stake: f64) -> f64 {
+        if self.recovers { self.ceiling - stake.max(f64::MIN_POSITIVE).ln().min(0.0) } else { self.ceiling }
+    }
 }
 
 /// The wealth that one bet has at stake, per tilt.
@@ -96,7 +106,8 @@ impl Stakes {
         let null = table.harm_null(margin);
         for (stake, (tilt, _)) in self.0.iter_mut().zip(tilts.0) {
             let ln_factor = null.map_or(0.0, |null: Trials| null.ln_factor(table.canary().bad, *tilt) / terms.phi);
-            *stake = (ln_factor.min(terms.ceiling).exp() * (*stake + terms.instalment)).min(MOST_WEALTH);
+            let staked = *stake + terms.instalment;
+            *stake = (ln_factor.min(terms.ceiling_for(staked)).exp() * staked).min(MOST_WEALTH);
         }
     }
 
@@ -118,7 +129,12 @@ mod tests {
             let mut random = (run + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
             let mut highest = 0f64;
             for _ in 0..looks {
-                let terms = Terms { instalment: fund.pay(Period::Open, looks), phi: 1.0, ceiling: f64::INFINITY };
+                let terms = Terms {
+                    instalment: fund.pay(Period::Open, looks),
+                    phi: 1.0,
+                    ceiling: f64::INFINITY,
+                    recovers: false,
+                };
                 stakes.look(ERROR_TILTS, &table(&mut random), 1.0, terms);
                 highest = highest.max(fund.reserve() + stakes.wealth(ERROR_TILTS));
             }

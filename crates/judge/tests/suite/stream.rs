@@ -83,6 +83,8 @@ fn more_edges_than_the_state_holds_are_merged() {
     assert_eq!(replies.last(), Some(&Decision::Promote));
 }
 
+type Raw = (Option<f64>, Option<f64>, Option<Vec<Option<f64>>>, Option<Vec<Option<f64>>>);
+
 fn number() -> impl Strategy<Value = Option<f64>> {
     prop_oneof![3 => (0.0..1e4f64).prop_map(|n| Some(n.round())), 1 => Just(None), 1 => any::<f64>().prop_map(Some)]
 }
@@ -98,9 +100,7 @@ proptest! {
         ),
     ) {
         let mut stream = Stream::new(&start(&["err", "p99", "g0"]), Profile::Default).expect("a good start");
-        let side = |it: &Option<(Option<f64>, Option<f64>, Option<Vec<Option<f64>>>, Option<Vec<Option<f64>>>)>| {
-            it.clone().map(|(n, x, h, g)| Side { n, x, h, g })
-        };
+        let side = |it: &Option<Raw>| it.clone().map(|(n, x, h, g)| Side { n, x, h, g });
         for pair in sides.windows(2) {
             let reply = stream.tick(&Tick { baseline: side(&pair[0]), canary: side(&pair[1]), source: None });
             prop_assert!((0.0..=100.0).contains(&reply.confidence) && (0.0..=100.0).contains(&reply.score), "{reply:?}");

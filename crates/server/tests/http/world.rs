@@ -186,7 +186,8 @@ impl Eyes for Blind {
         vec![]
     }
     async fn read(&self, _: &str, asks: &[Ask], _: &Glance) -> Result<Vec<engine::ports::Answer>, String> {
-        let empty = |ask: &Ask| engine::ports::Answer { asked: ask.query.clone(), meaning: Meaning::Total, series: vec![] };
+        let empty =
+            |ask: &Ask| engine::ports::Answer { asked: ask.query.clone(), meaning: Meaning::Total, series: vec![] };
         Ok(asks.iter().map(empty).collect())
     }
     fn may_run_commands(&self) -> bool {
