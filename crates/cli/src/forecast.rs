@@ -48,7 +48,12 @@ fn rows(step: &StepOutlook, name: &str, every: Span) -> Vec<Vec<String>> {
         rows.push(first.into_iter().chain(harm).collect());
     }
     if rows.is_empty() {
-        rows.push(head.into_iter().chain([String::new(), String::new(), String::new()]).chain([answer(step.answer)]).collect());
+        rows.push(
+            head.into_iter()
+                .chain([String::new(), String::new(), String::new()])
+                .chain([answer(step.answer)])
+                .collect(),
+        );
     }
     rows
 }
@@ -106,7 +111,8 @@ fn suggested(of: &Suggested, every: Span) -> String {
         return out;
     }
     let duration = of.plan.duration.and_then(|it| it.median);
-    let after = duration.map(|looks| format!(", through after about {} without the watch", length(f64::from(looks), every)));
+    let after =
+        duration.map(|looks| format!(", through after about {} without the watch", length(f64::from(looks), every)));
     let _ = writeln!(out, "Suggested{}:\n\nplan:\n  steps:", after.unwrap_or_default());
     for step in &of.steps {
         let deadline = step.deadline.map(|it| format!(", deadline: {it}")).unwrap_or_default();

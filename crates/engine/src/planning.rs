@@ -216,7 +216,8 @@ impl Stable {
 
     /// Takes a reading in; answers when it was.
     fn take(&mut self, stood: &Stood, last: Option<Timestamp>, at: Timestamp, every: Span) -> Option<Timestamp> {
-        let looks_between = last.map_or(0.0, |last| time::between(last, at).as_millis() as f64 / every.as_millis() as f64);
+        let looks_between =
+            last.map_or(0.0, |last| time::between(last, at).as_millis() as f64 / every.as_millis() as f64);
         for seen in &stood.seen {
             let Reading::Seen { baseline: Some(counts), .. } = &seen.reading else { continue };
             // what was counted in a window is one look, whenever the window before was read
@@ -293,7 +294,8 @@ fn foretell(proposal: &Proposal, stable: &Stable, asked: Asked) -> Result<Foreca
     let settings = slis::settings(proposal, judged.slis);
     let (mut present, mut notes) = (Vec::new(), Vec::new());
     for (sli, reads) in settings.slis.iter().zip(&judged.reads) {
-        let counted = stable.counts.get(reads).and_then(|(counts, looks)| Present::of_counts(&sli.kind, counts, *looks));
+        let counted =
+            stable.counts.get(reads).and_then(|(counts, looks)| Present::of_counts(&sli.kind, counts, *looks));
         let is_beside = sli.role == judge::Role::Holds;
         if counted.is_none() && !is_beside && !matches!(sli.kind, SliKind::Check) {
             notes.push(match sli.kind {
@@ -353,7 +355,8 @@ fn planned_steps(proposal: &Proposal) -> Vec<PlannedStep> {
 
 fn names(proposal: &Proposal) -> Vec<String> {
     let steps = &proposal.plan.steps;
-    let name = |(i, step): (usize, &change::rollout::Step)| format!("step {} of {} ({})", i + 1, steps.len(), step.weight);
+    let name =
+        |(i, step): (usize, &change::rollout::Step)| format!("step {} of {} ({})", i + 1, steps.len(), step.weight);
     steps.iter().enumerate().map(name).chain(["the watch".to_owned()]).collect()
 }
 

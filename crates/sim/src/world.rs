@@ -207,8 +207,12 @@ impl World {
         let clock = WorldClock { timers: TimerClock::starting_at(self.state().now), world: self.clone() };
         let in_force = InForce::new(governance)?;
         let drivers = BTreeMap::from([("world".to_owned(), Arc::new(self.clone()) as Arc<dyn Driver>)]);
-        let settings =
-            Settings { replica: format!("world-{}", self.roll(u64::MAX)), lease: Span::secs(2), plan_runs: self.state().plan_runs, ..Settings::default() };
+        let settings = Settings {
+            replica: format!("world-{}", self.roll(u64::MAX)),
+            lease: Span::secs(2),
+            plan_runs: self.state().plan_runs,
+            ..Settings::default()
+        };
         let parts = Parts {
             store,
             drivers,

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use change::document::Document;
 use change::proposal::{self, Claims, Closure, Proposal, Surroundings};
-use change::rollout::Plan as RolloutPlan;
-use change::verification::{PartProblem, Ratio, Sli};
+use change::rollout::{PartProblem, Plan as RolloutPlan};
+use change::verification::{Ratio, Sli};
 use change::{ChangeId, Span};
 use engine::planning::{self, Asked, Forecast, WhatIf};
 use serde_json::{Value, json};
@@ -38,15 +38,15 @@ async fn from_server(args: &Args, asked: &Plan) -> Outcome<(Value, Span)> {
     let client = Client::find(args)?;
     let is_file = asked.what == "-" || Path::new(&asked.what).exists();
     let answer = match asked.what.parse::<ChangeId>().ok().filter(|_| !is_file) {
-        Some(id) => {
-            client.get(&format!("/changes/{id}/plan?runs={}&suggest={}", asked.runs, asked.suggest)).await?
-        }
+        Some(id) => client.get(&format!("/changes/{id}/plan?runs={}&suggest={}", asked.runs, asked.suggest)).await?,
         None => {
             let mut body = read_change_file(Path::new(&asked.what))?;
             body["runs"] = json!(asked.runs);
             body["suggest"] = json!(asked.suggest);
             if !args.json {
-                eprintln!("reading what the stable version does now; up to 12 seconds where its telemetry keeps no history");
+                eprintln!(
+                    "reading what the stable version does now; up to 12 seconds where its telemetry keeps no history"
+                );
             }
             client.post("/plans", &body, None).await?
         }

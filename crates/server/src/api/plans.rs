@@ -96,9 +96,7 @@ pub(crate) async fn of_change(
     answer(server.handle.plan_of(&change, asked)).await
 }
 
-async fn answer(
-    planning: impl Future<Output = Result<Forecast, PlanError>>,
-) -> Result<axum::Json<PlanView>, Problem> {
+async fn answer(planning: impl Future<Output = Result<Forecast, PlanError>>) -> Result<axum::Json<PlanView>, Problem> {
     let forecast = tokio::time::timeout(LONGEST, planning).await.map_err(|_| Problem::timeout())?;
     forecast.map(|forecast| axum::Json(PlanView { forecast })).map_err(problem)
 }
