@@ -18,5 +18,7 @@ mod house;
 mod import;
 #[path = "suite/killed.rs"]
 mod killed;
+#[path = "suite/plan.rs"]
+mod plan;
 #[path = "suite/prometheus.rs"]
 mod prometheus;

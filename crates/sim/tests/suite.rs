@@ -4,6 +4,8 @@
 mod crashes;
 #[path = "suite/life.rs"]
 mod life;
+#[path = "suite/plans.rs"]
+mod plans;
 #[path = "suite/support.rs"]
 mod support;
 #[path = "suite/telemetry.rs"]
