@@ -20,6 +20,8 @@ use crate::thresholds::{Asked, IN_BODY, LEAST_BEYOND, QUANTILES, Threshold, thre
 const GROSS_ODDS: f64 = 5.0;
 /// The safety evidence of one quantile counts at most e^300, so that the mean of several stays finite.
 const MOST_LN_SAFETY: f64 = 300.0;
+/// `ln` of the safety evidence below which a quantile speaks against safety.
+const AGAINST: f64 = -2.0;
 /// Recent baseline requests from which its health is told, and how many standard errors it must be off.
 const HEALTH_REQUESTS: f64 = 100.0;
 const HEALTH_ERRORS: f64 = 2.0;
@@ -299,7 +301,7 @@ impl Counted {
     }
 
     /// `ln` of the evidence that the canary is safe in this step.
-    pub(crate) fn ln_safety(&self, kind: &SliKind, comparison: Comparison) -> f64 {
+    pub(crate) fn ln_safety(&self, kind: &SliKind, comparison: Comparison, profile: Profile) -> f64 {
         let mut lns = [0.0; QUANTILES.len()];
         for (ln, bettor) in lns.iter_mut().zip(&self.bettors) {
             *ln = bettor.safety.ln_evidence();
@@ -309,7 +311,10 @@ impl Counted {
             SliKind::Ratio { .. } | SliKind::Gauge { .. } | SliKind::Check => lns[0],
             SliKind::Latency { .. } => {
                 let (body, tail) = lns.split_at(IN_BODY);
-                capped_mean(body).min(capped_mean(tail))
+                let shown = capped_mean(body).min(capped_mean(tail));
+                // one quantile that clearly speaks against it is not outvoted by others that speak for it
+                let against = lns.iter().copied().fold(f64::INFINITY, f64::min);
+                if profile == Profile::Default && against < AGAINST { against } else { shown }
             }
         }
     }

@@ -32,6 +32,8 @@ pub struct Judge {
     pub(crate) slis: Vec<SliState>,
     /// What the first unreachable source of the newest look said.
     pub(crate) trouble: Option<String>,
+    /// Whether the evidence was suspicious before the newest look: a single look never fails a change that nothing was held against.
+    suspected: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,9 +99,9 @@ impl SliState {
     }
 
     /// `ln` of the evidence that the canary is safe in this step; nothing for a check.
-    pub(crate) fn ln_safety(&self, kind: &SliKind, comparison: Comparison) -> Option<f64> {
+    pub(crate) fn ln_safety(&self, kind: &SliKind, comparison: Comparison, profile: Profile) -> Option<f64> {
         match self {
-            SliState::Counted(counted) => Some(counted.ln_safety(kind, comparison)),
+            SliState::Counted(counted) => Some(counted.ln_safety(kind, comparison, profile)),
             SliState::Gauge(gauge) => Some(gauge.ln_safety()),
             SliState::Check(_) => None,
         }
@@ -124,7 +126,7 @@ impl Judge {
             SliKind::Ratio { .. } | SliKind::Latency { .. } => SliState::Counted(Counted::new(&sli.kind)),
         };
         let slis = settings.slis.iter().map(state).collect();
-        Ok(Judge { settings, looks: 0, step: None, slis, trouble: None })
+        Ok(Judge { settings, looks: 0, step: None, slis, trouble: None, suspected: false })
     }
 
     /// The same, with what A/A looks before the rollout teach of noise and thresholds: the baseline, and a pseudo-canary cut out of it. Where an SLI's
@@ -181,6 +183,7 @@ impl Judge {
         if !self.has_failed()
             && let Some(mut step) = self.step.take()
         {
+            self.suspected = self.is_suspicious();
             let useful = self.take_in(look, &mut step);
             step.count(useful);
             self.looks = self.looks.saturating_add(1);
@@ -315,7 +318,13 @@ impl Judge {
     }
 
     pub(crate) fn has_failed(&self) -> bool {
-        self.evidence() >= 1.0 / self.settings.alpha || self.a_check_has_failed()
+        let sure = self.suspected || self.settings.profile == Profile::Reference;
+        (sure && self.evidence() >= 1.0 / self.settings.alpha) || self.a_check_has_failed()
+    }
+
+    /// Enough evidence to hold, be it enough to fail or not.
+    pub(crate) fn is_suspicious(&self) -> bool {
+        self.evidence() >= self.settings.alpha.powf(-0.5)
     }
 
     fn a_check_has_failed(&self) -> bool {
@@ -332,7 +341,7 @@ impl Judge {
     }
 
     pub(crate) fn ln_safety(&self, sli: &SliSettings, state: &SliState) -> Option<f64> {
-        state.ln_safety(&sli.kind, sli.comparison(self.comparison()))
+        state.ln_safety(&sli.kind, sli.comparison(self.comparison()), self.settings.profile)
     }
 
     fn safety_progress(&self) -> f64 {
@@ -387,7 +396,7 @@ impl Judge {
                 .map(|effect| [effect.interval[0].max(proven(&sli.kind, implicated)), effect.interval[1]]),
             evidence: counted.evidence(&sli.kind),
             // a figure for people: beyond this it says nothing more
-            safety: counted.ln_safety(&sli.kind, comparison).min(1e12f64.ln()).exp(),
+            safety: counted.ln_safety(&sli.kind, comparison, self.settings.profile).min(1e12f64.ln()).exp(),
             samples: Samples {
                 baseline_total: totals.baseline,
                 baseline_bad: leading.baseline_bad,

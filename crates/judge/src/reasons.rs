@@ -315,7 +315,7 @@ fn checks(judge: &Judge, ear: &mut impl Ear) {
 
 fn suspicion(judge: &Judge, ear: &mut impl Ear) {
     let (evidence, alpha) = (judge.evidence(), judge.settings.alpha);
-    if evidence >= alpha.powf(-0.5) {
+    if judge.is_suspicious() {
         ear.hear(ReasonCode::Suspicious, None, || {
             format!(
                 "evidence of harm {} : 1, {} : 1 would fail the change: hold, keep looking, don't advance",

@@ -12,7 +12,7 @@ use crate::exact;
 /// Growth beyond the null over the planned rollout, as `ln` of the factor.
 const SLOPES: [f64; 4] = [0.2, 0.35, 0.6, 1.0];
 /// Two instances of one version lie this far apart, as a standard deviation of `ln` of the factor.
-const OFFSET: f64 = 0.03;
+const OFFSET: f64 = 0.025;
 /// The part of the harm margin by which growth is tolerated over the planned rollout, and by which the canary must be worse for a bet.
 const TOLERATED: f64 = 0.5;
 const WORSE: f64 = 1.0 / 3.0;

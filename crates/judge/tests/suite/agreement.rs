@@ -7,7 +7,7 @@
 //! the baseline's histogram is the same in every look, the reference got that same histogram as its history, and was shown no latency in the
 //! first look, in which the judge only learns.
 
-use judge::{Answer, Comparison, Counts, Judge, Look, Settings, SliKind, SliSettings};
+use judge::{Answer, Comparison, Counts, Judge, Look, Profile, Settings, SliKind, SliSettings};
 use serde::Deserialize;
 
 use crate::world::{look, ratio, seen, step};
@@ -55,8 +55,8 @@ impl Recording {
             _ => SliKind::latency(self.edges_ms.clone(), None),
         };
         let sli = |name: &String| SliSettings { weight: 0.35, ..SliSettings::new(name, kind(name)) };
-        let mut judge =
-            Judge::new(Settings::new(case.slis.iter().map(sli).collect(), 10_000, case.horizon)).expect("valid");
+        let settings = Settings::new(case.slis.iter().map(sli).collect(), 10_000, case.horizon);
+        let mut judge = Judge::new(Settings { profile: Profile::Reference, ..settings }).expect("valid");
         judge.begin_step(step(Comparison::Concurrent, case.bake)).expect("valid");
         judge
     }

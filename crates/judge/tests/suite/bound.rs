@@ -103,19 +103,19 @@ fn twice_the_errors_at_a_thousand_requests_a_second_fail_within_two_minutes() {
 }
 
 #[test]
-fn an_outage_fails_within_three_looks_at_first_and_five_later_and_never_on_one() {
+fn an_outage_fails_within_three_looks_whenever_it_begins_and_never_on_one() {
     for seed in 0..10 {
         let outcome = busy(seed, 0.01, 0.5, 60, 60);
         assert!(matches!(outcome, Some((Answer::Fail, 2..=3))), "{outcome:?}");
     }
-    // late, most of the wealth has been lost on the healthy looks before: what is paid in per look must grow from little
+    // late, most of the wealth has been lost on the healthy looks before; it comes back in one look, which decides nothing alone
     let mut random = Random::new(99);
     let outcome = settled(judge(vec![errors(None)], 0.01, Comparison::Concurrent, 60), 60, |t| {
         let canary = Cohort::errors(if t > 20 { 0.5 } else { 0.01 });
         let baseline = Cohort::errors(0.01).ratio(&mut random, 5000);
         look(seen(Some(baseline), Some(canary.ratio(&mut random, 5000))))
     });
-    assert!(matches!(outcome, Some((Answer::Fail, 23..=25))), "{outcome:?}");
+    assert!(matches!(outcome, Some((Answer::Fail, 23..=24))), "{outcome:?}");
 }
 
 #[test]

@@ -41,8 +41,8 @@ fn seven_of_ten_looks_a_hundred_times_worse_fail() {
     check(
         &after(vec![errors(None)], Comparison::Concurrent, looks),
         &expect![[r#"
-            Fail after 3 looks
-            Harm: `errors`: 300 of 3,000 canary requests were bad; 152 expected if equal (86 x the baseline's rate). Evidence 366 : 1 against 'at most 10 % worse' since the change began; safety 1.0 : 1 of 20 : 1 needed. Noise factor 1.2.
+            Fail after 2 looks
+            Harm: `errors`: 200 of 2,000 canary requests were bad; 101 expected if equal (80 x the baseline's rate). Evidence 209 : 1 against 'at most 10 % worse' since the change began; safety 1.0 : 1 of 20 : 1 needed. Noise factor 1.2.
         "#]],
     );
 }
@@ -111,7 +111,7 @@ fn errors_everywhere_in_the_canary_fail_but_not_on_one_look() {
     let mut judge = begun(settings(vec![errors(None)]), Comparison::Concurrent, 10);
     let outage = look(seen(ratio(1000, 1), ratio(1000, 1000)));
     let answers: Vec<Answer> = (0..3).map(|_| judge.look(&outage).answer).collect();
-    assert_eq!(answers, [Answer::Insufficient, Answer::Insufficient, Answer::Fail]);
+    assert_eq!(answers, [Answer::Insufficient, Answer::Fail, Answer::Fail]);
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn an_objective_is_held_or_broken() {
         &broken,
         &expect![[r#"
             Fail after 8 looks
-            Harm: `errors`: 240 of 8,000 canary requests were bad; 80 allowed by the objective (3.0 x what is allowed). Evidence 113 : 1 against 'within the objective and its margin' since the change began; safety under 0.001 : 1 of 20 : 1 needed. Noise factor 1.1.
+            Harm: `errors`: 240 of 8,000 canary requests were bad; 80 allowed by the objective (3.0 x what is allowed). Evidence 181 : 1 against 'within the objective and its margin' since the change began; safety under 0.001 : 1 of 20 : 1 needed. Noise factor 1.1.
         "#]],
     );
 }
