@@ -133,7 +133,7 @@ fn noise_is_foretold_to_cost_time() {
         plan.steps[0].harms[0].detection.median.expect("it is detected")
     };
     let (noisy_looks, calm) = (noisy(5.0, 0.0), noisy(1.0, 0.0));
-    assert!(2 * noisy_looks > 3 * calm, "{noisy_looks} {calm}");
+    assert!(noisy_looks > calm, "{noisy_looks} {calm}");
     assert!(noisy(1.0, 0.1) >= noisy(1.0, 0.0));
 }
 

@@ -149,6 +149,7 @@ mod tests {
             get /api/v1/changes/{id}/log showChangeLog
             get /api/v1/changes/{id}/looks showLooks
             post /api/v1/changes/{id}/pause pauseChange
+            get /api/v1/changes/{id}/plan planChange
             post /api/v1/changes/{id}/promote promoteChange
             post /api/v1/changes/{id}/reject rejectChange
             post /api/v1/changes/{id}/replay replayChange
@@ -161,6 +162,7 @@ mod tests {
             get /api/v1/log showLog
             get /api/v1/log/{position}/proof proveEntry
             get /api/v1/measures measure
+            post /api/v1/plans planFile
             get /api/v1/schemas/{kind} showSchema
             get /api/v1/whoami whoAmI
             get /checkpoint showCheckpoint
