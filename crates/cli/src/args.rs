@@ -46,6 +46,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  clearway check change.yaml\n  clearway check --offline change.yaml      only its form, without a server\n  clearway check clearway.toml\n  clearway check slos/checkout.yaml         an OpenSLO file, with the files beside it"
     )]
     Check(Check),
+    /// Foretell a rollout: how long each step needs to see harm at the present traffic, whom it would reach before, and where a step can never decide.
+    #[command(
+        after_help = "Examples:\n  clearway plan change.yaml\n  clearway plan change.yaml --suggest                          and steps that decide\n  clearway plan CHG-7 --strict                                 fails if a step can never decide\n  clearway plan change.yaml --traffic 100/s --bad 0.1%         what if: without a server"
+    )]
+    Plan(Plan),
     /// Take over SLIs, thresholds and steps from OpenSLO, Kayenta, Argo Rollouts or Flagger, and say what means something else here.
     #[command(
         after_help = "Examples:\n  clearway import canary-config.json > slis.yaml       the notes go to standard error\n  clearway import analysis-template.yaml --source prometheus --set service-name=checkout\n  clearway import canary.yaml --json                   both in one object"
@@ -307,6 +312,63 @@ pub(crate) enum Foreign {
     Kayenta,
     Argo,
     Flagger,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Plan {
+    /// A change file (`-` for standard input), or a change.
+    #[arg(value_name = "FILE|CHANGE")]
+    pub what: String,
+    /// Look for steps that decide too, and print them for the change file.
+    #[arg(long)]
+    pub suggest: bool,
+    /// How many synthetic rollouts are played; the more, the finer.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=400))]
+    pub runs: u32,
+    /// Suppose this traffic of both versions together, such as `100/s` or `30/min`: needs no server and no telemetry.
+    #[arg(long, value_name = "RATE")]
+    pub traffic: Option<Rate>,
+    /// With `--traffic`: the share of bad requests of the stable version.
+    #[arg(long, value_name = "SHARE", default_value = "0.1%", requires = "traffic")]
+    pub bad: Share,
+    /// End with exit code 12 if a step can never decide.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Requests a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rate(pub f64);
+
+impl std::str::FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is no traffic; write for example `100/s` or `30/min`");
+        let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
+        let seconds = match unit {
+            "s" => 1.0,
+            "min" | "m" => 60.0,
+            "h" => 3_600.0,
+            _ => return Err(bad()),
+        };
+        let count: f64 = number.trim().parse().map_err(|_| bad())?;
+        if (0.0..=1e9).contains(&count) { Ok(Self(count / seconds)) } else { Err(bad()) }
+    }
+}
+
+/// A share, written in per cent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Share(pub f64);
+
+impl std::str::FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is no share; write for example `0.1%`");
+        let percent: f64 = text.strip_suffix('%').ok_or_else(bad)?.trim().parse().map_err(|_| bad())?;
+        if (0.0..100.0).contains(&percent) { Ok(Self(percent / 100.0)) } else { Err(bad()) }
+    }
 }
 
 #[derive(Debug, clap::Args)]

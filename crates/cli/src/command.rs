@@ -6,6 +6,7 @@ mod files;
 mod here;
 mod import;
 mod judge;
+mod plan;
 
 use clap::CommandFactory as _;
 
@@ -44,6 +45,7 @@ async fn long_running(args: Args) -> Outcome {
 async fn short(args: Args) -> Outcome {
     match &args.command {
         Command::Check(check) => files::check(&args, check).await,
+        Command::Plan(asked) => plan::run(&args, asked).await,
         Command::Audit(audit) => audit::run(&args, audit).await,
         Command::Admin(admin) => here::admin(&args, admin).await,
         Command::Token(token) => here::token(&args, token).await,

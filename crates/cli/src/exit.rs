@@ -17,7 +17,8 @@ Exit codes:
   8  the log does not verify
   9  judged: the canary is harmful (`fail`)
  10  judged: the evidence does not suffice (`insufficient`)
- 11  judged: the telemetry did not answer (`unreachable`)";
+ 11  judged: the telemetry did not answer (`unreachable`)
+ 12  planned: a step can never decide";
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub(crate) const NOT_VERIFIED: u8 = 8;
 pub(crate) const JUDGED_FAIL: u8 = 9;
 pub(crate) const JUDGED_INSUFFICIENT: u8 = 10;
 pub(crate) const JUDGED_UNREACHABLE: u8 = 11;
+pub(crate) const NEVER_DECIDES: u8 = 12;
 
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 

@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod exit;
 mod follow;
+mod forecast;
 mod judging;
 mod place;
 mod serve;

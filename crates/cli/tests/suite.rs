@@ -20,5 +20,7 @@ mod import;
 mod judge;
 #[path = "suite/killed.rs"]
 mod killed;
+#[path = "suite/plan.rs"]
+mod plan;
 #[path = "suite/prometheus.rs"]
 mod prometheus;

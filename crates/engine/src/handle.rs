@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::checks::Rehearsals;
 use crate::commit::{Attempt, LaneCache};
 use crate::in_force::{Drivers, Here, InForce};
+use crate::planning::Forecasts;
 use crate::ports::{
     Batch, Clock, Eyes, IdempotencyKey, ListQuery, LookRow, NewEvent, Recorded, Store, StoreError, StreamWrite, Voice,
 };
@@ -45,6 +46,8 @@ pub struct Settings {
     pub recheck: Span,
     /// How many acts may be under way at once.
     pub most_acts: usize,
+    /// Synthetic rollouts from which a proposal is warned that its steps can't decide; 0 for no such warnings.
+    pub plan_runs: u32,
 }
 
 impl Default for Settings {
@@ -55,6 +58,7 @@ impl Default for Settings {
             act_limit: Span::secs(120),
             recheck: Span::secs(5),
             most_acts: 64,
+            plan_runs: 20,
         }
     }
 }
@@ -100,6 +104,7 @@ pub(crate) struct Engine {
     pub settings: Settings,
     pub lanes: LaneCache,
     pub rehearsals: Rehearsals,
+    pub forecasts: Forecasts,
     pub tasks: Tasks,
     pub acts: Semaphore,
     pub notices: broadcast::Sender<Notice>,
@@ -176,6 +181,7 @@ impl Handle {
             settings: parts.settings,
             lanes: LaneCache::default(),
             rehearsals: Rehearsals::default(),
+            forecasts: Forecasts::default(),
             tasks: Tasks::default(),
             notices,
             measures: tokio::sync::Mutex::default(),
@@ -378,6 +384,8 @@ impl Handle {
             given.readiness = self.engine.readiness(change).await;
         }
         given.warnings = self.engine.rehearsals.warnings(change.id, change.proposal.effect_digest);
+        self.engine.foretell_soon(change);
+        given.warnings.extend(self.engine.forecasts.warnings(change.proposal.effect_digest));
         Ok(gate::ask(change, &given))
     }
 
@@ -532,6 +540,7 @@ impl Engine {
         let appended = self.write(batch).await?;
         self.announce(Some(id), appended.size);
         self.clone().wake(id);
+        self.foretell_soon(&change);
         Ok(change)
     }
 

@@ -11,6 +11,7 @@ pub mod handle;
 pub mod in_force;
 mod judging;
 mod look;
+pub mod planning;
 pub mod ports;
 pub mod project;
 mod reconcile;

@@ -65,6 +65,58 @@ pub(crate) async fn take(
     Taken { seen, counters: tally.after, sampled_at: sampled_at(&found) }
 }
 
+/// What one reading of all SLIs shows, for a plan.
+pub(crate) struct Stood {
+    pub seen: Vec<Seen>,
+    pub counters: Counters,
+    /// The SLIs whose counts are those of a window, whenever the reading before was.
+    pub windows: BTreeSet<String>,
+}
+
+/// A reading of all SLIs now, without commands.
+pub(crate) async fn stood(
+    proposal: &Proposal,
+    cohorts: &Cohorts,
+    eyes: &dyn Eyes,
+    glance: Glance,
+    before: &Counters,
+) -> Stood {
+    let found = read_sources(proposal, cohorts, eyes, &glance).await;
+    stood_in(proposal, cohorts, &found, before, glance.now)
+}
+
+/// The same at an earlier time.
+///
+/// # Errors
+/// If a source keeps no history, or fails.
+pub(crate) async fn stood_at(
+    proposal: &Proposal,
+    cohorts: &Cohorts,
+    eyes: &dyn Eyes,
+    glance: Glance,
+    before: &Counters,
+) -> Result<Stood, String> {
+    let mut found = Found::new();
+    for (source, asks) in wanted(proposal, cohorts) {
+        let answers = eyes.read_at(&source, &asks, &glance).await?;
+        found.insert(source, Ok(asks.into_iter().zip(answers).collect()));
+    }
+    Ok(stood_in(proposal, cohorts, &found, before, glance.now))
+}
+
+fn stood_in(proposal: &Proposal, cohorts: &Cohorts, found: &Found, before: &Counters, now: Timestamp) -> Stood {
+    let mut tally = Tally::new(before, now);
+    let seen = proposal.verify.slis.iter().map(|sli| read_sli(sli, cohorts, found, &mut tally)).collect();
+    let is_window = |sli: &&Sli| {
+        let answers = found.get(&sli.source).and_then(|answers| answers.as_ref().ok());
+        let answer = |ask: &Ask| answers.and_then(|answers| answers.get(ask));
+        let asks = asks(sli, Side::Baseline, cohorts);
+        asks.iter().filter(|ask| ask.part != Part::Value).filter_map(answer).any(|it| it.meaning != Meaning::Total)
+    };
+    let windows = proposal.verify.slis.iter().filter(is_window).map(|sli| sli.name.clone()).collect();
+    Stood { seen, counters: tally.after, windows }
+}
+
 fn sampled_at(found: &Found) -> Option<Timestamp> {
     let answers = || found.values().flatten().flat_map(BTreeMap::iter);
     let is_window = |(ask, answer): &(&Ask, &Answer)| ask.part != Part::Value && answer.meaning != Meaning::Total;
@@ -153,17 +205,21 @@ type Answers = BTreeMap<Ask, Answer>;
 type Found = BTreeMap<String, Result<Answers, String>>;
 
 async fn read_sources(proposal: &Proposal, cohorts: &Cohorts, eyes: &dyn Eyes, glance: &Glance) -> Found {
+    let reads = wanted(proposal, cohorts).into_iter().map(|(source, asks)| async move {
+        let answer = eyes.read(&source, &asks, glance).await.map(|answers| asks.into_iter().zip(answers).collect());
+        (source, answer)
+    });
+    futures::future::join_all(reads).await.into_iter().collect()
+}
+
+/// All queries of a proposal, by source, each once.
+fn wanted(proposal: &Proposal, cohorts: &Cohorts) -> BTreeMap<String, Vec<Ask>> {
     let mut wanted: BTreeMap<&str, BTreeSet<Ask>> = BTreeMap::new();
     for sli in &proposal.verify.slis {
         let asks = [Side::Canary, Side::Baseline].into_iter().flat_map(|side| asks(sli, side, cohorts));
         wanted.entry(&sli.source).or_default().extend(asks);
     }
-    let reads = wanted.into_iter().map(|(source, asks)| async move {
-        let asks: Vec<Ask> = asks.into_iter().collect();
-        let answer = eyes.read(source, &asks, glance).await.map(|answers| asks.into_iter().zip(answers).collect());
-        (source.to_owned(), answer)
-    });
-    futures::future::join_all(reads).await.into_iter().collect()
+    wanted.into_iter().map(|(source, asks)| (source.to_owned(), asks.into_iter().collect())).collect()
 }
 
 /// All queries of an SLI for one version.

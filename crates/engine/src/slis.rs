@@ -62,6 +62,12 @@ pub(crate) fn comparison(of: change::verification::Comparison) -> judge::Compari
     }
 }
 
+/// Whether a step of this share would have to say that it compares like this.
+pub(crate) fn is_unusual(of: change::verification::Comparison, share: f64) -> bool {
+    use change::verification::Comparison::{Concurrent, Objective};
+    of != if share < 1.0 { Concurrent } else { Objective }
+}
+
 /// What is judged of one SLI of a change: itself, and, where it is held against both, the same once more against its objective.
 fn settings_of(sli: &Sli, edges_ms: Option<&Vec<f64>>) -> Vec<SliSettings> {
     let part = |margin: Option<Margin>, default: f64| margin.map_or(default, Margin::part);

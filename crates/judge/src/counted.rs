@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::dispersion::{AroundLevel, Batches, Dispersion, Level, Prior};
+use crate::dispersion::{AroundLevel, Batches, Dispersion, Level, Prior, SlowNoise};
 use crate::effect::{Effect, Tally, Totals};
 use crate::exact;
 use crate::harm::{ERROR_TILTS, Fund, LATENCY_TILTS, Period, Stakes, Terms, Tilts};
@@ -389,6 +389,19 @@ fn add(histogram: &mut [u64], buckets: &[u64]) {
     for (known, new) in histogram.iter_mut().zip(buckets) {
         *known = known.saturating_add(*new);
     }
+}
+
+/// The noise of A/A looks as such: of the noisiest bet, without any caution added. `None`: the looks teach nothing.
+pub(crate) fn past_noise(kind: &SliKind, history: &[Past<'_>]) -> Option<SlowNoise> {
+    let mut learned = Counted::new(kind);
+    learned.calibrate(kind, history, Profile::Default);
+    let Known::Calibrated(known) = &learned.known else { return None };
+    let least = SlowNoise { phi: 1.0, tau: 0.0 };
+    Some(known.iter().fold(least, |most, it| SlowNoise {
+        phi: most.phi.max(it.prior.of_looks()),
+        // of the two estimates that raise the margin the larger one, without the number of deviations that the margin takes
+        tau: most.tau.max(it.drift.ln() / SLOW_DRIFT_MARGIN),
+    }))
 }
 
 /// What the noise of these looks teaches a bet at one edge.

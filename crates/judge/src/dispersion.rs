@@ -62,6 +62,11 @@ impl Prior {
     /// Independent requests.
     pub(crate) const CHANCE: Prior = Prior([1.0; 3]);
 
+    /// The noise of single looks.
+    pub(crate) fn of_looks(self) -> f64 {
+        self.0[0]
+    }
+
     pub(crate) fn at_least_in_long_batches(self, phi: f64) -> Self {
         let Prior([short, middle, long]) = self;
         Prior([short, middle, long.max(phi)])

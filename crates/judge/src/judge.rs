@@ -11,7 +11,7 @@ use crate::check::{Check, CheckState};
 use crate::counted::{Counted, GapWindow, Rules, recent};
 use crate::gauge::{self, Gauge, Margins, Noise, Sample};
 use crate::harm::Period;
-use crate::look::{Column, Gap, Gaps, Look, Past, Reading, Sighting};
+use crate::look::{Counts, Gap, Gaps, Look, Past, Reading, Sighting};
 use crate::reasons;
 use crate::sentence;
 use crate::settings::{Comparison, Profile, Role, Settings, SettingsError, SliKind, SliSettings, StepSettings};
@@ -211,6 +211,11 @@ impl Judge {
                 continue;
             }
             let comparison = sli.comparison(step.settings.comparison);
+            // Idle looks count too: left out, a thin canary would seem to get more than its share.
+            if let (Some(requests), false) = (reading.ok().and_then(requests_of), split_counted) {
+                count_split(step, requests);
+                split_counted = true;
+            }
             let ceiling = MOST_PER_LOOK * ((1.0 / settings.alpha).ln() - settings.share_or_whole(sli).ln());
             let missed = match state {
                 SliState::Check(check) => {
@@ -242,10 +247,6 @@ impl Judge {
                             ceiling,
                         };
                         counted.look(sli, &sighting, rules);
-                        if let (Sighting::Both { baseline, canary }, false) = (sighting, split_counted) {
-                            count_split(step, baseline, canary);
-                            split_counted = true;
-                        }
                         false
                     }
                 },
@@ -471,9 +472,20 @@ fn reading_of(look: &Look, i: usize, slis: usize) -> Result<&Reading, Gaps> {
     }
 }
 
-fn count_split(step: &mut Step, baseline: Column<'_>, canary: Column<'_>) {
-    step.baseline_requests = step.baseline_requests.saturating_add(baseline.total());
-    step.canary_requests = step.canary_requests.saturating_add(canary.total());
+/// The requests of baseline and canary, be they none, where both were counted.
+fn requests_of(reading: &Reading) -> Option<[u64; 2]> {
+    let Reading::Seen { baseline: Some(baseline), canary: Some(canary) } = reading else { return None };
+    let requests = |counts: &Counts| match counts {
+        Counts::Ratio { total, .. } => Some(*total),
+        Counts::Latency { buckets } => Some(buckets.iter().fold(0, |sum: u64, n| sum.saturating_add(*n))),
+        Counts::Gauge { .. } | Counts::Check { .. } => None,
+    };
+    Some([requests(baseline)?, requests(canary)?])
+}
+
+fn count_split(step: &mut Step, [baseline, canary]: [u64; 2]) {
+    step.baseline_requests = step.baseline_requests.saturating_add(baseline);
+    step.canary_requests = step.canary_requests.saturating_add(canary);
 }
 
 /// The least effect that the evidence proves. Where an SLI is implicated, its evidence has refuted "at most the harm margin" at the level of the whole

@@ -47,6 +47,8 @@ mod scan;
 
 mod exact;
 
+pub mod plan;
+
 pub mod stream;
 
 pub use judge::Judge;

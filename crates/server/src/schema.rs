@@ -126,6 +126,7 @@ mod tests {
         lossless::<crate::view::Log>();
         lossless::<crate::view::Looks>();
         lossless::<crate::view::Checked>();
+        lossless::<crate::api::plans::PlanView>();
         lossless::<crate::problem::ProblemDetails>();
         lossless::<crate::api::changes::Replay>();
         lossless::<crate::api::changes::ReplayView>();

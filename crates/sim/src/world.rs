@@ -145,6 +145,7 @@ struct State {
     counted_at: Timestamp,
     pages: Vec<(ChangeId, String)>,
     now: Timestamp,
+    plan_runs: u32,
 }
 
 /// A series that no change file names.
@@ -197,6 +198,7 @@ impl World {
             counted_at: Timestamp::from_second(epoch().as_second() - 60).unwrap_or_else(|_| epoch()),
             pages: vec![],
             now: epoch(),
+            plan_runs: 0,
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -237,6 +239,11 @@ impl World {
         self.state().rate = rate;
     }
 
+    /// How many synthetic rollouts warn of a plan that can't decide, in engines that are started from now on; none by default.
+    pub fn set_plan_runs(&self, runs: u32) {
+        self.state().plan_runs = runs;
+    }
+
     /// The faults of the next acts, in order.
     pub fn plan_faults(&self, faults: &[Fault], undo: &[Fault]) {
         let mut state = self.state();
@@ -271,8 +278,12 @@ impl World {
         let clock = WorldClock { timers: TimerClock::starting_at(self.state().now), world: self.clone() };
         let in_force = InForce::new(governance)?;
         let drivers = BTreeMap::from([("world".to_owned(), Arc::new(self.clone()) as Arc<dyn Driver>)]);
-        let settings =
-            Settings { replica: format!("world-{}", self.roll(u64::MAX)), lease: Span::secs(2), ..Settings::default() };
+        let settings = Settings {
+            replica: format!("world-{}", self.roll(u64::MAX)),
+            lease: Span::secs(2),
+            plan_runs: self.state().plan_runs,
+            ..Settings::default()
+        };
         let parts = Parts {
             store,
             drivers,

@@ -8,6 +8,8 @@ mod crashes;
 mod life;
 #[path = "suite/scan.rs"]
 mod scan;
+#[path = "suite/plans.rs"]
+mod plans;
 #[path = "suite/support.rs"]
 mod support;
 #[path = "suite/telemetry.rs"]

@@ -233,3 +233,23 @@ fn the_oracle_sees_passes() {
     });
     assert!(passes >= 25, "{passes}");
 }
+
+// A canary with a request now and then gets none in many looks: those belong to its share as much as the others.
+#[test]
+fn a_thin_canary_that_gets_its_share_is_no_mismatch() {
+    let settings = crate::world::settings(vec![crate::world::errors(None)]);
+    let mut judge = judge::Judge::new(settings).expect("settings");
+    let step = crate::world::step(judge::Comparison::Concurrent, 30);
+    judge.begin_step(judge::StepSettings { expected_share: Some(0.05), ..step }).expect("a step");
+    let mut verdict = None;
+    for at in 0..600 {
+        let canary = u64::from(at % 2 == 0);
+        verdict =
+            Some(judge.look(&crate::world::look(crate::world::seen(
+                crate::world::ratio(10, 0),
+                crate::world::ratio(canary, 0),
+            ))));
+    }
+    let codes: Vec<_> = verdict.expect("looks").reasons.iter().map(|reason| reason.code).collect();
+    assert!(!codes.contains(&judge::ReasonCode::SplitMismatch), "{codes:?}");
+}

@@ -10,5 +10,6 @@ mod gauges;
 mod golden;
 mod scan;
 mod series;
+mod plan;
 mod stream;
 mod world;

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{about, changes, commands, log};
+use super::{about, changes, commands, log, plans};
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
 
@@ -23,6 +23,8 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(changes::gates))
         .routes(routes!(changes::log))
         .routes(routes!(changes::looks))
+        .routes(routes!(plans::of_file))
+        .routes(routes!(plans::of_change))
         .routes(routes!(changes::replay))
         .routes(routes!(commands::amend))
         .routes(routes!(commands::approve))
@@ -147,6 +149,7 @@ mod tests {
             get /api/v1/changes/{id}/log showChangeLog
             get /api/v1/changes/{id}/looks showLooks
             post /api/v1/changes/{id}/pause pauseChange
+            get /api/v1/changes/{id}/plan planChange
             post /api/v1/changes/{id}/promote promoteChange
             post /api/v1/changes/{id}/reject rejectChange
             post /api/v1/changes/{id}/replay replayChange
@@ -159,6 +162,7 @@ mod tests {
             get /api/v1/log showLog
             get /api/v1/log/{position}/proof proveEntry
             get /api/v1/measures measure
+            post /api/v1/plans planFile
             get /api/v1/schemas/{kind} showSchema
             get /api/v1/whoami whoAmI
             get /checkpoint showCheckpoint
