@@ -53,6 +53,12 @@ pub fn after(at: Timestamp, span: Span) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
 }
 
+/// `at - span`, held at the beginning of representable time.
+pub fn before(at: Timestamp, span: Span) -> Timestamp {
+    let millis = at.as_millisecond().saturating_sub(i64::try_from(span.millis).unwrap_or(i64::MAX));
+    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MIN)
+}
+
 /// The time from `start` to `end`, zero where `end` is earlier: a clock that jumps back never makes a span negative.
 pub fn between(start: Timestamp, end: Timestamp) -> Span {
     let millis = end.as_millisecond().saturating_sub(start.as_millisecond());

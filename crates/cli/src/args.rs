@@ -233,8 +233,25 @@ pub(crate) struct Serve {
     pub governance: Option<PathBuf>,
 }
 
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum JudgeCommand {
+    /// Say what another strictness would have decided of a change, and when.
+    #[command(
+        after_help = "The file holds what differs: `{alpha: 5%, min_requests: 50, slis: {checkout-errors: {harm: 20%, safe: 80%}}}`."
+    )]
+    Replay {
+        change: ChangeId,
+        /// The other strictness, as YAML.
+        #[arg(long, value_name = "FILE")]
+        policy: PathBuf,
+    },
+}
+
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct JudgeOptions {
+    #[command(subcommand)]
+    pub command: Option<JudgeCommand>,
     /// Recordings of both versions: a file, several, or a folder of them; `-` for standard input.
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "ndjson", conflicts_with = "ndjson")]
     pub evidence: Vec<PathBuf>,

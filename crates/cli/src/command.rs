@@ -7,10 +7,11 @@ mod here;
 mod import;
 mod judge;
 mod plan;
+mod replay;
 
 use clap::CommandFactory as _;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, JudgeCommand, JudgeOptions};
 use crate::client::Client;
 use crate::exit::{ERROR, Failure, Outcome};
 use crate::{demo, serve};
@@ -24,7 +25,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         }
         Command::Schema { kind } => files::schema(*kind),
         Command::Import(options) => import::run(&args, options),
-        Command::Judge(options) => judge::run(&args, options),
+        Command::Judge(options) if options.command.is_none() => judge::run(&args, options),
         Command::Serve(_) | Command::Demo(_) | Command::Router { .. } | Command::DemoShop(_) => {
             block_on(many_threads(), long_running(args))
         }
@@ -46,6 +47,9 @@ async fn short(args: Args) -> Outcome {
     match &args.command {
         Command::Check(check) => files::check(&args, check).await,
         Command::Plan(asked) => plan::run(&args, asked).await,
+        Command::Judge(JudgeOptions { command: Some(JudgeCommand::Replay { change, policy }), .. }) => {
+            replay::run(&args, *change, policy).await
+        }
         Command::Audit(audit) => audit::run(&args, audit).await,
         Command::Admin(admin) => here::admin(&args, admin).await,
         Command::Token(token) => here::token(&args, token).await,

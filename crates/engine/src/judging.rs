@@ -166,6 +166,14 @@ impl Judging {
     }
 }
 
+/// A step that is looked at for hours, as one that is paused, is looked at less and less often: what is kept of it stays bounded.
+fn spaced(every: Span, looks: u32) -> Span {
+    every.times(1 << (looks / MOST_LOOKS_AT_FULL_PACE).min(20))
+}
+
+/// Five hours and a half of looks every ten seconds.
+const MOST_LOOKS_AT_FULL_PACE: u32 = 2_000;
+
 /// Where a block of the scan stands in what is kept of a verdict.
 const BLOCK: &str = "scan";
 
@@ -196,6 +204,7 @@ impl Engine {
                 Err(why) => return self.without_judge(change, step, attempt, every, &why).await,
             },
         };
+        let every = spaced(every, judging.looks);
         let now = change::time::to_millis(self.clock.now());
         // A clock that was set back must not stop the looks: the wait is never longer than one interval.
         let wait = judging.last.map_or(Span::ZERO, |last| change::time::between(now, change::time::after(last, every)));
@@ -322,7 +331,12 @@ impl Engine {
             Act { change: change.id, step: (step + 1).to_string(), attempt, files: change.proposal.files.clone() };
         let round = Run { proposal: &change.proposal, cohorts: &cohorts, act: &act, eyes: &self.eyes };
         let runs = judging.checks.run(&round, (step, attempt), now);
-        let taken = look::take(&change.proposal, &cohorts, &*self.eyes, &act, &judging.counters, now);
+        let comparison = match change.proposal.plan.steps.get(step) {
+            Some(step) => step.comparison,
+            None => change.proposal.verify.watch_against,
+        };
+        let place = look::Place { proposal: &change.proposal, cohorts: &cohorts, comparison, now };
+        let taken = look::take(place, &*self.eyes, &act, &judging.counters);
         let (taken, ()) = futures::future::join(taken, runs).await;
         Some(taken)
     }

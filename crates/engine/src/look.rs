@@ -7,9 +7,9 @@ mod increment;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use change::Timestamp;
 use change::proposal::Proposal;
-use change::verification::{Query, Sli};
+use change::verification::{Comparison, Query, Sli};
+use change::{Span, Timestamp};
 use judge::{Counts, Reading};
 use serde::{Deserialize, Serialize};
 
@@ -40,20 +40,39 @@ pub(crate) struct Taken {
     pub sampled_at: Option<Timestamp>,
 }
 
+/// How far back the comparison with an earlier time looks: the same weekday and hour.
+const A_WEEK: Span = Span::secs(7 * 24 * 3_600);
+
+/// Where a look is taken, and what is compared there.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub proposal: &'a Proposal,
+    pub cohorts: &'a Cohorts,
+    pub comparison: Comparison,
+    pub now: Timestamp,
+}
+
 /// A look at all SLIs and commands of a proposal.
-pub(crate) async fn take(
-    proposal: &Proposal,
-    cohorts: &Cohorts,
-    eyes: &dyn Eyes,
-    act: &Act,
-    before: &Counters,
-    now: Timestamp,
-) -> Taken {
+pub(crate) async fn take(place: Place<'_>, eyes: &dyn Eyes, act: &Act, before: &Counters) -> Taken {
+    let Place { proposal, cohorts, comparison, now } = place;
     let glance = Glance { now, every: proposal.verify.every };
-    let found = read_sources(proposal, cohorts, eyes, &glance).await;
+    let past = async {
+        match comparison {
+            Comparison::Before => Some(read_the_past(proposal, cohorts, eyes, &glance).await),
+            Comparison::Concurrent | Comparison::Objective => None,
+        }
+    };
+    let (found, past) = futures::future::join(read_sources(proposal, cohorts, eyes, &glance), past).await;
     let mut tally = Tally::new(before, now);
-    let mut seen: Vec<Seen> =
-        proposal.verify.slis.iter().map(|sli| read_sli(sli, cohorts, &found, &mut tally)).collect();
+    let read = |sli: &Sli, tally: &mut Tally<'_>| match &past {
+        Some(past) => read_against_the_past(sli, cohorts, &found, past, tally),
+        None => read_sli(sli, cohorts, &found, tally),
+    };
+    let mut seen: Vec<Seen> = proposal.verify.slis.iter().map(|sli| read(sli, &mut tally)).collect();
+    seen.extend(proposal.verify.beside.iter().map(|beside| {
+        let name = beside.name();
+        Seen { sli: name, ..read_one_side(&beside.sli, Side::Canary, cohorts, &found, &mut tally) }
+    }));
     let checks = proposal.verify.commands.iter().map(|command| async move {
         let reading = match eyes.check(act, command).await {
             Ok(failure) => Reading::Seen { baseline: None, canary: Some(Counts::Check { passed: failure.is_none() }) },
@@ -219,6 +238,9 @@ fn wanted(proposal: &Proposal, cohorts: &Cohorts) -> BTreeMap<String, Vec<Ask>> 
         let asks = [Side::Canary, Side::Baseline].into_iter().flat_map(|side| asks(sli, side, cohorts));
         wanted.entry(&sli.source).or_default().extend(asks);
     }
+    for beside in &proposal.verify.beside {
+        wanted.entry(&beside.sli.source).or_default().extend(asks(&beside.sli, Side::Canary, cohorts));
+    }
     wanted.into_iter().map(|(source, asks)| (source.to_owned(), asks.into_iter().collect())).collect()
 }
 
@@ -252,6 +274,59 @@ fn read_sli(sli: &Sli, cohorts: &Cohorts, found: &Found, tally: &mut Tally<'_>) 
     let mut cohort = |side| read_cohort(sli, &Cohort { side, cohorts, answers }, tally, &mut edges_ms);
     let (baseline, canary) = (cohort(Side::Baseline), cohort(Side::Canary));
     Seen { sli: sli.name.clone(), edges_ms, reading: Reading::Seen { baseline, canary }, why: None }
+}
+
+/// One side of an SLI.
+fn read_one_side(sli: &Sli, side: Side, cohorts: &Cohorts, found: &Found, tally: &mut Tally<'_>) -> Seen {
+    let mut edges_ms = None;
+    let reading = match found.get(&sli.source) {
+        Some(Ok(answers)) => {
+            let counts = read_cohort(sli, &Cohort { side, cohorts, answers }, tally, &mut edges_ms);
+            match side {
+                Side::Canary => Reading::Seen { baseline: None, canary: counts },
+                Side::Baseline => Reading::Seen { baseline: counts, canary: None },
+            }
+        }
+        Some(Err(why)) => Reading::Unreachable { why: why.clone() },
+        None => Reading::Unreachable { why: format!("there is no telemetry source `{}`", sli.source) },
+    };
+    Seen { sli: sli.name.clone(), edges_ms, reading, why: None }
+}
+
+/// What the service did a week ago, all its versions together: which one was stable then is not known.
+async fn read_the_past(proposal: &Proposal, cohorts: &Cohorts, eyes: &dyn Eyes, glance: &Glance) -> Found {
+    let then = Glance { now: change::time::before(glance.now, A_WEEK), ..*glance };
+    let mut wanted: BTreeMap<&str, BTreeSet<Ask>> = BTreeMap::new();
+    for sli in &proposal.verify.slis {
+        wanted.entry(&sli.source).or_default().extend(asks(&whole_service(sli), Side::Baseline, cohorts));
+    }
+    let reads = wanted.into_iter().map(|(source, asks)| async move {
+        let asks: Vec<Ask> = asks.into_iter().collect();
+        let answers = eyes.read_at(source, &asks, &then).await;
+        // Totals of then must never be subtracted from totals of now.
+        let marked = |answer: Answer| Answer { asked: format!("{} a week before", answer.asked), ..answer };
+        let answers = answers.map(|answers| asks.into_iter().zip(answers.into_iter().map(marked)).collect());
+        (source.to_owned(), answers)
+    });
+    futures::future::join_all(reads).await.into_iter().collect()
+}
+
+fn whole_service(sli: &Sli) -> Sli {
+    sli.of_all_versions().unwrap_or_else(|| sli.clone())
+}
+
+fn read_against_the_past(sli: &Sli, cohorts: &Cohorts, found: &Found, past: &Found, tally: &mut Tally<'_>) -> Seen {
+    let now = read_one_side(sli, Side::Canary, cohorts, found, tally);
+    let then = read_one_side(&whole_service(sli), Side::Baseline, cohorts, past, tally);
+    let comparable = now.edges_ms.is_none() || then.edges_ms.is_none() || now.edges_ms == then.edges_ms;
+    let reading = match (now.reading, then.reading) {
+        (Reading::Seen { canary, .. }, Reading::Seen { baseline, .. }) => {
+            let other = |_| Counts::Latency { buckets: vec![] };
+            Reading::Seen { baseline: if comparable { baseline } else { baseline.map(other) }, canary }
+        }
+        (unreachable @ Reading::Unreachable { .. }, _) | (_, unreachable) => unreachable,
+    };
+    Seen { sli: sli.name.clone(), edges_ms: now.edges_ms.or(then.edges_ms), reading, why: None }
 }
 
 /// The answers for one version.

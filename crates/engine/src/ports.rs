@@ -129,7 +129,7 @@ pub struct LookRow {
     pub at: Timestamp,
     /// The readings, as the judge gets them.
     pub readings: Value,
-    /// The counters as they stood, to subtract from in the next look.
+    /// The counters as they stood, to subtract from in the next look; a store keeps them with the newest look only, and null with the others.
     pub counters: Value,
     /// A summary of the verdict after this look.
     pub verdict: Value,

@@ -6,10 +6,10 @@ mod checks;
 mod crashes;
 #[path = "suite/life.rs"]
 mod life;
-#[path = "suite/scan.rs"]
-mod scan;
 #[path = "suite/plans.rs"]
 mod plans;
+#[path = "suite/scan.rs"]
+mod scan;
 #[path = "suite/support.rs"]
 mod support;
 #[path = "suite/telemetry.rs"]

@@ -129,7 +129,13 @@ impl Store for MemoryStore {
         let positions = entries.iter().map(|entry| entry.position).collect();
         entries.into_iter().for_each(|entry| kept.push(entry));
         kept.rows.extend(ready.rows.into_iter().map(|row| (row.id, row)));
-        kept.looks.extend(ready.looks.into_iter().map(|look| ((look.change, look.number), look)));
+        for look in ready.looks {
+            // Only the newest look keeps the counters as they stood: the next one subtracts from it alone.
+            if let Some(before) = kept.looks.get_mut(&(look.change, look.number.saturating_sub(1))) {
+                before.counters = serde_json::Value::Null;
+            }
+            kept.looks.insert((look.change, look.number), look);
+        }
         kept.blobs.extend(ready.blobs);
         kept.keys.extend(ready.idempotency.map(|key| ((key.actor.clone(), key.key.clone()), key)));
         Ok(Appended { positions, size: kept.edge.size() })

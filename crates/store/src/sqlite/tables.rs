@@ -251,7 +251,12 @@ fn change_row(row: &Row<'_>) -> Result<ChangeRow> {
 // ----------------------------------------------------------------------------------------------------------------------------------------- beside
 
 impl Tables<'_> {
+    /// Only the newest look keeps the counters as they stood: the next one subtracts from it alone.
     pub(super) fn put_look(&self, look: &LookRow) -> Result<()> {
+        self.run(
+            "UPDATE looks SET counters = 'null' WHERE change = ? AND number = ?",
+            params![int(look.change.number()), int(look.number.saturating_sub(1))],
+        )?;
         self.run(
             "INSERT INTO looks (change, number, step, attempt, at, readings, counters, verdict) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             params![
