@@ -166,7 +166,7 @@ fn with_shares(base: Harmed, above: &[f64]) -> Harmed {
     harmed
 }
 
-/// All odds of being slower than an edge raised alike, so that twice what the objective allows is slower than its edge.
+/// So many of the requests are held up until just beyond the objective's edge that twice what it allows is slower.
 fn against_objective(
     base: Harmed,
     shares: &[f64],
@@ -176,9 +176,12 @@ fn against_objective(
 ) -> Harmed {
     let above = above(shares);
     let at = objective_edge_ms.and_then(|ms| edges_ms.iter().position(|edge| *edge == ms));
-    let (Some(slow), Some(budget)) = (at.and_then(|at| above.get(at)), budget) else { return base };
+    let (Some(at), Some(budget)) = (at.filter(|at| *at < above.len()), budget) else { return base };
+    let slow = above[at];
     let doubled = share_of(DOUBLED * odds(slow.max(budget)));
-    let raised = raised(&above, logit(doubled) - logit(*slow));
+    let held_up = (doubled - slow) / (1.0 - slow).max(LEAST_SHARE);
+    let beyond = |(i, above): (usize, &f64)| if i <= at { above + held_up * (1.0 - above) } else { *above };
+    let raised: Vec<f64> = above.iter().enumerate().map(beyond).collect();
     let (extra_share, words) = ((doubled - slow).max(0.0), format!("{} % slower than the objective", shown(doubled)));
     Harmed { extra_share, words, ..with_shares(base, &raised) }
 }
@@ -277,6 +280,17 @@ mod tests {
         let promised = SliSettings { objective: Some(0.98), ..sli.clone() };
         let harmed = Harm::Matters.on(&promised, &ratio(0.001), Comparison::Objective, 10_000);
         assert!((bad(&harmed) - 0.039_216).abs() < 1e-6, "{harmed:?}");
+    }
+
+    #[test]
+    fn twice_what_an_objective_allows_is_slower_than_its_edge_even_where_nothing_is_now() {
+        let kind = SliKind::latency(vec![10.0, 20.0, 40.0], Some(20.0));
+        let sli = SliSettings { objective: Some(0.95), ..SliSettings::new("latency", kind) };
+        let present = Present::Latency { per_look: 100.0, shares: vec![0.8, 0.2, 0.0, 0.0], noise: 1.0, drift: 0.0 };
+        let harmed = Harm::Matters.on(&sli, &present, Comparison::Objective, 10_000);
+        let Present::Latency { shares, .. } = &harmed.present else { panic!("a latency") };
+        let above = above(shares);
+        assert!((above[1] - 0.095_238).abs() < 1e-6 && above[0] > 0.2 && above[2] < 1e-9, "{above:?}");
     }
 
     #[test]

@@ -70,6 +70,7 @@ pub(crate) struct Outcome {
     pub(crate) rollouts: Vec<u32>,
 }
 
+#[derive(Clone, Copy)]
 enum End {
     Passed(u32),
     Failed(u32),
