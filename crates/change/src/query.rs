@@ -39,7 +39,7 @@ pub enum Language {
 
 /// Whether a text uses a name, such as `window`.
 pub fn uses(text: &str, name: &str) -> bool {
-    pieces(text).iter().any(|piece| *piece == Piece::Name(name))
+    pieces(text).contains(&Piece::Name(name))
 }
 
 /// What is wrong with the names in a text: a sentence and a help for each.

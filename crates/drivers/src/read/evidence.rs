@@ -57,6 +57,8 @@ pub struct EvidenceSli {
     pub kind: Kind,
     /// By cohort, time and field.
     rows: Vec<Row>,
+    /// How many fields a whole scrape has.
+    fields: usize,
 }
 
 /// How an SLI counts, as its fields tell.
@@ -109,7 +111,9 @@ impl Evidence {
         for group in rows.chunk_by(|a, b| a.sli == b.sli) {
             let name = &names[group[0].sli as usize];
             match kind(name, group) {
-                Ok(kind) => slis.push(EvidenceSli { name: name.clone(), kind, rows: group.to_vec() }),
+                Ok(kind) => {
+                    slis.push(EvidenceSli { name: name.clone(), kind, rows: group.to_vec(), fields: fields(group) })
+                }
                 Err(problem) => problems.push(problem),
             }
         }
@@ -192,7 +196,7 @@ impl EvidenceSli {
         let scrapes = rows.chunk_by(|a, b| a.time_ms == b.time_ms);
         match &self.kind {
             Kind::Ratio => {
-                let pairs = scrapes.filter_map(|scrape| ratio(scrape));
+                let pairs = scrapes.filter_map(ratio);
                 let (total, bad) = pairs.reduce(|a, b| (a.0 + b.0, a.1 + b.1))?;
                 Some(Counts::Ratio { total, bad })
             }
@@ -206,9 +210,8 @@ impl EvidenceSli {
     }
 
     fn buckets<'a>(&self, scrapes: impl Iterator<Item = &'a [Row]>, edges_ms: &[f64]) -> Option<Counts> {
-        let fields = self.fields();
         let mut sum: Option<Vec<u64>> = None;
-        for scrape in scrapes.filter(|scrape| scrape.len() == fields) {
+        for scrape in scrapes.filter(|scrape| scrape.len() == self.fields) {
             let buckets = sum.get_or_insert_with(|| vec![0; edges_ms.len() + 1]);
             for row in scrape {
                 let Field::Below(edge) = row.field else { continue };
@@ -219,14 +222,14 @@ impl EvidenceSli {
         }
         sum.map(|buckets| Counts::Latency { buckets })
     }
+}
 
-    /// How many fields a whole scrape of a histogram has.
-    fn fields(&self) -> usize {
-        let mut fields: Vec<Field> = self.rows.iter().map(|row| row.field).collect();
-        fields.sort_unstable();
-        fields.dedup();
-        fields.len()
-    }
+/// How many fields a whole scrape has.
+fn fields(rows: &[Row]) -> usize {
+    let mut fields: Vec<Field> = rows.iter().map(|row| row.field).collect();
+    fields.sort_unstable();
+    fields.dedup();
+    fields.len()
 }
 
 fn whole(value: f64) -> u64 {
