@@ -140,6 +140,10 @@ struct State {
     counters: BTreeMap<&'static str, Cohort>,
     unnamed: Vec<Unnamed>,
     lists: bool,
+    /// A service downstream: whether it suffers, its requests and its failed ones.
+    downstream: (bool, Cohort),
+    /// Whether the telemetry remembers last week.
+    remembers: bool,
     /// Apart from the rest, so that a world with more series has the same requests.
     jitter: StdRng,
     counted_at: Timestamp,
@@ -193,6 +197,8 @@ impl World {
             counters: BTreeMap::new(),
             unnamed: vec![],
             lists: true,
+            downstream: (false, Cohort::default()),
+            remembers: true,
             jitter: StdRng::seed_from_u64(seed ^ 0xC1EA_25CA),
             // Visitors came before anybody looked.
             counted_at: Timestamp::from_second(epoch().as_second() - 60).unwrap_or_else(|_| epoch()),
@@ -228,6 +234,16 @@ impl World {
     /// Exposes one more series, of which the new version has so many times as much. A name that ends in `_total` is a counter that follows the traffic.
     pub fn expose(&self, name: &str, factor: f64) {
         self.state().unnamed.push(Unnamed { name: name.to_owned(), factor, totals: [0.0; 2] });
+    }
+
+    /// From now on one of three requests to the service downstream fails.
+    pub fn break_downstream(&self) {
+        self.state().downstream.0 = true;
+    }
+
+    /// From now on the telemetry knows nothing of last week.
+    pub fn forget(&self) {
+        self.state().remembers = false;
     }
 
     /// From now on the telemetry can't list its series.
@@ -339,6 +355,10 @@ impl State {
             }
             self.counters.insert(name, cohort);
         }
+        let (suffers, till) = &mut self.downstream;
+        let served = (100.0 * seconds).round();
+        till.total += served;
+        till.bad += if *suffers { (served / 3.0).round() } else { 0.0 };
         for series in &mut self.unnamed {
             for (total, share) in series.totals.iter_mut().zip([1.0 - share, share * series.factor]) {
                 *total += 40.0 * share * seconds * self.jitter.random_range(0.9..1.1);
@@ -371,6 +391,8 @@ impl State {
         let honest = match selector.split('{').next().unwrap_or_default() {
             "bad" => plain(cohort.bad),
             "all" => plain(cohort.total),
+            "till_bad" => plain(self.downstream.1.bad),
+            "till_all" => plain(self.downstream.1.total),
             _ => {
                 let mut sum = 0.0;
                 let edges = EDGES.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
@@ -500,6 +522,28 @@ impl Eyes for World {
         asks.iter().map(answer).collect()
     }
 
+    /// Last week the old version served all the traffic, as it does now.
+    async fn read_at(&self, _: &str, asks: &[Ask], glance: &Glance) -> Result<Vec<Answer>, String> {
+        let mut state = self.state();
+        state.count();
+        if !state.remembers {
+            return Err("the world keeps no history".into());
+        }
+        let now = state.counters.get("old").cloned().unwrap_or_default();
+        let seconds = time::between(Timestamp::UNIX_EPOCH, glance.now).as_millis() as f64 / 1_000.0;
+        let scale = state.rate * seconds / now.total.max(1.0);
+        let scaled = |mut series: Series| {
+            series.value = (series.value * scale).round();
+            series
+        };
+        let answer = |ask: &Ask| {
+            let asked = ask.fill(&ask.query, DEFAULT_LABELS, glance.every, Language::Promql)?;
+            let series = state.answer(&asked).into_iter().map(scaled).collect();
+            Ok(Answer { series, meaning: Meaning::Total, asked })
+        };
+        asks.iter().map(answer).collect()
+    }
+
     async fn series(&self, _: &str, matcher: &Ask, _: &Glance, most: usize) -> Result<Vec<Series>, String> {
         let mut state = self.state();
         state.count();
@@ -596,10 +640,18 @@ roles:
         ("access.yaml", access),
         ("approvals.yaml", rules),
         ("services/shop.yaml", "name: shop\nowner: sre\ntier: 3\n"),
+        ("services/till.yaml", "name: till\nowner: sre\ntier: 2\ndepends_on: [shop]\nslis: [till-errors]\n"),
+        ("slis.yaml", TILL),
     ];
     let files = files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
     Governance::read(&files).unwrap_or_else(|problems| panic!("the governance of a test is valid: {problems:?}"))
 }
+
+/// The SLI of a service that depends on the one that changes.
+const TILL: &str = "
+slis:
+  - {name: till-errors, source: world, ratio: {bad: 'till_bad{v=\"$cohort\"}', total: 'till_all{v=\"$cohort\"}'}, objective: 99%}
+";
 
 /// Rules by which nobody has to approve anything.
 pub const NOBODY: &str = "rules: [{require: []}]";

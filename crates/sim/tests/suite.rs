@@ -2,6 +2,8 @@
 
 #[path = "suite/checks.rs"]
 mod checks;
+#[path = "suite/comparisons.rs"]
+mod comparisons;
 #[path = "suite/crashes.rs"]
 mod crashes;
 #[path = "suite/life.rs"]
