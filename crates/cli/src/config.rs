@@ -312,7 +312,7 @@ mod tests {
         let problems = Config::read("[sources.none]\n", Path::new("x")).expect_err("it names neither");
         assert!(problems[0].message.contains("one of `scrape`, `prometheus` and `kind`"));
         let refused = |text: &str| Config::read(text, Path::new("x")).expect_err("it is broken")[0].to_string();
-        assert_eq!(refused("[sources.a]\nkind = \"json\"\n"), "1:1: `sources.a`: a source of JSON has a `url`");
+        assert_eq!(refused("[sources.a]\nkind = \"json\"\n"), "1:10: `sources.a`: a source of JSON has a `url`");
         let file = refused("[sources.a]\nkind = \"file\"\npath = \"x\"\nurl = \"http://a\"\n");
         assert_eq!(file, "4:1: `sources.a.url`: `url` belongs to `kind = \"json\"`");
         let labels = refused("[sources.a]\nkind = \"file\"\npath = \"x\"\nlabels = \"a\"\n");
