@@ -29,19 +29,19 @@ pub(crate) fn judged(proposal: &Proposal, edges_ms: &BTreeMap<String, Vec<f64>>)
     for sli in &proposal.verify.slis {
         add(&sli.name, settings_of(sli, edges_ms.get(&sli.name)));
     }
-    for beside in &proposal.verify.beside {
-        let name = beside.name();
-        let mut sli = beside.sli.clone();
-        (sli.name, sli.against) = (name.clone(), Against::Objective);
-        let holds = |sli: SliSettings| SliSettings { role: Role::Holds, ..sli };
-        add(&name, settings_of(&sli, edges_ms.get(&name)).into_iter().map(holds).collect());
-    }
     for command in &proposal.verify.commands {
         let name = look::check_name(&command.run);
         add(&name, vec![SliSettings::new(&name, SliKind::Check)]);
     }
     for check in checks::settings(&proposal.verify.checks) {
         add(&check.name.clone(), vec![check]);
+    }
+    for beside in &proposal.verify.beside {
+        let name = beside.name();
+        let mut sli = beside.sli.clone();
+        (sli.name, sli.against) = (name.clone(), Against::Objective);
+        let holds = |sli: SliSettings| SliSettings { role: Role::Holds, ..sli };
+        add(&name, settings_of(&sli, edges_ms.get(&name)).into_iter().map(holds).collect());
     }
     judged
 }

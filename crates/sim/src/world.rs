@@ -626,6 +626,19 @@ rollback: {{automatic: true, runbook: docs/back.md}}
 /// # Panics
 /// If the rules are no valid approval matrix.
 pub fn governance(rules: &str) -> Governance {
+    governed(rules, &[])
+}
+
+/// The same with a service that depends on the one that changes, and is watched too.
+///
+/// # Panics
+/// If the rules are no valid approval matrix.
+pub fn governance_with_downstream(rules: &str) -> Governance {
+    let till = "name: till\nowner: sre\ntier: 2\ndepends_on: [shop]\nslis: [till-errors]\n";
+    governed(rules, &[("services/till.yaml", till), ("slis.yaml", TILL)])
+}
+
+fn governed(rules: &str, more: &[(&str, &str)]) -> Governance {
     let access = "
 users:
   - {id: ada, roles: [{role: all}]}
@@ -640,10 +653,8 @@ roles:
         ("access.yaml", access),
         ("approvals.yaml", rules),
         ("services/shop.yaml", "name: shop\nowner: sre\ntier: 3\n"),
-        ("services/till.yaml", "name: till\nowner: sre\ntier: 2\ndepends_on: [shop]\nslis: [till-errors]\n"),
-        ("slis.yaml", TILL),
     ];
-    let files = files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
+    let files = files.iter().chain(more).map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
     Governance::read(&files).unwrap_or_else(|problems| panic!("the governance of a test is valid: {problems:?}"))
 }
 
