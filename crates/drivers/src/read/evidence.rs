@@ -112,7 +112,7 @@ impl Evidence {
             let name = &names[group[0].sli as usize];
             match kind(name, group) {
                 Ok(kind) => {
-                    slis.push(EvidenceSli { name: name.clone(), kind, rows: group.to_vec(), fields: fields(group) })
+                    slis.push(EvidenceSli { name: name.clone(), kind, rows: group.to_vec(), fields: fields(group) });
                 }
                 Err(problem) => problems.push(problem),
             }
