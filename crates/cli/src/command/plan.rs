@@ -79,6 +79,13 @@ fn anywhere(args: &Args, name: &str, text: &str) -> Outcome<Proposal> {
     let mut sources: Vec<String> = slis.iter().filter_map(source).collect();
     sources.push(ASSUMED.to_owned());
     let here = Anywhere { driver, sources };
+    let names: Vec<&str> = slis.iter().filter_map(Value::as_str).collect();
+    if !names.is_empty() && !args.json {
+        eprintln!(
+            "supposed without a server: each of {} is a ratio with the objective {ASSUMED_OBJECTIVE}",
+            names.join(", ")
+        );
+    }
     let files = serde_json::from_value(json!({})).unwrap_or_default();
     proposal::read(text, &files, &here).map_err(|problems| match say(args, name, &problems_json(&problems), None) {
         Err(failure) => failure,
@@ -88,6 +95,9 @@ fn anywhere(args: &Args, name: &str, text: &str) -> Outcome<Proposal> {
 
 /// The source of SLIs that only a server could look up.
 const ASSUMED: &str = "assumed";
+
+/// What an SLI promises that is only named.
+const ASSUMED_OBJECTIVE: &str = "99%";
 
 /// A server that has everything that a file names.
 struct Anywhere {
@@ -110,7 +120,7 @@ impl Surroundings for Anywhere {
             latency: None,
             gauge: None,
             rate: None,
-            objective: None,
+            objective: ASSUMED_OBJECTIVE.parse().ok(),
             against: change::verification::Against::Step,
             harm: None,
             safe: None,

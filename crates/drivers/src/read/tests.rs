@@ -162,8 +162,6 @@ metadata: {}
     expect![[r#"
         2:26: `slis[0].ratio`: the SLI `a` has neither `bad` nor `good`
           help: give one of them
-        2:34: `slis[0].ratio.total`: `x` does not tell the versions apart
-          help: put `$cohort` where the label of the version belongs, as in `version="$cohort"`
         3:6: `slis[1].name`: the SLI `a` is listed twice"#]].assert_eq(&refused("slis:\n  - {name: a, source: s, ratio: {total: x}}\n  - {name: a, source: s, gauge: {value: 'x{v=\"$cohort\"}'}}\njudge: {alpha: 0.1}\n"));
     expect![[r#"
         2:9: `judge.alfa`: there is no field `alfa`
