@@ -221,11 +221,11 @@ fn safety(judge: &Judge, step: &Step, sli: &SliSettings, state: &SliState, ear: 
     let tells = step.looks >= step.settings.bake_looks.clamp(1, judge.settings.fresh_looks);
     if tells && outlook.ends_too_late() && requests != Some(0) {
         ear.hear(ReasonCode::LowTraffic, Some(sli), || {
-            format!(
-                "`{}`: the planned looks end in {}, before safety can be shown; raise the share, or plan more time",
-                sli.name,
-                span(outlook.left_ms())
-            )
+            let end = match outlook.left_ms() {
+                0 => "are over, and safety was not shown".to_owned(),
+                left => format!("end in {}, before safety can be shown", span(left)),
+            };
+            format!("`{}`: the planned looks {end}; raise the share, or plan more time", sli.name)
         });
     }
 }
@@ -376,9 +376,14 @@ fn coverage(judge: &Judge, step: &Step, ear: &mut impl Ear) {
     }
     ear.hear(ReasonCode::LowCoverage, None, || {
         format!(
-            "{useful} of {} looks carried data of every SLI, {fresh} of the last {window}: {} % of all, half of the last ones and the newest are needed",
+            "{useful} of {} looks carried data of every SLI, {fresh} of the last {window}: {} % of all{} are needed",
             step.looks,
-            percent(judge.settings.coverage)
+            percent(judge.settings.coverage),
+            if judge.settings.needs_newest {
+                ", half of the last ones and the newest"
+            } else {
+                " and half of the last ones"
+            }
         )
     });
 }

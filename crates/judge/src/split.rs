@@ -50,6 +50,26 @@ mod tests {
         assert!((ln_gamma(0.5) - std::f64::consts::PI.sqrt().ln()).abs() < 1e-10);
     }
 
+    /// Recorded from SciPy's `gammaln`.
+    #[test]
+    fn ln_gamma_agrees_with_scipy() {
+        let recorded = [
+            (0.01, 4.599_479_878_042_022),
+            (0.37, 0.876_946_819_484_879_1),
+            (1.5, -0.120_782_237_635_245_26),
+            (4.25, 2.114_456_927_450_371_7),
+            (9.99, 12.779_315_214_350_195),
+            (10.01, 12.824_350_262_448_247),
+            (123.456, 469.605_547_132_929_5),
+            (5000.5, 37_586.884_887_286_08),
+            (1_000_000.25, 12_815_508.023_025_157),
+        ];
+        for (x, expected) in recorded {
+            let found: f64 = ln_gamma(x);
+            assert!((found - expected).abs() <= 1e-9 * f64::abs(expected), "{x}: {found} here, {expected} recorded");
+        }
+    }
+
     #[test]
     fn a_wrong_split_is_seen_and_a_right_one_is_not() {
         assert!(mismatches(9_500, 500, 0.25));

@@ -150,6 +150,27 @@ mod tests {
         }
     }
 
+    /// Recorded from SciPy's `nchypergeom_fisher.mean`: Cornfield's mean is exact at 1, and below 1 never less, so that the bet stays fair.
+    #[test]
+    fn cornfields_mean_agrees_with_scipy_where_it_is_exact_and_is_never_less_where_it_is_not() {
+        let recorded = [
+            (50.0, 950.0, 20.0, 1.0 / 1.5, 0.682_213_082_340_361_6),
+            (500.0, 9500.0, 40.0, 1.0 / 1.5, 1.357_666_282_715_513_7),
+            (300.0, 300.0, 30.0, 1.0 / 1.2, 13.701_887_540_661_014),
+            (20.0, 5.0, 12.0, 0.5, 8.888_848_095_456_63),
+            (1000.0, 50.0, 80.0, 1.0 / 3.0, 70.697_182_666_175_8),
+            (8.0, 8.0, 8.0, 1.0, 4.0),
+        ];
+        for (own, other, bad, odds, mean) in recorded {
+            let found = mean_given_totals(own, other, bad, odds);
+            assert!(
+                found >= mean - 1e-9 && found <= mean * 1.02,
+                "{own} {other} {bad} {odds}: {found}, {mean} recorded"
+            );
+            assert!(odds < 1.0 || (found - mean).abs() < 1e-9, "{own} {other} {bad}: {found}, {mean} recorded");
+        }
+    }
+
     #[test]
     fn a_canary_without_any_bad_request_bets_nothing_against_a_clean_baseline() {
         let clean = Cohort { total: 50.0, bad: 0.0 };
