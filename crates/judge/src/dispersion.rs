@@ -125,10 +125,12 @@ impl AroundLevel {
         let mass = PRIOR_BATCHES[2] * per_batch.max(0.05);
         let phi = (mass + squares * batches / (batches - 1.0)) / (mass + variance);
         let of_chance = prior.0[0].max(1.0);
-        if phi <= of_chance * (1.0 + SURE_ERRORS * (2.0 / batches).sqrt()) {
+        // few events in a batch make its square more uncertain: the kurtosis of a Poisson count
+        let error = ((2.0 + 1.0 / per_batch.max(1e-9)) / batches).sqrt();
+        if phi <= of_chance * (1.0 + SURE_ERRORS * error) {
             return None;
         }
-        let lowered = phi * (1.0 - STANDARD_ERRORS * (2.0 / batches).sqrt());
+        let lowered = phi * (1.0 - STANDARD_ERRORS * error);
         let tau = ((lowered - of_chance).max(0.0) / per_batch.max(1e-9)).sqrt();
         Some(SlowNoise { phi, tau })
     }

@@ -32,7 +32,8 @@ pub struct Judge {
     pub(crate) slis: Vec<SliState>,
     /// What the first unreachable source of the newest look said.
     pub(crate) trouble: Option<String>,
-    /// Whether the evidence was suspicious before the newest look: a single look never fails a change that nothing was held against.
+    /// Whether there was evidence before the newest look, a third of the way on the log scale: a single look never fails a change that nothing was held
+    /// against.
     suspected: bool,
 }
 
@@ -183,7 +184,7 @@ impl Judge {
         if !self.has_failed()
             && let Some(mut step) = self.step.take()
         {
-            self.suspected = self.is_suspicious();
+            self.suspected = self.evidence() >= self.settings.alpha.powf(-0.35);
             let useful = self.take_in(look, &mut step);
             step.count(useful);
             self.looks = self.looks.saturating_add(1);
