@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use change::Span;
 use engine::planning::{Forecast, SliPresent, Suggested};
 use judge::plan::{Decision, HarmOutlook, StepOutlook, Times};
+use judge::words::grouped;
 
 use crate::show::table;
 
@@ -59,7 +60,8 @@ fn rows(step: &StepOutlook, name: &str, every: Span) -> Vec<Vec<String>> {
 }
 
 fn harmed(harm: &HarmOutlook, every: Span) -> Vec<String> {
-    let requests = harm.harmed_requests.map_or_else(|| "-".to_owned(), |it| format!("{} requests", grouped(it)));
+    let requests =
+        harm.harmed_requests.map_or_else(|| "-".to_owned(), |it| format!("{} requests", grouped(it.round() as u64)));
     vec![format!("{} {}", harm.sli, harm.harm), times(harm.detection, every), requests, answer(harm.answer)]
 }
 
@@ -144,20 +146,8 @@ fn length(looks: f64, every: Span) -> String {
 
 fn figure(value: f64) -> String {
     match value {
-        v if v >= 10.0 => grouped(v),
+        v if v >= 10.0 => grouped(v.round() as u64),
         v if v >= 0.1 => format!("{}", (v * 10.0).round() / 10.0),
         v => format!("{}", (v * 1e4).round() / 1e4),
     }
-}
-
-fn grouped(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use change::verification::{Answer, Margin, Objective};
 use change::{Change, ChangeId, Timestamp};
-use judge::{Settings, SliKind, Verdict};
+use judge::{Settings, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::handle::Engine;
 use crate::judging::{self, Judging};
 use crate::ports::{LookRow, StoreError};
+use crate::slis;
 
 /// Another strictness. What is not given stays as it was.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -113,31 +114,9 @@ impl Strictness {
             let Some(margins) = self.slis.get(&sli.name) else { continue };
             sli.weight = margins.weight.unwrap_or(sli.weight);
             sli.objective = margins.objective.map(Objective::share).or(sli.objective);
-            margins.adjust(&mut sli.kind);
+            sli.kind = sli.kind.clone().with(slis::margins(margins.harm, margins.safe, margins.floor));
         }
         settings
-    }
-}
-
-impl Margins {
-    fn adjust(&self, kind: &mut SliKind) {
-        let odds = |margin: Option<Margin>, otherwise: f64| margin.map_or(otherwise, |margin| 1.0 + margin.part());
-        match kind {
-            SliKind::Ratio { harm_margin, safety_margin, floor } => {
-                *harm_margin = odds(self.harm, *harm_margin);
-                *safety_margin = odds(self.safe, *safety_margin);
-                *floor = self.floor.map_or(*floor, Margin::part);
-            }
-            SliKind::Latency { slowdown_harm, slowdown_safe, .. } => {
-                *slowdown_harm = odds(self.harm, *slowdown_harm);
-                *slowdown_safe = odds(self.safe, *slowdown_safe);
-            }
-            SliKind::Gauge { harm, safe, .. } => {
-                *harm = self.harm.map_or(*harm, Margin::part);
-                *safe = self.safe.map_or(*safe, Margin::part);
-            }
-            SliKind::Check => (),
-        }
     }
 }
 

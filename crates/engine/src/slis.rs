@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use change::proposal::Proposal;
 use change::verification::{Against, Margin, Objective, Sli, Worse};
-use judge::{Direction, Role, Settings, SliKind, SliSettings};
+use judge::{Direction, Margins, Role, Settings, SliKind, SliSettings};
 
 use crate::checks;
 use crate::look;
@@ -68,33 +68,31 @@ pub(crate) fn is_unusual(of: change::verification::Comparison, share: f64) -> bo
     of != if share < 1.0 { Concurrent } else { Objective }
 }
 
+/// Margins as files write them, for the judge.
+pub(crate) fn margins(harm: Option<Margin>, safe: Option<Margin>, floor: Option<Margin>) -> Margins {
+    let part = |margin: Option<Margin>| margin.map(Margin::part);
+    Margins { harm: part(harm), safe: part(safe), floor: part(floor) }
+}
+
+fn direction(worse: Worse) -> Direction {
+    match worse {
+        Worse::Up => Direction::Up,
+        Worse::Down => Direction::Down,
+    }
+}
+
 /// What is judged of one SLI of a change: itself, and, where it is held against both, the same once more against its objective.
 fn settings_of(sli: &Sli, edges_ms: Option<&Vec<f64>>) -> Vec<SliSettings> {
-    let part = |margin: Option<Margin>, default: f64| margin.map_or(default, Margin::part);
-    let measured = |worse: Worse, limit: Option<f64>| SliKind::Gauge {
-        harm: part(sli.harm, 0.10),
-        safe: part(sli.safe, 0.25),
-        worse: if worse == Worse::Up { Direction::Up } else { Direction::Down },
-        limit,
-    };
     let kind = match (&sli.latency, &sli.gauge, &sli.rate) {
         (Some(latency), ..) => {
             let edges_ms = edges_ms.cloned().unwrap_or_else(|| vec![1_000.0]);
-            let below = latency.below.map(|span| span.as_millis() as f64);
-            // The edge at or below the promise: what lies between the two counts as bad. Where every edge lies above it, the promise can't be judged, and
-            // the judge says so.
-            let objective_edge_ms = below.and_then(|ms| edges_ms.iter().copied().rfind(|e| *e <= ms));
-            let (slowdown_harm, slowdown_safe) = (1.0 + part(sli.harm, 0.05), 1.0 + part(sli.safe, 0.20));
-            SliKind::Latency { edges_ms, slowdown_harm, slowdown_safe, objective_edge_ms }
+            SliKind::latency_below(edges_ms, latency.below.map(|span| span.as_millis() as f64))
         }
-        (None, Some(gauge), _) => measured(gauge.worse, gauge.limit),
-        (None, None, Some(rate)) => measured(rate.worse, rate.limit),
-        (None, None, None) => SliKind::Ratio {
-            harm_margin: 1.0 + part(sli.harm, 0.10),
-            safety_margin: 1.0 + part(sli.safe, 0.50),
-            floor: part(sli.floor, 0.005),
-        },
+        (None, Some(gauge), _) => SliKind::measured(direction(gauge.worse), gauge.limit),
+        (None, None, Some(rate)) => SliKind::measured(direction(rate.worse), rate.limit),
+        (None, None, None) => SliKind::ratio(),
     };
+    let kind = kind.with(margins(sli.harm, sli.safe, sli.floor));
     let objective = sli.objective.map(Objective::share);
     let one = SliSettings {
         weight: sli.weight.unwrap_or(1.0),

@@ -39,6 +39,8 @@ mod judge;
 
 mod reasons;
 
+pub mod words;
+
 mod sentence;
 
 mod verdict;
@@ -56,5 +58,7 @@ pub use look::{Counts, Look, Reading};
 pub use scan::{
     Beyond, Finding, Newcomer, Pair, Scan, ScanBlock, ScanLook, ScanSettings, ScanTally, SeriesKind, SeriesReading,
 };
-pub use settings::{Comparison, Direction, Profile, Role, Settings, SettingsError, SliKind, SliSettings, StepSettings};
+pub use settings::{
+    Comparison, Direction, Margins, Profile, Role, Settings, SettingsError, SliKind, SliSettings, StepSettings,
+};
 pub use verdict::{Answer, Kind, Reason, ReasonCode, Samples, SliVerdict, Verdict};

@@ -8,10 +8,11 @@ use crate::counted::{Counted, GapWindow, has_objective};
 use crate::dispersion::PHI_WITHOUT_HISTORY;
 use crate::judge::{Judge, SliState, Step};
 use crate::look::Gap;
-use crate::sentence::{figure, grouped, percent, span};
+use crate::sentence::{figure, percent};
 use crate::settings::{Comparison, Role, SliKind, SliSettings};
 use crate::split;
 use crate::verdict::{Reason, ReasonCode, SliVerdict};
+use crate::words::{grouped, span};
 
 const NOISY_PHI: f64 = 5.0;
 const NOISY_TAU: f64 = 0.2;

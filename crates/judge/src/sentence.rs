@@ -6,6 +6,7 @@ use crate::check::{CheckState, FAILURES_TO_FAIL};
 use crate::counted::Edge;
 use crate::settings::{Comparison, SliKind};
 use crate::verdict::SliVerdict;
+use crate::words::grouped;
 
 /// What was counted, what was expected, and how strong the evidence is.
 pub(crate) fn counted(
@@ -110,47 +111,16 @@ pub(crate) fn figure(value: f64) -> String {
     }
 }
 
-/// `3310` as `3,310`.
-pub(crate) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `90_500` ms as `1 min 30 s`.
-pub(crate) fn span(ms: u64) -> String {
-    let seconds = ms / 1000;
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0) => format!("{ms} ms"),
-        (0, 0, s) => format!("{s} s"),
-        (0, m, 0) => format!("{m} min"),
-        (0, m, s) => format!("{m} min {s} s"),
-        (h, 0, _) => format!("{h} h"),
-        (h, m, _) => format!("{h} h {m} min"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn figures_read_as_people_write_them() {
-        assert_eq!([0, 12, 999, 3310, 1_234_567].map(grouped), ["0", "12", "999", "3,310", "1,234,567"]);
         assert_eq!(
             [1e-9, 0.004, 0.5, 1.72, 42.4, 128.3, 1e12].map(figure),
             ["under 0.001", "0.004", "0.5", "1.7", "42", "128", "over 1,000,000,000"]
         );
         assert_eq!([0.95, 0.999, 1.1 - 1.0].map(percent), ["95", "99.9", "10"]);
-        assert_eq!(
-            [250, 4000, 60_000, 90_500, 3_600_000, 3_660_000].map(span),
-            ["250 ms", "4 s", "1 min", "1 min 30 s", "1 h", "1 h 1 min"]
-        );
     }
 }

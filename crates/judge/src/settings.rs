@@ -207,6 +207,17 @@ pub enum SliKind {
     Check,
 }
 
+/// What differs from the margins of a kind, as parts: 0.05 is 5 %.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Margins {
+    /// How much worse is tolerated.
+    pub harm: Option<f64>,
+    /// How much worse must be excluded to pass.
+    pub safe: Option<f64>,
+    /// For a ratio: the bad share below which it is harmless.
+    pub floor: Option<f64>,
+}
+
 /// Which way a gauge has to move to be worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -227,9 +238,46 @@ impl SliKind {
         SliKind::Latency { edges_ms, slowdown_harm: 1.05, slowdown_safe: 1.20, objective_edge_ms }
     }
 
+    /// The same with an objective that speaks of this time. It is judged at the edge at or below it, so that what lies between the two counts as bad;
+    /// where every edge lies above it, it can't be judged, and the judge says so.
+    pub fn latency_below(edges_ms: Vec<f64>, below_ms: Option<f64>) -> Self {
+        let objective_edge_ms = below_ms.and_then(|ms| edges_ms.iter().copied().rfind(|edge| *edge <= ms));
+        Self::latency(edges_ms, objective_edge_ms)
+    }
+
+    /// The same with other margins.
+    pub fn with(mut self, margins: Margins) -> Self {
+        fn set(value: &mut f64, given: Option<f64>) {
+            *value = given.unwrap_or(*value);
+        }
+        let factor = |part: Option<f64>| part.map(|part| 1.0 + part);
+        match &mut self {
+            SliKind::Ratio { harm_margin, safety_margin, floor } => {
+                set(harm_margin, factor(margins.harm));
+                set(safety_margin, factor(margins.safe));
+                set(floor, margins.floor);
+            }
+            SliKind::Latency { slowdown_harm, slowdown_safe, .. } => {
+                set(slowdown_harm, factor(margins.harm));
+                set(slowdown_safe, factor(margins.safe));
+            }
+            SliKind::Gauge { harm, safe, .. } => {
+                set(harm, margins.harm);
+                set(safe, margins.safe);
+            }
+            SliKind::Check => (),
+        }
+        self
+    }
+
     /// A gauge with the default margins.
     pub fn gauge() -> Self {
-        SliKind::Gauge { harm: 0.10, safe: 0.25, worse: Direction::Up, limit: None }
+        Self::measured(Direction::Up, None)
+    }
+
+    /// A gauge that is worse this way, and what its objective allows.
+    pub fn measured(worse: Direction, limit: Option<f64>) -> Self {
+        SliKind::Gauge { harm: 0.10, safe: 0.25, worse, limit }
     }
 
     /// Refuses what makes no sense; answers the safety margin of its share of bad requests.

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::Judge;
 use crate::look::{Counts, Look, Reading};
-use crate::settings::{Comparison, MOST_EDGES, Profile, Settings, SettingsError, SliKind, SliSettings, StepSettings};
+use crate::settings::{
+    Comparison, MOST_EDGES, Margins, Profile, Settings, SettingsError, SliKind, SliSettings, StepSettings,
+};
 use crate::verdict::{Answer, Kind, Reason, SliVerdict, Verdict};
 
-/// The harm margin of errors, as an odds ratio: a rollout that is judged alone has the strictest.
-const HARM_MARGIN: f64 = 1.05;
-const WEIGHT_OF_A_GAUGE: f64 = 0.15;
-const WEIGHT_OF_COUNTS: f64 = 0.35;
+/// The harm margin of errors, as a part: a rollout that is judged alone has the strictest.
+pub const HARM_ALONE: f64 = 0.05;
 /// No history is longer: a month of looks every ten seconds.
 const MOST_HISTORY: usize = 260_000;
 
@@ -179,21 +179,20 @@ impl Stream {
         let mut reads = Vec::new();
         let mut slis = Vec::new();
         for name in &start.metrics {
-            let (read, kind, weight) = match name.as_str() {
-                "err" => (
-                    Read::Errors,
-                    SliKind::Ratio { harm_margin: HARM_MARGIN, safety_margin: 1.5, floor: 0.005 },
-                    WEIGHT_OF_COUNTS,
-                ),
-                "p99" => (Read::Latency, SliKind::latency(edges_ms.clone(), None), WEIGHT_OF_COUNTS),
+            let (read, kind) = match name.as_str() {
+                "err" => {
+                    let margins = Margins { harm: Some(HARM_ALONE), ..Margins::default() };
+                    (Read::Errors, SliKind::ratio().with(margins))
+                }
+                "p99" => (Read::Latency, SliKind::latency(edges_ms.clone(), None)),
                 other => {
                     let at = other.strip_prefix('g').and_then(|at| at.parse::<usize>().ok()).filter(|at| *at < 1_000);
                     let at = at.ok_or_else(|| StartError::UnknownMetric(other.to_owned()))?;
-                    (Read::Gauge(at), SliKind::gauge(), WEIGHT_OF_A_GAUGE)
+                    (Read::Gauge(at), SliKind::gauge())
                 }
             };
             reads.push(read);
-            slis.push(SliSettings { weight, ..SliSettings::new(name, kind) });
+            slis.push(SliSettings { weight: weight_alone(&kind), ..SliSettings::new(name, kind) });
         }
         let interval_ms = ((start.tick_s * 1e3).round() as u64).max(1);
         let mut settings = Settings::new(slis, interval_ms, start.horizon_ticks);
@@ -311,6 +310,14 @@ impl Stream {
             canary: counts(*read, canary, h_canary, at),
         };
         Ok((0..length).map(|at| Look { readings: self.reads.iter().map(|read| reading(read, at)).collect() }).collect())
+    }
+}
+
+/// The weight of an SLI that nobody gave one, of a rollout that is judged alone.
+pub fn weight_alone(kind: &SliKind) -> f64 {
+    match kind {
+        SliKind::Ratio { .. } | SliKind::Latency { .. } => 0.35,
+        SliKind::Gauge { .. } | SliKind::Check => 0.15,
     }
 }
 

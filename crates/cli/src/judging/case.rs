@@ -7,21 +7,16 @@ use change::Span;
 use change::verification::{Against, Worse};
 use drivers::read::evidence::rows::Cohort;
 use drivers::read::evidence::{Evidence, EvidenceSli, Kind};
+use judge::stream::{HARM_ALONE, weight_alone};
 use judge::{
-    Comparison, Counts, Direction, Judge, Look, Profile, Reading, Settings, SettingsError, SliKind, SliSettings,
-    StepSettings,
+    Comparison, Counts, Direction, Judge, Look, Margins, Profile, Reading, Settings, SettingsError, SliKind,
+    SliSettings, StepSettings,
 };
 
 use super::config::{Config, Form, KindName, Wanted};
 use super::trajectory::Moment;
 use super::words;
 
-/// The harm margin of errors as an odds ratio: a recording that is judged alone has the strictest, as the streaming protocol has.
-const HARM_ALONE: f64 = 0.05;
-/// That of the product.
-const HARM_IN_PRODUCT: f64 = 0.10;
-const WEIGHT_OF_COUNTS: f64 = 0.35;
-const WEIGHT_OF_A_GAUGE: f64 = 0.15;
 /// Where no edge is known there is nothing to judge either; the judge asks for one.
 const SOME_EDGE_MS: f64 = 1_000.0;
 /// Times after this are dates, not seconds since the start.
@@ -228,14 +223,13 @@ impl<'a> Source<'a> {
         };
         let kind = kind(wanted, found.map(|(_, sli)| &sli.kind), form);
         let is_counted = matches!(kind, SliKind::Ratio { .. } | SliKind::Latency { .. });
-        let default_weight = if is_counted { WEIGHT_OF_COUNTS } else { WEIGHT_OF_A_GAUGE };
         let is_alone = found.is_some_and(|(_, sli)| !sli.rows().iter().any(|row| row.cohort == Cohort::Baseline));
         let by_objective = is_alone && wanted.has_objective() && wanted.against != Against::Objective;
         if by_objective {
             said.notes(format!("`{name}` has no baseline in the evidence: it is held against its objective"));
         }
         let sli = SliSettings {
-            weight: wanted.weight.unwrap_or(default_weight),
+            weight: wanted.weight.unwrap_or(weight_alone(&kind)),
             objective: wanted.objective.filter(|_| is_counted),
             against_objective: wanted.against == Against::Objective || by_objective,
             ..SliSettings::new(name, kind)
@@ -262,36 +256,26 @@ fn name_of(kind: &Kind) -> KindName {
 
 /// What the evidence says it is; what the configuration says where the evidence doesn't know it.
 fn kind(wanted: &Wanted, seen: Option<&Kind>, form: Form) -> SliKind {
-    let harm = if form == Form::Own { HARM_ALONE } else { HARM_IN_PRODUCT };
-    match seen.map(name_of).or(wanted.kind).unwrap_or(KindName::Ratio) {
-        KindName::Ratio => SliKind::Ratio {
-            harm_margin: 1.0 + wanted.harm.unwrap_or(harm),
-            safety_margin: 1.0 + wanted.safe.unwrap_or(0.5),
-            floor: wanted.floor.unwrap_or(0.005),
-        },
+    let default = match seen.map(name_of).or(wanted.kind).unwrap_or(KindName::Ratio) {
+        // what was made for this evidence is judged as strictly as a stream
+        KindName::Ratio if form == Form::Own => {
+            SliKind::ratio().with(Margins { harm: Some(HARM_ALONE), ..Margins::default() })
+        }
+        KindName::Ratio => SliKind::ratio(),
         KindName::Latency => {
             let of_evidence = match seen {
                 Some(Kind::Latency { edges_ms }) => edges_ms.clone(),
                 _ => vec![wanted.below_ms.unwrap_or(SOME_EDGE_MS)],
             };
-            let edges_ms = wanted.edges_ms.clone().unwrap_or(of_evidence);
-            // What lies between the edge and the promise counts as bad, as in the product.
-            let objective_edge_ms = wanted.below_ms.and_then(|ms| edges_ms.iter().copied().rfind(|e| *e <= ms));
-            SliKind::Latency {
-                edges_ms,
-                slowdown_harm: 1.0 + wanted.harm.unwrap_or(0.05),
-                slowdown_safe: 1.0 + wanted.safe.unwrap_or(0.20),
-                objective_edge_ms,
-            }
+            SliKind::latency_below(wanted.edges_ms.clone().unwrap_or(of_evidence), wanted.below_ms)
         }
-        KindName::Gauge => SliKind::Gauge {
-            harm: wanted.harm.unwrap_or(0.10),
-            safe: wanted.safe.unwrap_or(0.25),
-            worse: if wanted.worse == Worse::Up { Direction::Up } else { Direction::Down },
-            limit: wanted.limit,
-        },
+        KindName::Gauge => {
+            let worse = if wanted.worse == Worse::Up { Direction::Up } else { Direction::Down };
+            SliKind::measured(worse, wanted.limit)
+        }
         KindName::Check => SliKind::Check,
-    }
+    };
+    default.with(Margins { harm: wanted.harm, safe: wanted.safe, floor: wanted.floor })
 }
 
 /// For each bucket of the evidence the one of the wanted edges that holds it.

@@ -2,6 +2,8 @@
 //!
 //! Text only; nothing is computed from it. Next room: none.
 
+pub(crate) use judge::words::{grouped, span};
+
 /// Two or three telling digits.
 pub(crate) fn figure(value: f64) -> String {
     match value.abs() {
@@ -34,36 +36,10 @@ pub(crate) fn odds(evidence: f64) -> String {
     format!("{} : 1", figure(evidence))
 }
 
-/// `3310` as `3,310`.
-pub(crate) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// A share as per cent: `0.012` as `1.2 %`.
 pub(crate) fn percent(share: f64) -> String {
     let rounded = (share * 1e4).round() / 100.0;
     format!("{rounded} %")
-}
-
-/// `90_500` ms as `1 min 30 s`.
-pub(crate) fn span(ms: u64) -> String {
-    let seconds = ms / 1000;
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0) => format!("{ms} ms"),
-        (0, 0, s) => format!("{s} s"),
-        (0, m, 0) => format!("{m} min"),
-        (0, m, s) => format!("{m} min {s} s"),
-        (h, 0, _) => format!("{h} h"),
-        (h, m, _) => format!("{h} h {m} min"),
-    }
 }
 
 /// `a`, `b` and `c`, each in backticks.
@@ -88,7 +64,6 @@ mod tests {
         );
         assert_eq!([0.98, 1.0, 12.3, 1e4].map(factor), ["0.98", "1.00", "12", "over 100"]);
         assert_eq!([0.012, 0.5, 1.0 / 3.0].map(percent), ["1.2 %", "50 %", "33.33 %"]);
-        assert_eq!([250, 90_500, 3_660_000].map(span), ["250 ms", "1 min 30 s", "1 h 1 min"]);
         assert_eq!(list(["a", "b", "c"]), "`a`, `b` and `c`");
         assert_eq!((list(["a"]), list([])), ("`a`".to_owned(), String::new()));
     }

@@ -134,7 +134,7 @@ impl Template<'_> {
         }
         let (query, at) = self.query(&pointer, &given_name)?;
         let condition = self.condition(&pointer, &given_name);
-        let source = self.source(&at);
+        let source = self.spot.source(self.given, &at);
         let against = Against::Both;
         let wanted =
             Wanted { name, source, pointer: &at, bounds: &condition.bounds, worse: None, bare: Bare::Levels, against };
@@ -155,13 +155,6 @@ impl Template<'_> {
     fn is_dry(&self, name: &str) -> bool {
         let dry = self.spot.value("/spec/dryRun").and_then(Value::as_array);
         dry.into_iter().flatten().filter_map(|d| d.get("metricName")?.as_str()).any(|d| d == name || d == ".*")
-    }
-
-    fn source(&mut self, pointer: &str) -> String {
-        self.given.source.clone().unwrap_or_else(|| {
-            self.spot.assumed(pointer, "the source is called `prometheus`", "name it as clearway.toml does");
-            "prometheus".into()
-        })
     }
 
     fn query(&mut self, metric: &str, name: &str) -> Option<(String, String)> {

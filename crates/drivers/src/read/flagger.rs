@@ -116,10 +116,7 @@ impl Canary<'_> {
         }
         let query = self.query(pointer, &given_name)?;
         let bounds = self.bounds(pointer, &given_name);
-        let source = self.given.source.clone().unwrap_or_else(|| {
-            self.spot.assumed(pointer, "the source is called `prometheus`", "name it as clearway.toml does");
-            "prometheus".into()
-        });
+        let source = self.spot.source(self.given, pointer);
         let wanted =
             Wanted { name, source, pointer, bounds: &bounds, worse: None, bare: Bare::Levels, against: Against::Both };
         let mut sli = sli::of_query(&mut self.spot, &query, &wanted)?;

@@ -225,6 +225,14 @@ impl Spot<'_> {
         self.note(Level::NotTaken, pointer, text.into(), instead);
     }
 
+    /// The source that was given, or the usual name of one.
+    pub(crate) fn source(&mut self, given: &Given, pointer: &str) -> String {
+        given.source.clone().unwrap_or_else(|| {
+            self.assumed(pointer, "the source is called `prometheus`", "name it as clearway.toml does");
+            "prometheus".into()
+        })
+    }
+
     pub(crate) fn assumed(&mut self, pointer: &str, text: impl Into<String>, instead: &str) {
         self.note(Level::Assumed, pointer, text.into(), instead);
     }

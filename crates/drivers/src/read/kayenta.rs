@@ -62,7 +62,7 @@ impl Taking<'_> {
         }
         let (query, at) = self.query(&pointer, &given_name)?;
         let worse = self.direction(&pointer, &given_name);
-        let source = self.source(&at);
+        let source = self.spot.source(self.given, &at);
         let wanted =
             Wanted { name, source, pointer: &at, bounds: &[], worse, bare: Bare::Levels, against: Against::Step };
         let mut sli = sli::of_query(&mut self.spot, &query, &wanted)?;
@@ -70,13 +70,6 @@ impl Taking<'_> {
         self.analysis(&pointer);
         sli.weight = self.weight(&pointer);
         Some(sli)
-    }
-
-    fn source(&mut self, pointer: &str) -> String {
-        self.given.source.clone().unwrap_or_else(|| {
-            self.spot.assumed(pointer, "the source is called `prometheus`", "name it as clearway.toml does");
-            "prometheus".into()
-        })
     }
 
     /// The query in PromQL with the version's label in place of the scope, and where it stands.

@@ -11,8 +11,9 @@ use crate::plan::runs::{Outcome, Patience, Play, Played, PlayedCase};
 use crate::plan::{
     Case, Decision, ExposurePlan, HarmOutlook, Needs, PlanError, PlannedStep, Question, StepOutlook, Times, counts,
 };
-use crate::sentence::{figure, percent, span};
+use crate::sentence::{figure, percent};
 use crate::settings::{Comparison, SettingsError};
+use crate::words::span;
 
 /// Shares that people write.
 pub(crate) const SHARES: [f64; 8] = [0.01, 0.02, 0.05, 0.10, 0.20, 0.25, 0.33, 0.50];
