@@ -130,7 +130,7 @@ mod tests {
     const EFFECT: &[u8] = b"effect";
 
     fn requirement(by: &str, count: u8) -> Requirement {
-        Requirement { by: by.into(), count, within: Span::secs(3_600) }
+        Requirement::of(by, count, Span::secs(3_600))
     }
 
     fn vote(voter: &str, groups: &[&str]) -> Vote {

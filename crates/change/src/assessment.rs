@@ -2,6 +2,7 @@
 //!
 //! Policy answers; this room keeps the answer as a value, with the digests by which it can be given again. Next room: [`approval`](crate::approval).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -53,22 +54,119 @@ pub struct Factor {
     pub reason: String,
 }
 
-/// One rule that says no.
+/// How strictly a rule binds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// It warns; nothing is held.
+    Advisory,
+    /// It holds until somebody who may overrides it, with a reason.
+    Soft,
+    /// It holds. Two people together may break the glass.
+    #[default]
+    Hard,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Advisory => "advisory",
+            Self::Soft => "soft",
+            Self::Hard => "hard",
+        })
+    }
+}
+
+/// One rule that says no. An advisory one is a warning and never stands here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Denial {
     pub code: String,
     pub reason: String,
+    #[serde(default)]
+    pub level: Level,
+    /// The groups whose members may override it where it is soft; whoever holds the permission if empty.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub override_by: BTreeSet<String>,
+}
+
+impl Denial {
+    /// One that nobody overrides alone.
+    pub fn hard(code: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { code: code.into(), reason: reason.into(), level: Level::Hard, override_by: BTreeSet::new() }
+    }
+}
+
+/// One point of a checklist: ticked by evidence where there is some, by a named person where there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Item {
+    /// The name of the checklist, such as `before-production`.
+    pub list: String,
+    /// Unique in its list.
+    pub code: String,
+    /// What has to be true, in words.
+    pub title: String,
+    /// What shows that it is; absent where nothing does yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+    #[serde(default)]
+    pub tick: Tick,
+}
+
+/// What can tick a point that no evidence has ticked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Tick {
+    /// A person who answers for it by name.
+    #[default]
+    Person,
+    /// Nothing but evidence: the change is amended with it.
+    Evidence,
+}
+
+/// Whether a change has to be planned for a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Window {
+    #[default]
+    Free,
+    /// It starts at a time that those who approve it have seen, never at once.
+    Required,
 }
 
 /// Approvals that are needed before the change may start.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Requirement {
-    /// The group that may give them; `service-owners` and `approvers` are known without being listed.
+    /// The group that may give them; `service-owners`, `approvers` and `on-call` are known without being listed.
     pub by: String,
     /// How many different people of it.
     pub count: u8,
-    /// How long they have, from the assessment; the change lapses then.
+    /// How long they have, from the assessment; then the next group is asked too, and in the end the change lapses.
     pub within: Span,
+    /// The groups that are asked one after the other when time is up, each with as much time again; their votes count from then on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escalate: Vec<String>,
+    /// When those who are asked are reminded, from when they were asked; after half of their time if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remind: Option<Span>,
+    /// Whether a vote has to carry the signature of a key in access.yaml.
+    #[serde(default)]
+    pub signature: Signing,
+}
+
+impl Requirement {
+    /// A requirement without escalation, signed or not.
+    pub fn of(by: impl Into<String>, count: u8, within: Span) -> Self {
+        Self { by: by.into(), count, within, escalate: vec![], remind: None, signature: Signing::Free }
+    }
+}
+
+/// Whether votes are signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Signing {
+    #[default]
+    Free,
+    Required,
 }
 
 /// What policy said of a proposal.
@@ -83,6 +181,11 @@ pub struct Assessment {
     pub warnings: Vec<String>,
     /// Approvals that it needs; none where automation approves.
     pub requires: Vec<Requirement>,
+    /// What has to be ticked before it may start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checklist: Vec<Item>,
+    #[serde(default)]
+    pub window: Window,
     /// The digest of the policy bundle that answered.
     pub policy: Digest,
     /// The digest of the whole input it was given, which is kept beside the log.

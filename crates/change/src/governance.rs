@@ -124,7 +124,7 @@ impl Matrix {
                 && m.risk.as_ref().is_none_or(|r| r.contains(&risk))
         };
         let rule = self.rules.iter().find(|rule| fits(&rule.matches))?;
-        Some(rule.require.iter().map(|r| Requirement { by: r.by.clone(), count: r.count, within: r.within }).collect())
+        Some(rule.require.iter().map(|r| Requirement::of(&r.by, r.count, r.within)).collect())
     }
 
     fn problems(&self, access: &Access) -> Vec<(String, String)> {

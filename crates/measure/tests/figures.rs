@@ -48,8 +48,8 @@ fn proposed(proposal: Proposal) -> Event {
 
 fn assessed(level: Risk, people: u8, denied: bool) -> Event {
     let digest = Digest::of_bytes(b"effect");
-    let requirement = Requirement { by: "sre".into(), count: people, within: Span::secs(60) };
-    let denial = Denial { code: "no".into(), reason: "no".into() };
+    let requirement = Requirement::of("sre", people, Span::secs(60));
+    let denial = Denial::hard("no", "no");
     Event::Assessed(Box::new(Assessment {
         score: 0,
         level,
@@ -57,6 +57,8 @@ fn assessed(level: Risk, people: u8, denied: bool) -> Event {
         denials: if denied { vec![denial] } else { vec![] },
         warnings: vec![],
         requires: if people > 0 { vec![requirement] } else { vec![] },
+        checklist: vec![],
+        window: Default::default(),
         policy: digest,
         input: digest,
         effect: digest,

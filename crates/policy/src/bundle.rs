@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use change::Digest;
-use change::assessment::{Assessment, Denial, Factor, Requirement, Risk};
+use change::assessment::{Assessment, Denial, Factor, Requirement, Risk, Window};
 use change::facts::Facts;
 use change::governance::Matrix;
 use change::proposal::Proposal;
@@ -92,7 +92,7 @@ impl Bundle {
         let mut denials = answers.denials;
         let from_matrix = matrix.requirements(proposal, level).unwrap_or_else(|| {
             let reason = format!("no rule of approvals.yaml matches a change of {level} risk like this one");
-            denials.push(Denial { code: "no_approval_rule".into(), reason });
+            denials.push(Denial::hard("no_approval_rule", reason));
             vec![]
         });
         Assessment {
@@ -102,6 +102,8 @@ impl Bundle {
             denials,
             warnings: answers.warnings,
             requires: merge(from_matrix, answers.requires),
+            checklist: vec![],
+            window: Window::Free,
             policy: self.digest,
             input,
             effect: proposal.effect_digest,
@@ -125,9 +127,11 @@ impl Bundle {
             score: 100,
             level: Risk::Critical,
             factors: vec![Factor { code: code.clone(), points: 100, reason: reason.clone() }],
-            denials: vec![Denial { code, reason }],
+            denials: vec![Denial::hard(code, reason)],
             warnings: vec![],
             requires: vec![],
+            checklist: vec![],
+            window: Window::Free,
             policy: self.digest,
             input,
             effect: proposal.effect_digest,
@@ -320,11 +324,8 @@ mod tests {
 
     #[test]
     fn of_two_requirements_for_a_group_the_larger_count_and_the_shorter_time_hold() {
-        let requirement = |by: &str, count, hours: u64| Requirement {
-            by: by.into(),
-            count,
-            within: change::time::Span::secs(hours * 3_600),
-        };
+        let requirement =
+            |by: &str, count, hours: u64| Requirement::of(by, count, change::time::Span::secs(hours * 3_600));
         let merged = merge(
             vec![requirement("sre", 1, 8), requirement("security", 2, 4)],
             vec![

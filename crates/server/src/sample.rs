@@ -152,9 +152,11 @@ pub(crate) fn assessment(proposal: &Proposal) -> Assessment {
         denials: vec![],
         warnings: vec!["the runbook was last changed 14 months ago".into()],
         requires: vec![
-            Requirement { by: "service-owners".into(), count: 1, within: Span::secs(28_800) },
-            Requirement { by: "sre".into(), count: 1, within: Span::secs(28_800) },
+            Requirement::of("service-owners", 1, Span::secs(28_800)),
+            Requirement::of("sre", 1, Span::secs(28_800)),
         ],
+        checklist: vec![],
+        window: Default::default(),
         policy: Digest::of_bytes(b"policy"),
         input: Digest::of_bytes(b"input"),
         effect: proposal.effect_digest,

@@ -98,7 +98,7 @@ pub(crate) fn sealed(mut proposal: Proposal) -> Proposal {
 pub(crate) fn allowed(effect: Digest, count: u8) -> Assessment {
     let requires = match count {
         0 => vec![],
-        count => vec![Requirement { by: GROUP.into(), count, within: Span::secs(3 * 86_400) }],
+        count => vec![Requirement::of(GROUP, count, Span::secs(3 * 86_400))],
     };
     Assessment {
         score: if count == 0 { 5 } else { 30 },
@@ -107,6 +107,8 @@ pub(crate) fn allowed(effect: Digest, count: u8) -> Assessment {
         denials: vec![],
         warnings: vec![],
         requires,
+        checklist: vec![],
+        window: Default::default(),
         policy: *POLICY,
         input: *POLICY,
         effect,
@@ -114,7 +116,7 @@ pub(crate) fn allowed(effect: Digest, count: u8) -> Assessment {
 }
 
 pub(crate) fn denied(effect: Digest) -> Assessment {
-    let denial = Denial { code: "no_runbook".into(), reason: "a change of this risk needs a runbook".into() };
+    let denial = Denial::hard("no_runbook", "a change of this risk needs a runbook");
     Assessment { denials: vec![denial], ..allowed(effect, 1) }
 }
 
