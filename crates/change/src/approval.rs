@@ -1,15 +1,16 @@
 //! Approval: have the right people said yes, to exactly this, in time?
 //!
-//! Counts votes against what policy requires. A vote is for an effect digest and falls with it. Knows nothing of sessions; an actor arrives identified.
+//! Counts votes against what policy requires. A vote is for an effect digest and falls with it. Who is asked, reminded and asked in their place when time
+//! is up follows from the requirement and the clock; silence is never a yes. Knows nothing of sessions; an actor arrives identified.
 //! A vote by the author is refused, not ignored: a silent refusal would look like consent. Next room: [`schedule`](crate::schedule).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
-use crate::assessment::{Assessment, Requirement};
+use crate::assessment::Requirement;
 use crate::id::Digest;
 use crate::time::{Span, Timestamp, after};
 
@@ -21,6 +22,10 @@ pub const VOTE_LASTS: Span = Span::secs(7 * 86_400);
 pub const APPROVERS: &str = "approvers";
 /// The group of the owners of the changed services.
 pub const SERVICE_OWNERS: &str = "service-owners";
+/// The group of those who are on call for the changed services.
+pub const ON_CALL: &str = "on-call";
+/// The groups that are known without being listed in access.yaml.
+pub const KNOWN_GROUPS: [&str; 3] = [APPROVERS, SERVICE_OWNERS, ON_CALL];
 
 /// One yes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +35,9 @@ pub struct Vote {
     pub effect: Digest,
     /// The groups for which the voter could speak at that time.
     pub groups: BTreeSet<String>,
+    /// Those of the groups for which the voter stood in, each with whose place it was.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub on_behalf: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     #[schemars(with = "String")]
@@ -59,12 +67,86 @@ pub enum Voided {
     Amended,
     /// They are too old.
     Lapsed,
+    /// The voter has left, or has lost the group for which they spoke.
+    Revoked,
+}
+
+/// A request that stands against a change until it is amended or the request is taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct ChangesRequested {
+    pub by: Actor,
+    pub reason: String,
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+}
+
+/// Who is asked for a requirement at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Asked {
+    /// Since when the newest group is asked.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+    /// How many groups of [`Requirement::escalate`] are asked too.
+    pub escalated: usize,
+    pub reminded: bool,
+}
+
+impl Asked {
+    pub fn at(since: Timestamp) -> Self {
+        Self { since, escalated: 0, reminded: false }
+    }
+}
+
+/// Who is asked for each requirement, by [`Requirement::by`].
+pub type AskedFor = BTreeMap<String, Asked>;
+
+/// The groups that are asked for a requirement: its own, and those to which it was escalated.
+pub fn groups_asked<'a>(requirement: &'a Requirement, asked: &AskedFor) -> Vec<&'a str> {
+    let escalated = asked.get(&requirement.by).map_or(0, |a| a.escalated);
+    let more = requirement.escalate.iter().take(escalated).map(String::as_str);
+    std::iter::once(requirement.by.as_str()).chain(more).collect()
+}
+
+/// What is to be done because people have not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    Remind { by: String },
+    Escalate { by: String, to: String },
+    Lapse,
+}
+
+/// What is to be done next for each requirement that is not met, and when.
+pub fn calls(
+    standing: &[Standing],
+    asked: &AskedFor,
+    assessed_at: Timestamp,
+    now: Timestamp,
+) -> Vec<(Timestamp, Call)> {
+    let open = standing.iter().filter(|s| s.missing() > 0);
+    open.map(|s| call(&s.requirement, asked.get(&s.requirement.by).copied().unwrap_or(Asked::at(assessed_at)), now))
+        .collect()
+}
+
+fn call(requirement: &Requirement, asked: Asked, now: Timestamp) -> (Timestamp, Call) {
+    let by = requirement.by.clone();
+    let over = after(asked.since, requirement.within);
+    let remind = after(asked.since, requirement.remind.unwrap_or(Span::millis(requirement.within.as_millis() / 2)));
+    // Nobody is reminded of what is over.
+    if !asked.reminded && remind < over && now < over {
+        return (remind, Call::Remind { by });
+    }
+    match requirement.escalate.get(asked.escalated) {
+        Some(to) => (over, Call::Escalate { by, to: to.clone() }),
+        None => (over, Call::Lapse),
+    }
 }
 
 /// A requirement, and how far it is met.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Standing {
     pub requirement: Requirement,
+    /// The groups that are asked by now.
+    pub asked: Vec<String>,
     /// The voters who count for it; one person counts for one requirement only.
     pub met_by: Vec<Actor>,
 }
@@ -73,15 +155,28 @@ impl Standing {
     pub fn missing(&self) -> usize {
         usize::from(self.requirement.count).saturating_sub(self.met_by.len())
     }
+
+    /// What is missing: ``1 of `sre` or `sre-leads` ``.
+    pub fn in_words(&self) -> String {
+        let groups: Vec<String> = self.asked.iter().map(|group| format!("`{group}`")).collect();
+        format!("{} of {}", self.missing(), groups.join(" or "))
+    }
 }
 
 /// Assigns the votes that count to the requirements, each voter to one, so that as many places as possible are filled.
 ///
 /// A maximum bipartite matching by augmenting paths: a greedy choice could spend the only security reviewer on a place that anybody could fill.
-pub fn standing(requires: &[Requirement], votes: &[Vote], effect: Digest, now: Timestamp) -> Vec<Standing> {
+pub fn standing(
+    requires: &[Requirement],
+    asked: &AskedFor,
+    votes: &[Vote],
+    effect: Digest,
+    now: Timestamp,
+) -> Vec<Standing> {
     let counted: Vec<&Vote> = votes.iter().filter(|v| v.counts(effect, now)).collect();
     let places: Vec<usize> = requires.iter().enumerate().flat_map(|(i, r)| (0..r.count).map(move |_| i)).collect();
-    let fits = |place: usize, vote: usize| counted[vote].groups.contains(&requires[places[place]].by);
+    let groups: Vec<Vec<&str>> = requires.iter().map(|r| groups_asked(r, asked)).collect();
+    let fits = |place: usize, vote: usize| groups[places[place]].iter().any(|g| counted[vote].groups.contains(*g));
     let mut holder: Vec<Option<usize>> = vec![None; places.len()];
     for vote in 0..counted.len() {
         seat(vote, &fits, &mut holder, &mut vec![false; places.len()]);
@@ -90,7 +185,9 @@ pub fn standing(requires: &[Requirement], votes: &[Vote], effect: Digest, now: T
         let seats = holder.iter().zip(&places).filter(|(_, p)| **p == i);
         seats.filter_map(|(h, _)| h.map(|v| counted[v].voter.clone())).collect()
     };
-    requires.iter().enumerate().map(|(i, r)| Standing { requirement: r.clone(), met_by: met_by(i) }).collect()
+    let named = |i: usize| groups[i].iter().map(|g| (*g).to_owned()).collect();
+    let each = requires.iter().enumerate();
+    each.map(|(i, r)| Standing { requirement: r.clone(), asked: named(i), met_by: met_by(i) }).collect()
 }
 
 fn seat(vote: usize, fits: &impl Fn(usize, usize) -> bool, holder: &mut [Option<usize>], tried: &mut [bool]) -> bool {
@@ -112,15 +209,9 @@ fn seat(vote: usize, fits: &impl Fn(usize, usize) -> bool, holder: &mut [Option<
 }
 
 /// Whether every requirement is met. A change that needs nobody is approved by automation, which is a vote too: no vote at all is never a quorum.
-pub fn is_quorate(assessment: &Assessment, votes: &[Vote], effect: Digest, now: Timestamp) -> bool {
+pub fn is_quorate(requires: &[Requirement], asked: &AskedFor, votes: &[Vote], effect: Digest, now: Timestamp) -> bool {
     let any = votes.iter().any(|v| v.counts(effect, now));
-    any && standing(&assessment.requires, votes, effect, now).iter().all(|s| s.missing() == 0)
-}
-
-/// When a change that nobody decides on lapses: the longest of its deadlines after the assessment.
-pub fn lapses_at(assessment: &Assessment, assessed_at: Timestamp) -> Timestamp {
-    let longest = assessment.requires.iter().map(|r| r.within).max().unwrap_or(VOTE_LASTS);
-    after(assessed_at, longest)
+    any && standing(requires, asked, votes, effect, now).iter().all(|s| s.missing() == 0)
 }
 
 #[cfg(test)]
@@ -141,13 +232,14 @@ mod tests {
             voter: Actor::User(voter.into()),
             effect: Digest::of_bytes(EFFECT),
             groups,
+            on_behalf: BTreeMap::new(),
             comment: None,
             at,
         }
     }
 
     fn missing(requires: &[Requirement], votes: &[Vote], now: Timestamp) -> usize {
-        standing(requires, votes, Digest::of_bytes(EFFECT), now).iter().map(Standing::missing).sum()
+        standing(requires, &AskedFor::new(), votes, Digest::of_bytes(EFFECT), now).iter().map(Standing::missing).sum()
     }
 
     #[test]
@@ -165,6 +257,41 @@ mod tests {
         let votes = [vote("ada", &["sre"])];
         let late = after(Timestamp::UNIX_EPOCH, VOTE_LASTS);
         assert_eq!(missing(&requires, &votes, late), 1);
-        assert_eq!(standing(&requires, &votes, Digest::of_bytes(b"other"), Timestamp::UNIX_EPOCH)[0].missing(), 1);
+        assert_eq!(
+            standing(&requires, &AskedFor::new(), &votes, Digest::of_bytes(b"other"), Timestamp::UNIX_EPOCH)[0]
+                .missing(),
+            1
+        );
+    }
+
+    // LC3 X2
+    #[test]
+    fn people_are_reminded_then_the_next_group_is_asked_and_silence_ends_in_a_lapse() {
+        let (start, hour) = (Timestamp::UNIX_EPOCH, Span::secs(3_600));
+        let requires = [Requirement { escalate: vec!["leads".into()], ..requirement("security", 1) }];
+        let mut asked = AskedFor::new();
+        let next = |asked: &AskedFor| {
+            let standing = standing(&requires, asked, &[], Digest::of_bytes(EFFECT), start);
+            calls(&standing, asked, start, start).remove(0)
+        };
+        assert_eq!(next(&asked), (after(start, Span::secs(1_800)), Call::Remind { by: "security".into() }));
+        asked.insert("security".into(), Asked { since: start, escalated: 0, reminded: true });
+        let to_leads = Call::Escalate { by: "security".into(), to: "leads".into() };
+        assert_eq!(next(&asked), (after(start, hour), to_leads));
+        let later = after(start, hour);
+        asked.insert("security".into(), Asked { since: later, escalated: 1, reminded: true });
+        assert_eq!(next(&asked), (after(later, hour), Call::Lapse));
+    }
+
+    #[test]
+    fn the_next_group_counts_only_once_it_was_asked() {
+        let requires = [Requirement { escalate: vec!["leads".into()], ..requirement("security", 1) }];
+        let votes = [vote("ada", &["leads"])];
+        let missing = |asked: &AskedFor| {
+            standing(&requires, asked, &votes, Digest::of_bytes(EFFECT), Timestamp::UNIX_EPOCH)[0].missing()
+        };
+        assert_eq!(missing(&AskedFor::new()), 1);
+        let escalated = Asked { since: Timestamp::UNIX_EPOCH, escalated: 1, reminded: false };
+        assert_eq!(missing(&[("security".to_owned(), escalated)].into()), 0);
     }
 }

@@ -1,6 +1,6 @@
 //! Assessment: how risky is it, may it happen, and what must happen first?
 //!
-//! Policy answers; this room keeps the answer as a value, with the digests by which it can be given again. Next room: [`approval`](crate::approval).
+//! Policy answers; this room keeps the answer as a value, with the digests by which it can be given again. Next room: [`exception`](crate::exception).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -186,6 +186,9 @@ pub struct Assessment {
     pub checklist: Vec<Item>,
     #[serde(default)]
     pub window: Window,
+    /// Approvals that are owed after the fact: those of an emergency, or of what went by the product.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owed: Vec<Requirement>,
     /// The digest of the policy bundle that answered.
     pub policy: Digest,
     /// The digest of the whole input it was given, which is kept beside the log.

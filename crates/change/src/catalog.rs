@@ -28,6 +28,28 @@ pub struct Service {
     /// Kinds of data that need care, such as `personal` or `payment`.
     #[serde(default)]
     pub data: Vec<String>,
+    /// The user or group that is on call for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_call: Option<String>,
+    /// `observe` where its gates report and hold nothing.
+    #[serde(default, skip_serializing_if = "Gating::is_enforced")]
+    pub gates: Gating,
+}
+
+/// Whether the gates of a service hold its changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Gating {
+    #[default]
+    Enforce,
+    /// They report, and hold nothing: a team starts by looking.
+    Observe,
+}
+
+impl Gating {
+    pub(crate) fn is_enforced(&self) -> bool {
+        *self == Self::Enforce
+    }
 }
 
 fn middle_tier() -> u8 {
@@ -64,6 +86,12 @@ impl Catalog {
         reached.difference(of).cloned().collect()
     }
 
+    /// Whether gates hold changes of these services: only where each of them is observed do they not.
+    pub fn gating(&self, services: &BTreeSet<String>) -> Gating {
+        let is_observed = |name: &String| self.service(name).is_some_and(|s| s.gates == Gating::Observe);
+        if !services.is_empty() && services.iter().all(is_observed) { Gating::Observe } else { Gating::Enforce }
+    }
+
     /// Whether a user owns one of these services, alone or through a group.
     pub fn owns(&self, access: &Access, user: &str, services: &BTreeSet<String>) -> bool {
         let groups = access.groups_of(user);
@@ -78,7 +106,7 @@ mod tests {
 
     fn service(name: &str, depends_on: &[&str]) -> Service {
         let depends_on = depends_on.iter().map(|d| (*d).to_owned()).collect();
-        Service { name: name.into(), owner: "ada".into(), tier: 2, depends_on, slis: vec![], data: vec![] }
+        Service { name: name.into(), owner: "ada".into(), tier: 2, depends_on, slis: vec![], data: vec![], on_call: None, gates: Gating::Enforce }
     }
 
     #[test]

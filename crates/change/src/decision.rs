@@ -3,7 +3,7 @@
 //! The one place where a judgement becomes a move. No answer but `pass` advances; a deadline leads to what the plan chose, never to a pass.
 //! Next room: [`aftermath`](crate::aftermath).
 
-use crate::lifecycle::{Change, Event, Given};
+use crate::lifecycle::{Change, Event, Given, Urgency};
 use crate::rollout::{PauseReason, Rollout, StepState};
 use crate::time::{Span, Timestamp, after};
 use crate::verification::{Answer, EvidenceTaken, Judgement, OnDoubt};
@@ -93,7 +93,7 @@ fn on_deadline(change: &Change, rollout: &Rollout, given: &Given, doubt: Answer,
 /// A page about this step: the key makes it one page however often it is owed before it is sent.
 pub fn page(change: &Change, rollout: &Rollout, about: &str, reason: String) -> Event {
     let key = format!("{}/{}/{}/{about}", change.id, rollout.step, rollout.attempt);
-    Event::PageOwed { key, reason }
+    Event::PageOwed { key, reason, to: [].into(), urgency: Urgency::Page }
 }
 
 /// When the step that is being verified runs out of time.

@@ -1,9 +1,10 @@
 //! Explaining: events and states as sentences, the same in API, pages, CLI and log.
 
 use crate::actor::Actor;
+use crate::approval::Voided;
 use crate::document::list;
 use crate::gate::GateState;
-use crate::lifecycle::{Change, Event, Phase};
+use crate::lifecycle::{Change, Event, Phase, Urgency};
 use crate::rollout::{Failure, Plan, StepState};
 use crate::verification::Judgement;
 
@@ -36,14 +37,37 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::Refused { reason } => format!("refused{}", because(reason)),
         Event::VotesVoided { voters, why } => {
             let names: Vec<String> = voters.iter().map(ToString::to_string).collect();
-            let why = if *why == crate::approval::Voided::Amended { "the effect has changed" } else { "too old" };
+            let why = match why {
+                Voided::Amended => "the effect has changed",
+                Voided::Lapsed => "too old",
+                Voided::Revoked => "they may no longer vote for the groups that they spoke for",
+            };
             format!("votes of {} are void: {why}", list(names.iter().map(String::as_str)))
         }
+        Event::ChangesRequested { reason } => format!("asked for changes{}", because(reason)),
+        Event::TakenBack { reason } => format!("took back what they had said{}", because(reason)),
+        Event::DenialOverridden { code, reason, .. } => format!("overrode the rule `{code}`{}", because(reason)),
+        Event::GlassTouched { reason, .. } => {
+            format!("would break the glass{}; a second person has to agree", because(reason))
+        }
+        Event::GlassBroken { codes, by, reason, .. } => {
+            let names: Vec<String> = by.iter().map(actor).collect();
+            let rules = list(codes.iter().map(String::as_str));
+            format!("{} broke the glass over {rules}{}", list(names.iter().map(String::as_str)), because(reason))
+        }
+        Event::Ticked { list, code, note, .. } => format!("ticked {list}/{code}{}", because(note)),
+        Event::Reminded { by } => format!("`{by}` was reminded"),
+        Event::Escalated { by, to } => format!("`{by}` did not answer in time: `{to}` is asked too"),
         Event::Lapsed { reason } => format!("lapsed: {reason}"),
         Event::Scheduled { not_before } => format!("scheduled, not before {not_before}"),
         Event::Held { gates } => {
             format!("held: {}", gates.iter().filter_map(closed_reason).collect::<Vec<_>>().join("; "))
         }
+        Event::GatesObserved { gates } => {
+            let closed = gates.iter().filter_map(closed_reason).collect::<Vec<_>>().join("; ");
+            format!("went on, as its services are only observed, although: {closed}")
+        }
+        Event::DeployedBefore { at, reason } => format!("was deployed without Clearway at {at}{}", because(reason)),
         Event::Released => "released: every gate is open".into(),
         Event::StepBegun { step, attempt: 1, .. } => format!("{} began", step_name(*step)),
         Event::StepBegun { step, attempt, .. } => format!("{} began, attempt {attempt}", step_name(*step)),
@@ -68,14 +92,30 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::CompletedByHand { evidence } => format!("rolled back by hand: {evidence}"),
         Event::WatchSuperseded { by } => format!("`{by}` took over the target; the watch no longer rolls back"),
         Event::Completed => "completed".into(),
+        Event::PageOwed { reason, urgency: Urgency::Notice, .. } => format!("people are to hear of it: {reason}"),
         Event::PageOwed { reason, .. } => format!("people have to be told: {reason}"),
         Event::Paged { channel, .. } => format!("people were told through {channel}"),
-        Event::ReviewOwed { due, .. } => format!("a review is owed by {due}"),
-        Event::ReviewDone { summary } => format!("reviewed: {summary}"),
+        Event::DebtOwed { debt, reason, due } => format!("the {debt} is owed by {due}{}", because(reason)),
+        Event::DebtPaid { debt, summary } => format!("the {debt} that was owed is done: {summary}"),
+        Event::DebtNagged { debt } => format!("people were reminded that the {debt} is overdue"),
         Event::LaneTaken { change } => format!("{change} took the lane"),
         Event::LaneFreed { change } => format!("{change} left the lane"),
         Event::CommandRefused { command, reason, .. } => format!("`{command}` was refused: {reason}"),
-        Event::GovernanceLoaded { digest, files } => {
+        Event::Delegated(d) => match &d.to {
+            Some(to) => format!("`{to}` stands in for `{}` until {}{}", d.from, d.until, because(&d.reason)),
+            None => format!("`{}` is away until {}{}", d.from, d.until, because(&d.reason)),
+        },
+        Event::DelegationEnded { from, to: Some(to) } => format!("`{to}` no longer stands in for `{from}`"),
+        Event::DelegationEnded { from, to: None } => format!("`{from}` is back"),
+        Event::AllStopped { reason } => format!("stopped everything{}", because(reason)),
+        Event::StopReleased { reason } => format!("released the stop{}", because(reason)),
+        Event::StandardSuspended { standard, reason, .. } => {
+            format!("the standard change `{standard}` is suspended{}", because(reason))
+        }
+        Event::StandardReinstated { standard, reason } => {
+            format!("the standard change `{standard}` counts again{}", because(reason))
+        }
+        Event::GovernanceLoaded { digest, files, .. } => {
             format!("governance {} was loaded from {} files", digest.short(), files.len())
         }
         Event::ServerStarted { build, timezones } => format!("server {build} started, time zones {timezones}"),
@@ -129,20 +169,16 @@ fn ended(change: &Change) -> String {
 
 fn waits_for_approval(change: &Change) -> String {
     let Some(assessed) = &change.assessment else { return String::new() };
-    if let Some(denial) = assessed.assessment.denials.first() {
+    let effect = change.proposal.effect_digest;
+    if let Some(denial) = crate::exception::standing(&assessed.assessment, &change.set_aside, effect).first() {
         return format!("denied by policy: {}", denial.reason);
     }
-    let standing = crate::approval::standing(
-        &assessed.assessment.requires,
-        &change.votes,
-        change.proposal.effect_digest,
-        crate::Timestamp::MIN,
-    );
-    let missing: Vec<String> = standing
-        .iter()
-        .filter(|s| s.missing() > 0)
-        .map(|s| format!("{} of `{}`", s.missing(), s.requirement.by))
-        .collect();
+    if let Some(requested) = change.requested.first() {
+        return format!("{} asks for changes: {}", actor(&requested.by), requested.reason);
+    }
+    let standing = change.standing(crate::Timestamp::MIN);
+    let missing: Vec<String> =
+        standing.iter().filter(|s| s.missing() > 0).map(crate::approval::Standing::in_words).collect();
     format!("waits for approval by {}", missing.join(" and "))
 }
 

@@ -7,9 +7,16 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::approval;
+use crate::aftermath::Debt;
+use crate::approval::{self, Standing, Vote};
+use crate::assessment::{Denial, Level, Tick, Window};
+use crate::catalog::Gating;
+use crate::circumstances::OpenDebt;
 use crate::document::list;
+use crate::exception;
 use crate::lifecycle::{Change, Given};
+use crate::rollout::Rollout;
+use crate::schedule::{Frozen, Passage, When};
 use crate::time::Timestamp;
 
 /// The gates, in the order in which they are asked.
@@ -77,6 +84,20 @@ impl Gate {
         self.state == GateState::Open
     }
 
+    /// Whether a closed gate holds this change: where its services are only observed, all but the safety of the target report and hold nothing.
+    pub(crate) fn holds(&self, change: &Change, given: &Given) -> bool {
+        let observed = change.proposal.gating == Gating::Observe && given.gating == Gating::Observe;
+        !observed || matches!(self.gate, GateName::Validity | GateName::Conflicts)
+    }
+
+    /// Why it is closed, with its name.
+    pub fn why(&self) -> Option<String> {
+        match &self.state {
+            GateState::Open => None,
+            GateState::Closed { reason, .. } => Some(format!("{}: {reason}", self.gate)),
+        }
+    }
+
     /// The code of a closed gate.
     pub fn code(&self) -> Option<&str> {
         match &self.state {
@@ -135,11 +156,39 @@ fn policy(change: &Change) -> GateState {
             Some("nobody: it comes by itself".into()),
         );
     }
-    if assessed.assessment.allows() {
+    let effect = change.proposal.effect_digest;
+    let standing = exception::standing(&assessed.assessment, &change.set_aside, effect);
+    if !standing.is_empty() {
+        let reasons: Vec<&str> = standing.iter().map(|d| d.reason.as_str()).collect();
+        return closed("policy_denies", reasons.join("; "), None, Some(who_sets_aside(change, &standing)));
+    }
+    let open = exception::unticked(&assessed.assessment, &change.ticked, effect);
+    if open.is_empty() || change.rollout().is_some() {
         return GateState::Open;
     }
-    let reasons: Vec<&str> = assessed.assessment.denials.iter().map(|d| d.reason.as_str()).collect();
-    closed("policy_denies", reasons.join("; "), None, Some("the author, by amending the change".into()))
+    let titles: Vec<String> = open.iter().map(|item| format!("{} ({}/{})", item.title, item.list, item.code)).collect();
+    let by_person = open.iter().any(|item| item.tick == Tick::Person);
+    let who = if by_person {
+        "somebody who may propose or approve, by ticking it"
+    } else {
+        "the author, by amending `evidence`"
+    };
+    closed("checklist_open", format!("not ticked yet: {}", titles.join("; ")), None, Some(who.into()))
+}
+
+fn who_sets_aside(change: &Change, standing: &[&Denial]) -> String {
+    if let Some(hand) = change.hand.as_ref().filter(|h| h.effect == change.proposal.effect_digest) {
+        return format!(
+            "a second person beside {}, by breaking the glass too; or the author, by amending the change",
+            hand.by
+        );
+    }
+    if standing.iter().any(|denial| denial.level == Level::Hard) {
+        return "the author, by amending the change; or two people together, by breaking the glass".into();
+    }
+    let groups: Vec<&str> = standing.iter().flat_map(|d| &d.override_by).map(String::as_str).collect();
+    let who = if groups.is_empty() { "somebody who may override".to_owned() } else { list(groups) };
+    format!("the author, by amending the change; or {who}, by overriding it with a reason")
 }
 
 fn conflicts(change: &Change, given: &Given) -> GateState {
@@ -167,11 +216,30 @@ fn conflicts(change: &Change, given: &Given) -> GateState {
 }
 
 fn windows(change: &Change, given: &Given) -> GateState {
+    if let Some(stopped) = &given.stopped {
+        let reason = format!("{} has stopped everything since `{}`: {}", stopped.by, stopped.since, stopped.reason);
+        return closed(
+            "stopped",
+            reason,
+            None,
+            Some("somebody who may freeze, with `clearway stop-all --release`".into()),
+        );
+    }
     if let Some(not_before) = change.not_before().filter(|at| *at > given.now) {
         let reason = format!("it is scheduled for `{not_before}`");
         return closed("scheduled_later", reason, Some(not_before), Some("the author, by amending `when`".into()));
     }
-    let Some(freeze) = given.frozen.first() else { return GateState::Open };
+    if change.rollout().is_none() && needs_a_time(change) {
+        let reason = "a change like this starts at a planned time, and no time is planned".to_owned();
+        return closed("window_required", reason, None, Some("the author, by amending `when`".into()));
+    }
+    let emergency = change.proposal.course.emergency();
+    if let Some(emergency) = emergency.filter(|e| e.until <= given.now && change.owes(Debt::Approval)) {
+        let reason = format!("the emergency was over at `{}`, and it has not been approved since", emergency.until);
+        return closed("emergency_over", reason, None, Some(owed_by(change)));
+    }
+    let holds = |frozen: &&Frozen| emergency.is_none() || frozen.emergency == Passage::Forbid;
+    let Some(freeze) = given.frozen.iter().find(holds) else { return GateState::Open };
     let until = (freeze.until < Timestamp::MAX).then_some(freeze.until);
     let when = until.map_or_else(String::new, |at| format!(" until `{at}`"));
     let services = list(change.proposal.services.iter().map(String::as_str));
@@ -179,15 +247,33 @@ fn windows(change: &Change, given: &Given) -> GateState {
     closed("freeze", reason, until, Some(format!("the owner of the freeze, `{}`", freeze.owner)))
 }
 
+fn needs_a_time(change: &Change) -> bool {
+    let required = change.assessment.as_ref().is_some_and(|a| a.assessment.window == Window::Required);
+    required && change.proposal.when == When::Now
+}
+
+fn owed_by(change: &Change) -> String {
+    let owed = change.assessment.iter().flat_map(|a| &a.assessment.owed);
+    list(owed.map(|r| r.by.as_str()))
+}
+
 fn approvals(change: &Change, given: &Given) -> GateState {
     let effect = change.proposal.effect_digest;
     if let Some(rollout) = change.rollout() {
-        // INVARIANT: votes are consumed by the first step; from then on age does not close the gate, another effect does.
-        return if rollout.effect == effect {
-            GateState::Open
-        } else {
-            closed("approvals_void", "what is rolled out is not what was approved".into(), None, None)
-        };
+        return approvals_in_rollout(change, rollout, given);
+    }
+    if !given.unknown_committers.is_empty() {
+        let names = list(given.unknown_committers.iter().map(String::as_str));
+        let reason = format!("nobody can say whether who approves has written it: access.yaml does not know {names}");
+        return closed(
+            "unknown_committer",
+            reason,
+            None,
+            Some("whoever keeps access.yaml, by adding the address".into()),
+        );
+    }
+    if let Some(shut) = lane_shut(change, given) {
+        return shut;
     }
     let Some(assessed) = &change.assessment else {
         return closed(
@@ -197,22 +283,68 @@ fn approvals(change: &Change, given: &Given) -> GateState {
             None,
         );
     };
-    if approval::is_quorate(&assessed.assessment, &change.votes, effect, given.now) {
+    if !change.requested.is_empty() {
+        let asked: Vec<String> = change.requested.iter().map(|r| format!("{} asks: {}", r.by, r.reason)).collect();
+        let who: Vec<String> = change.requested.iter().map(|r| r.by.to_string()).collect();
+        let who = format!(
+            "the author, by amending the change; or {}, by taking it back",
+            list(who.iter().map(String::as_str))
+        );
+        return closed("changes_requested", asked.join("; "), None, Some(who));
+    }
+    let votes: Vec<Vote> = change.votes.iter().filter(|v| !given.revoked.contains(&v.voter)).cloned().collect();
+    let requires = &assessed.assessment.requires;
+    if approval::is_quorate(requires, &change.asked, &votes, effect, given.now) {
         return GateState::Open;
     }
-    let standing = approval::standing(&assessed.assessment.requires, &change.votes, effect, given.now);
-    let missing: Vec<String> = standing
-        .iter()
-        .filter(|s| s.missing() > 0)
-        .map(|s| format!("{} of `{}`", s.missing(), s.requirement.by))
-        .collect();
+    missing_approvals(&approval::standing(requires, &change.asked, &votes, effect, given.now))
+}
+
+fn missing_approvals(standing: &[Standing]) -> GateState {
+    let open: Vec<&Standing> = standing.iter().filter(|s| s.missing() > 0).collect();
+    let missing: Vec<String> = open.iter().map(|s| s.in_words()).collect();
     let reason = if missing.is_empty() {
         "the votes have lapsed".to_owned()
     } else {
         format!("approvals are missing: {}", missing.join(", "))
     };
-    let who: Vec<&str> = standing.iter().filter(|s| s.missing() > 0).map(|s| s.requirement.by.as_str()).collect();
+    let who: Vec<&str> = open.iter().flat_map(|s| &s.asked).map(String::as_str).collect();
     closed("approvals_missing", reason, None, Some(list(who)))
+}
+
+// INVARIANT: votes are consumed by the first step; from then on age does not close the gate. Another effect does, and a vote that was taken back.
+fn approvals_in_rollout(change: &Change, rollout: &Rollout, given: &Given) -> GateState {
+    let effect = change.proposal.effect_digest;
+    if rollout.effect != effect {
+        return closed("approvals_void", "what is rolled out is not what was approved".into(), None, None);
+    }
+    let Some(assessed) = change.assessment.as_ref().filter(|_| !rollout.taken_back.is_empty()) else {
+        return GateState::Open;
+    };
+    let requires = &assessed.assessment.requires;
+    if approval::is_quorate(requires, &change.asked, &change.votes, effect, Timestamp::MIN) {
+        return GateState::Open;
+    }
+    let names: Vec<String> = rollout.taken_back.iter().map(ToString::to_string).collect();
+    let reason = format!("{} took their approval back", list(names.iter().map(String::as_str)));
+    let standing = approval::standing(requires, &change.asked, &change.votes, effect, given.now);
+    let who: Vec<&str> = standing.iter().flat_map(|s| &s.asked).map(String::as_str).collect();
+    closed("approval_taken_back", reason, None, Some(list(who)))
+}
+
+/// While a team's debts are overdue, its fast lane is shut.
+fn lane_shut(change: &Change, given: &Given) -> Option<GateState> {
+    change.proposal.course.emergency()?;
+    let overdue: Vec<&OpenDebt> = given.overdue.iter().filter(|debt| debt.change != change.id).collect();
+    if overdue.is_empty() {
+        return None;
+    }
+    let owed: Vec<String> =
+        overdue.iter().map(|d| format!("the {} of `{}` since `{}`", d.debt, d.change, d.due)).collect();
+    let owner = &change.proposal.owner;
+    let reason = format!("the emergency lane of `{owner}` is shut while it owes {}", owed.join(", "));
+    let who = "whoever owes it, by paying; or propose it as a regular change".to_owned();
+    Some(closed("emergency_lane_shut", reason, None, Some(who)))
 }
 
 fn readiness(change: &Change, given: &Given) -> GateState {

@@ -11,9 +11,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Access;
-use crate::approval::{APPROVERS, SERVICE_OWNERS};
-use crate::assessment::{Requirement, Risk};
+use crate::approval::{APPROVERS, KNOWN_GROUPS};
+use crate::assessment::{Item, Requirement, Risk, Signing, Tick, Window};
 use crate::catalog::{Catalog, Service};
+use crate::course::EmergencyRules;
 use crate::document::{Document, Problem};
 use crate::id::Digest;
 use crate::proposal::{Kind, Proposal};
@@ -41,6 +42,9 @@ pub struct Governance {
 #[serde(deny_unknown_fields)]
 pub struct Matrix {
     pub rules: Vec<Rule>,
+    /// The fast lane.
+    #[serde(default)]
+    pub emergency: EmergencyRules,
 }
 
 /// One row of the matrix.
@@ -51,6 +55,12 @@ pub struct Rule {
     pub matches: Match,
     /// Approvals that are needed; none if empty.
     pub require: Vec<RuleRequirement>,
+    /// Kinds of evidence that the change file has to link under `evidence`, such as `test-report` or `load-test`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// `required` for changes that start at a planned time, never at once.
+    #[serde(default)]
+    pub window: Window,
 }
 
 /// What a row is about; a field that is absent matches everything.
@@ -63,21 +73,34 @@ pub struct Match {
     pub kind: Option<OneOrMany<Kind>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk: Option<OneOrMany<Risk>>,
+    /// Matches if any of the changed services is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<OneOrMany<String>>,
+    /// The owner of the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OneOrMany<String>>,
 }
 
 /// A value, or a list of them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),
 }
 
-impl<T: PartialEq> OneOrMany<T> {
-    fn contains(&self, value: &T) -> bool {
+impl<T> OneOrMany<T> {
+    fn contains(&self, value: &T) -> bool
+    where
+        T: PartialEq,
+    {
+        self.iter().any(|one| one == value)
+    }
+
+    fn iter(&self) -> std::slice::Iter<'_, T> {
         match self {
-            Self::One(one) => one == value,
-            Self::Many(many) => many.contains(value),
+            Self::One(one) => std::slice::from_ref(one).iter(),
+            Self::Many(many) => many.iter(),
         }
     }
 }
@@ -93,6 +116,37 @@ pub struct RuleRequirement {
     pub count: u8,
     #[serde(default = "a_day")]
     pub within: Span,
+    /// Who is asked too when time is up: a group, or several one after the other, each with as much time again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalate: Option<OneOrMany<String>>,
+    /// When those who are asked are reminded; after half of their time if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remind: Option<Span>,
+    /// `required` where votes have to be signed with a key of access.yaml.
+    #[serde(default)]
+    pub signature: Signing,
+}
+
+impl RuleRequirement {
+    /// A requirement without escalation or signature.
+    pub fn of(by: impl Into<String>, count: u8, within: Span) -> Self {
+        Self { by: by.into(), count, within, escalate: None, remind: None, signature: Signing::Free }
+    }
+
+    pub fn requirement(&self) -> Requirement {
+        Requirement {
+            by: self.by.clone(),
+            count: self.count,
+            within: self.within,
+            escalate: self.escalated().cloned().collect(),
+            remind: self.remind,
+            signature: self.signature,
+        }
+    }
+
+    fn escalated(&self) -> impl Iterator<Item = &String> {
+        self.escalate.iter().flat_map(OneOrMany::iter)
+    }
 }
 
 fn one() -> u8 {
@@ -106,38 +160,69 @@ fn a_day() -> Span {
 impl Matrix {
     /// What a server without `approvals.yaml` asks for: nobody for low risk, one approver otherwise.
     pub fn default_rules() -> Self {
-        let low = Match { environment: None, kind: None, risk: Some(OneOrMany::One(Risk::Low)) };
-        let anybody = RuleRequirement { by: APPROVERS.into(), count: 1, within: a_day() };
+        let low = Match { risk: Some(OneOrMany::One(Risk::Low)), ..Match::default() };
+        let anybody = RuleRequirement::of(APPROVERS, 1, a_day());
+        let rule = |matches, require| Rule { matches, require, evidence: vec![], window: Window::Free };
         Self {
-            rules: vec![
-                Rule { matches: low, require: vec![] },
-                Rule { matches: Match::default(), require: vec![anybody] },
-            ],
+            rules: vec![rule(low, vec![]), rule(Match::default(), vec![anybody])],
+            emergency: EmergencyRules::default(),
         }
     }
 
-    /// What a change of this risk requires, or nothing where no rule matches: the caller has to close the gate then.
-    pub fn requirements(&self, proposal: &Proposal, risk: Risk) -> Option<Vec<Requirement>> {
+    /// The rule for a change of this risk: the first that matches. Where there is none, the caller has to close the gate.
+    pub fn rule(&self, proposal: &Proposal, risk: Risk) -> Option<&Rule> {
         let fits = |m: &Match| {
             m.environment.as_ref().is_none_or(|e| e.contains(&proposal.environment))
                 && m.kind.as_ref().is_none_or(|k| k.contains(&proposal.kind))
                 && m.risk.as_ref().is_none_or(|r| r.contains(&risk))
+                && m.service.as_ref().is_none_or(|s| s.iter().any(|s| proposal.services.contains(s)))
+                && m.owner.as_ref().is_none_or(|o| o.contains(&proposal.owner))
         };
-        let rule = self.rules.iter().find(|rule| fits(&rule.matches))?;
-        Some(rule.require.iter().map(|r| Requirement::of(&r.by, r.count, r.within)).collect())
+        self.rules.iter().find(|rule| fits(&rule.matches))
     }
 
     fn problems(&self, access: &Access) -> Vec<(String, String)> {
-        let known = |by: &str| by == APPROVERS || by == SERVICE_OWNERS || access.groups.iter().any(|g| g.id == by);
-        let each = self
-            .rules
-            .iter()
-            .enumerate()
-            .flat_map(|(i, rule)| rule.require.iter().enumerate().map(move |(j, r)| (i, j, r)));
-        let unknown = each.filter(|(_, _, r)| !known(&r.by));
-        unknown
-            .map(|(i, j, r)| (format!("/rules/{i}/require/{j}/by"), format!("there is no group `{}`", r.by)))
-            .collect()
+        let known = |by: &str| KNOWN_GROUPS.contains(&by) || access.groups.iter().any(|g| g.id == by);
+        let rules = self.rules.iter().enumerate();
+        let each = rules.flat_map(|(i, rule)| {
+            rule.require.iter().enumerate().map(move |(j, r)| (format!("/rules/{i}/require/{j}"), r))
+        });
+        let quorum = self.emergency.quorum.iter().enumerate().map(|(j, r)| (format!("/emergency/quorum/{j}"), r));
+        let mut found = Vec::new();
+        for (at, requirement) in each.chain(quorum) {
+            if !known(&requirement.by) {
+                found.push((format!("{at}/by"), format!("there is no group `{}`", requirement.by)));
+            }
+            for to in requirement.escalated().filter(|to| !known(to)) {
+                found.push((format!("{at}/escalate"), format!("there is no group `{to}`")));
+            }
+        }
+        if self.emergency.quorum.is_empty() {
+            found.push(("/emergency/quorum".into(), "an emergency needs at least one other person".into()));
+        }
+        if let Some(to) = self.emergency.escalate.as_ref().filter(|to| !known(to) && !access.is_principal(to)) {
+            found.push(("/emergency/escalate".into(), format!("there is no user or group `{to}`")));
+        }
+        found
+    }
+}
+
+impl Rule {
+    /// The evidence that it asks for, each a point of a checklist that only a link of the change file ticks.
+    pub fn evidence_items(&self, proposal: &Proposal) -> Vec<Item> {
+        let item = |kind: &String| Item {
+            list: "evidence".into(),
+            code: kind.clone(),
+            title: format!("`{kind}` is linked under `evidence`"),
+            evidence: proposal.evidence.get(kind).cloned(),
+            tick: Tick::Evidence,
+        };
+        self.evidence.iter().map(item).collect()
+    }
+
+    /// The approvals that it asks for.
+    pub fn requirements(&self) -> Vec<Requirement> {
+        self.require.iter().map(RuleRequirement::requirement).collect()
     }
 }
 

@@ -6,7 +6,9 @@
 pub mod aftermath;
 pub mod approval;
 pub mod assessment;
+pub mod course;
 pub mod decision;
+pub mod exception;
 pub mod proposal;
 pub mod rollout;
 pub mod schedule;
@@ -20,7 +22,9 @@ pub mod lifecycle;
 
 pub mod actor;
 pub mod catalog;
+pub mod circumstances;
 pub mod document;
+pub mod entitlement;
 pub mod governance;
 pub mod id;
 pub mod query;

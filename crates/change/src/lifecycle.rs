@@ -5,6 +5,7 @@
 
 mod command;
 mod evolve;
+mod people;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,13 +18,16 @@ pub use command::decide;
 pub use evolve::evolve;
 
 use crate::actor::{Actor, Permission};
-use crate::aftermath::Review;
-use crate::approval::{self, Voided, Vote};
+use crate::aftermath::{Debt, Owed};
+use crate::approval::{self, AskedFor, Call, ChangesRequested, Standing, Voided, Vote};
 use crate::assessment::Assessment;
+use crate::catalog::Gating;
+use crate::circumstances::{Delegation, OpenDebt, Stopped};
+use crate::exception::{self, Hand, SetAside, Ticked};
 use crate::gate::{Gate, Readiness};
 use crate::id::{ChangeId, Digest};
 use crate::lane::Lane;
-use crate::proposal::{Carry, Proposal, Proposed};
+use crate::proposal::{Carry, Hands, Proposal, Proposed};
 use crate::rollout::{BackState, Failure, PauseReason, Rollout, StepState};
 use crate::schedule::Frozen;
 use crate::time::{Span, Timestamp, after};
@@ -108,11 +112,27 @@ pub struct Change {
     pub proposal: Proposal,
     pub assessment: Option<Assessed>,
     pub votes: Vec<Vote>,
+    /// Who is asked for each requirement, and since when.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub asked: AskedFor,
+    /// What people want to be different before they agree.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requested: Vec<ChangesRequested>,
+    /// The rules that were set aside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<SetAside>,
+    /// Who would break the glass, while a second person is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand: Option<Hand>,
+    /// The points of checklists that people have ticked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ticked: Vec<Ticked>,
     pub stage: Stage,
     pub hold: Option<Hold>,
     /// By key.
     pub pages: BTreeMap<String, Page>,
-    pub review: Option<Review>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub debts: BTreeMap<Debt, Owed>,
     /// The number of events in its stream.
     pub version: u64,
     #[schemars(with = "String")]
@@ -169,8 +189,24 @@ pub struct Hold {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Page {
     pub reason: String,
+    /// The users and groups who are told; whoever is on duty if empty.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub to: BTreeSet<String>,
+    #[serde(default)]
+    pub urgency: Urgency,
     #[schemars(with = "Option<String>")]
     pub sent_at: Option<Timestamp>,
+}
+
+/// How loudly people are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Urgency {
+    /// At once, at any hour.
+    #[default]
+    Page,
+    /// In its own time.
+    Notice,
 }
 
 impl Change {
@@ -188,7 +224,7 @@ impl Change {
             Stage::Scheduled { .. } => Phase::Scheduled,
             Stage::Waiting => match &self.assessment {
                 None => Phase::Proposed,
-                Some(assessed) if self.is_quorate(&assessed.assessment) => Phase::Approved,
+                Some(assessed) if self.is_approved(&assessed.assessment) => Phase::Approved,
                 Some(_) => Phase::Assessed,
             },
         }
@@ -206,9 +242,30 @@ impl Change {
     }
 
     // Age is not asked here: votes that are too old are voided by an event first, so that the phase depends on the log alone.
-    fn is_quorate(&self, assessment: &Assessment) -> bool {
-        assessment.allows()
-            && approval::is_quorate(assessment, &self.votes, self.proposal.effect_digest, Timestamp::MIN)
+    fn is_approved(&self, assessment: &Assessment) -> bool {
+        if self.proposal.gating == Gating::Observe {
+            return true;
+        }
+        let effect = self.proposal.effect_digest;
+        self.is_allowed(assessment)
+            && self.requested.is_empty()
+            && approval::is_quorate(&assessment.requires, &self.asked, &self.votes, effect, Timestamp::MIN)
+    }
+
+    /// Whether no rule stands against it that was not set aside.
+    pub fn is_allowed(&self, assessment: &Assessment) -> bool {
+        exception::standing(assessment, &self.set_aside, self.proposal.effect_digest).is_empty()
+    }
+
+    /// How far each requirement is met by the votes that count at `now`.
+    pub fn standing(&self, now: Timestamp) -> Vec<Standing> {
+        let requires = self.assessment.iter().flat_map(|a| &a.assessment.requires).cloned().collect::<Vec<_>>();
+        approval::standing(&requires, &self.asked, &self.votes, self.proposal.effect_digest, now)
+    }
+
+    /// Whether this debt is open.
+    pub fn owes(&self, debt: Debt) -> bool {
+        self.debts.get(&debt).is_some_and(Owed::is_open)
     }
 
     /// The rollout under way.
@@ -266,7 +323,38 @@ pub enum Command {
     Refuse {
         reason: String,
     },
+    /// Asks for changes: the change does not go on before it is amended, or the request is taken back.
+    RequestChanges {
+        reason: String,
+    },
+    /// Takes back one's own vote, or one's own request for changes.
+    TakeBack {
+        reason: String,
+    },
+    /// Sets a soft rule aside.
+    Override {
+        code: String,
+        reason: String,
+    },
+    /// Sets every rule aside that stands, together with a second person.
+    BreakGlass {
+        reason: String,
+    },
+    /// Ticks a point of a checklist.
+    Tick {
+        list: String,
+        code: String,
+        note: String,
+    },
+    /// Approves what needs nobody.
+    ApproveByAutomation,
     LapseVotes,
+    /// Voids the votes of people who may no longer vote.
+    RevokeVotes,
+    /// Reminds people, or asks the next group, where it is time.
+    Call,
+    /// Reminds people of a debt.
+    Nag,
     Lapse,
     Schedule,
     /// Begins the step that is next, if every gate is open.
@@ -353,6 +441,23 @@ pub struct Given {
     pub readiness: Readiness,
     /// What was found with it that stands in nobody's way.
     pub warnings: Vec<String>,
+    /// For whom the actor speaks: whose place it is, by group.
+    pub on_behalf: BTreeMap<String, String>,
+    /// Why a vote of this actor can't count, where it can't.
+    pub excluded: Option<String>,
+    /// Those who committed to the change and whom access.yaml does not know.
+    pub unknown_committers: BTreeSet<String>,
+    /// Voters who may no longer vote.
+    pub revoked: BTreeSet<Actor>,
+    pub stopped: Option<Stopped>,
+    /// Whether gates hold changes of these services, or only report.
+    pub gating: Gating,
+    /// What the owner of the change owes and should have paid.
+    pub overdue: Vec<OpenDebt>,
+    /// Who is told when a debt is long overdue.
+    pub debts_escalate_to: Option<String>,
+    /// The groups of which everybody is away.
+    pub away: BTreeSet<String>,
 }
 
 impl Given {
@@ -368,6 +473,15 @@ impl Given {
             frozen: vec![],
             readiness: Readiness::Unknown { why: "nobody has looked at the target and the telemetry yet".into() },
             warnings: vec![],
+            on_behalf: BTreeMap::new(),
+            excluded: None,
+            unknown_committers: BTreeSet::new(),
+            revoked: BTreeSet::new(),
+            stopped: None,
+            gating: Gating::Enforce,
+            overdue: vec![],
+            debts_escalate_to: None,
+            away: BTreeSet::new(),
         }
     }
 }
@@ -388,11 +502,51 @@ pub enum Event {
     Approved {
         effect: Digest,
         groups: BTreeSet<String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        on_behalf: BTreeMap<String, String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         comment: Option<String>,
     },
     Refused {
         reason: String,
+    },
+    ChangesRequested {
+        reason: String,
+    },
+    /// One's own vote, or one's own request for changes.
+    TakenBack {
+        reason: String,
+    },
+    /// A soft rule was set aside.
+    DenialOverridden {
+        code: String,
+        effect: Digest,
+        reason: String,
+    },
+    /// The first of two people would break the glass.
+    GlassTouched {
+        effect: Digest,
+        reason: String,
+    },
+    /// Two people have set these rules aside together.
+    GlassBroken {
+        codes: BTreeSet<String>,
+        by: BTreeSet<Actor>,
+        effect: Digest,
+        reason: String,
+    },
+    Ticked {
+        list: String,
+        code: String,
+        effect: Digest,
+        note: String,
+    },
+    Reminded {
+        by: String,
+    },
+    Escalated {
+        by: String,
+        to: String,
     },
     VotesVoided {
         voters: Vec<Actor>,
@@ -409,6 +563,16 @@ pub enum Event {
         gates: Vec<Gate>,
     },
     Released,
+    /// Gates were closed and held nothing, because the services are only observed.
+    GatesObserved {
+        gates: Vec<Gate>,
+    },
+    /// It was deployed without the product, and is put on record afterwards.
+    DeployedBefore {
+        #[schemars(with = "String")]
+        at: Timestamp,
+        reason: String,
+    },
     StepBegun {
         step: usize,
         attempt: u32,
@@ -472,18 +636,27 @@ pub enum Event {
     PageOwed {
         key: String,
         reason: String,
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        to: BTreeSet<String>,
+        #[serde(default)]
+        urgency: Urgency,
     },
     Paged {
         key: String,
         channel: String,
     },
-    ReviewOwed {
+    DebtOwed {
+        debt: Debt,
         reason: String,
         #[schemars(with = "String")]
         due: Timestamp,
     },
-    ReviewDone {
+    DebtPaid {
+        debt: Debt,
         summary: String,
+    },
+    DebtNagged {
+        debt: Debt,
     },
     LaneTaken {
         change: ChangeId,
@@ -500,6 +673,31 @@ pub enum Event {
     GovernanceLoaded {
         digest: Digest,
         files: BTreeMap<String, Digest>,
+        /// The users who committed what is new in it, as far as its repository says.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        editors: BTreeSet<String>,
+    },
+    Delegated(Delegation),
+    DelegationEnded {
+        from: String,
+        /// One delegation; all of `from`'s if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+    },
+    AllStopped {
+        reason: String,
+    },
+    StopReleased {
+        reason: String,
+    },
+    StandardSuspended {
+        standard: String,
+        failures: u32,
+        reason: String,
+    },
+    StandardReinstated {
+        standard: String,
+        reason: String,
     },
     ServerStarted {
         build: String,
@@ -536,6 +734,22 @@ pub enum Rejection {
     Stale { change: ChangeId, what: String },
     #[error("a reason is needed")]
     ReasonNeeded,
+    #[error("`{actor}` can't vote on `{change}`: {why}")]
+    Excluded { actor: Actor, change: ChangeId, why: String },
+    #[error("no rule `{code}` stands against `{change}`")]
+    NoSuchDenial { change: ChangeId, code: String, standing: String },
+    #[error("the rule `{code}` is hard: nobody overrides it alone")]
+    HardRule { code: String },
+    #[error("`{actor}` is in none of the groups that may override `{code}`: {groups}")]
+    NotAnOverrider { actor: Actor, code: String, groups: String },
+    #[error("`{actor}` has one hand on the glass already; a second person has to break it")]
+    SecondPersonNeeded { actor: Actor },
+    #[error("no list `{list}` of `{change}` has the point `{code}`")]
+    NoSuchPoint { change: ChangeId, list: String, code: String, open: String },
+    #[error("the point `{code}` is ticked by evidence alone")]
+    EvidenceNeeded { code: String },
+    #[error("its gates are closed: {reasons}")]
+    GatesClosed { change: ChangeId, reasons: String },
 }
 
 impl Rejection {
@@ -555,6 +769,14 @@ impl Rejection {
             Self::OutcomeNeeded { .. } => "outcome_needed",
             Self::Stale { .. } => "stale",
             Self::ReasonNeeded => "reason_needed",
+            Self::Excluded { .. } => "excluded",
+            Self::NoSuchDenial { .. } => "no_such_denial",
+            Self::HardRule { .. } => "hard_rule",
+            Self::NotAnOverrider { .. } => "not_an_overrider",
+            Self::SecondPersonNeeded { .. } => "second_person_needed",
+            Self::NoSuchPoint { .. } => "no_such_point",
+            Self::EvidenceNeeded { .. } => "evidence_needed",
+            Self::GatesClosed { .. } => "gates_closed",
         }
     }
 
@@ -573,6 +795,18 @@ impl Rejection {
                 "look at the target, then resume with `--found applied` or `--found not-applied`, or roll back".into()
             }
             Self::ReasonNeeded => "add `--reason \"...\"`".into(),
+            Self::Excluded { .. } => "ask somebody else to approve it".into(),
+            Self::NoSuchDenial { standing, .. } if standing.is_empty() => "no rule stands against it".into(),
+            Self::NoSuchDenial { standing, .. } => format!("these stand: {standing}"),
+            Self::HardRule { .. } => {
+                "amend the change, or break the glass: that takes two people, pages, and owes a review".into()
+            }
+            Self::NotAnOverrider { groups, .. } => format!("ask somebody of {groups}"),
+            Self::SecondPersonNeeded { .. } => "ask a second person who may override to run the same command".into(),
+            Self::NoSuchPoint { open, .. } if open.is_empty() => "every point is ticked".into(),
+            Self::NoSuchPoint { open, .. } => format!("these are open: {open}"),
+            Self::EvidenceNeeded { .. } => "amend the change with a link to it under `evidence`".into(),
+            Self::GatesClosed { change, .. } => format!("wait for them with `clearway wait {change} --until open`"),
             _ => return None,
         })
     }
@@ -584,8 +818,18 @@ pub enum Intent {
     /// Ask policy.
     Assess,
     Schedule,
+    ApproveByAutomation,
     LapseVotes,
     Lapse,
+    /// Remind people, or ask the next group.
+    Call,
+    /// Remind people of a debt.
+    Nag,
+    /// A pipeline has not said in time how its step ended.
+    ReportSilence {
+        step: usize,
+        attempt: u32,
+    },
     /// Ask the gates and, if they are open, begin the next step.
     BeginStep,
     /// Have the driver make the step true.
@@ -639,22 +883,67 @@ pub fn due(change: &Change, now: Timestamp) -> Due {
     // People are told last: a channel that does not answer must not stand in front of a rollback.
     let due = match &change.stage {
         Stage::Waiting => due_while_waiting(change, now),
-        Stage::Scheduled { not_before } => due_votes(change, now).and(Due::at(*not_before, now, Intent::BeginStep)),
+        // A pipeline begins when it asks to, not by itself.
+        Stage::Scheduled { .. } if is_outside(change) => due_votes(change, now).and(due_emergency_end(change, now)),
+        Stage::Scheduled { not_before } => {
+            due_votes(change, now).and(due_emergency_end(change, now)).and(Due::at(*not_before, now, Intent::BeginStep))
+        }
         Stage::Rolling(rollout) => due_in_rollout(change, rollout, now),
         Stage::Ended { .. } => Due::default(),
     };
-    due.and(pages)
+    due.and(due_debts(change, now)).and(pages)
+}
+
+fn is_outside(change: &Change) -> bool {
+    change.proposal.claims.hands == Hands::Pipeline
 }
 
 fn due_while_waiting(change: &Change, now: Timestamp) -> Due {
     match (change.phase(), &change.assessment) {
         (Phase::Approved, _) => due_votes(change, now).and(Due::act(vec![Intent::Schedule])),
         (_, Some(assessed)) => {
-            let lapse = approval::lapses_at(&assessed.assessment, assessed.at);
-            due_votes(change, now).and(Due::at(lapse, now, Intent::Lapse))
+            let by_itself = change.votes.is_empty()
+                && assessed.assessment.requires.is_empty()
+                && change.requested.is_empty()
+                && change.is_allowed(&assessed.assessment);
+            if by_itself {
+                return Due::act(vec![Intent::ApproveByAutomation]);
+            }
+            due_votes(change, now).and(due_calls(change, assessed, now)).and(due_emergency_end(change, now))
         }
         (_, None) => Due::act(vec![Intent::Assess]),
     }
+}
+
+fn due_calls(change: &Change, assessed: &Assessed, now: Timestamp) -> Due {
+    let calls = calls(change, assessed, now).into_iter();
+    let each = calls.map(|(at, call)| {
+        let intent = if call == Call::Lapse { Intent::Lapse } else { Intent::Call };
+        Due::at(at, now, intent)
+    });
+    let mut due = each.fold(Due::default(), Due::and);
+    due.intents.dedup();
+    due
+}
+
+/// What is to be done because people have not answered yet, and when. A change that a rule denies waits for its author, not for voters.
+pub(crate) fn calls(change: &Change, assessed: &Assessed, now: Timestamp) -> Vec<(Timestamp, Call)> {
+    let calls = approval::calls(&change.standing(now), &change.asked, assessed.at, now);
+    if calls.is_empty() || !change.is_allowed(&assessed.assessment) {
+        return vec![(after(assessed.at, approval::VOTE_LASTS), Call::Lapse)];
+    }
+    calls
+}
+
+/// An emergency that has not begun in time is none.
+fn due_emergency_end(change: &Change, now: Timestamp) -> Due {
+    let until = change.proposal.course.emergency().map(|emergency| emergency.until);
+    until.map_or_else(Due::default, |until| Due::at(until, now, Intent::Lapse))
+}
+
+fn due_debts(change: &Change, now: Timestamp) -> Due {
+    let next = change.debts.values().filter_map(Owed::nag_at).min();
+    next.map_or_else(Due::default, |at| Due::at(at, now, Intent::Nag))
 }
 
 fn due_votes(change: &Change, now: Timestamp) -> Due {
@@ -670,6 +959,8 @@ fn due_in_rollout(change: &Change, rollout: &Rollout, now: Timestamp) -> Due {
     let paused = rollout.pause.is_some();
     if let Some(back) = &rollout.back {
         return match &back.state {
+            // The pipeline that did it undoes it, and says so.
+            BackState::Begun { .. } if is_outside(change) => Due::default(),
             BackState::Begun { .. } => Due::act(vec![Intent::Undo { attempt: back.attempt }]),
             BackState::Waiting { at } if !paused => Due::at(*at, now, Intent::BeginUndo),
             BackState::Waiting { .. } | BackState::Failed { .. } => Due::default(),
@@ -678,12 +969,16 @@ fn due_in_rollout(change: &Change, rollout: &Rollout, now: Timestamp) -> Due {
     let (step, attempt) = (rollout.step, rollout.attempt);
     match &rollout.state {
         // What was begun is finished even in a pause: half a step is the worst place to stand.
+        StepState::Begun { since } if is_outside(change) => {
+            let limit = change.proposal.plan.steps.get(step).map_or(Span::secs(0), |s| s.deadline);
+            Due::at(after(*since, limit), now, Intent::ReportSilence { step, attempt })
+        }
         StepState::Begun { .. } => Due::act(vec![Intent::Apply { step, attempt }]),
         StepState::Applied { .. } => {
             Due::act(vec![Intent::Look { step, attempt, every: change.proposal.verify.every }])
         }
-        StepState::Ready if !paused => Due::act(vec![Intent::BeginStep]),
-        StepState::Retrying { at, .. } if !paused => Due::at(*at, now, Intent::BeginStep),
+        StepState::Ready if !paused && !is_outside(change) => Due::act(vec![Intent::BeginStep]),
+        StepState::Retrying { at, .. } if !paused && !is_outside(change) => Due::at(*at, now, Intent::BeginStep),
         StepState::Ready | StepState::Retrying { .. } | StepState::Unknown { .. } => Due::default(),
     }
 }

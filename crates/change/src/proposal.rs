@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::actor::Actor;
+use crate::catalog::Gating;
+use crate::course::Course;
 use crate::document::{self, Document, Problem};
 use crate::id::{ChangeId, Digest};
 use crate::rollout::{PartProblem, Plan, PlanFile};
@@ -105,6 +107,10 @@ pub struct ChangeFile {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub links: Vec<String>,
+    /// Evidence that rules ask for, by its kind: `{test-report: https://..., load-test: docs/load/2026-11.md}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(length(max = 50))]
+    pub evidence: BTreeMap<String, String>,
 }
 
 /// How a change is undone.
@@ -150,6 +156,26 @@ pub struct Claims {
     pub resources: BTreeSet<String>,
     /// Whether all that the driver does is in the effect digest.
     pub effect: Closure,
+    /// Whose hands do it.
+    #[serde(default, skip_serializing_if = "Hands::is_driver")]
+    pub hands: Hands,
+}
+
+/// Who performs the steps of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Hands {
+    /// The driver, when its turn comes.
+    #[default]
+    Driver,
+    /// A pipeline outside, which asks for the gate, begins, and reports how it ended.
+    Pipeline,
+}
+
+impl Hands {
+    fn is_driver(&self) -> bool {
+        *self == Self::Driver
+    }
 }
 
 /// Whether the effect digest covers everything that a driver does.
@@ -187,6 +213,15 @@ pub struct Proposal {
     pub artifact: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<String>,
+    /// Evidence by its kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evidence: BTreeMap<String, String>,
+    /// By which way it goes.
+    #[serde(default, skip_serializing_if = "Course::is_regular")]
+    pub course: Course,
+    /// Whether the gates of its services held changes when it was proposed.
+    #[serde(default, skip_serializing_if = "Gating::is_enforced")]
+    pub gating: Gating,
     pub claims: Claims,
     /// The digests of the files that the plan names, by their path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -234,6 +269,11 @@ pub trait Surroundings {
     fn query_problems(&self, sli: &Sli) -> Vec<PartProblem> {
         sli.undivided()
     }
+    /// Whether the gates of these services hold changes: only where all of them are observed do they not.
+    fn gating(&self, services: &BTreeSet<String>) -> Gating {
+        let _ = services;
+        Gating::Enforce
+    }
     /// Whether commands may be run at all.
     fn may_run_commands(&self) -> bool;
     /// Whether this user or group exists.
@@ -260,19 +300,19 @@ pub fn read(text: &str, files: &Files, around: &dyn Surroundings) -> Result<Prop
         for (field, message) in errors {
             check.say(&format!("/plan/target{field}"), message, None);
         }
-        Claims { resources: BTreeSet::new(), effect: Closure::Open }
+        Claims { resources: BTreeSet::new(), effect: Closure::Open, hands: Hands::Driver }
     });
     check.problems.sort_by(|a, b| (a.place, &a.message).cmp(&(b.place, &b.message)));
     if !check.problems.is_empty() {
         return Err(check.problems);
     }
+    let services: BTreeSet<String> = file.services.into_iter().collect();
     let revision_digest = Digest::of_value(&serde_json::json!({"commit": file.commit, "file": text}));
     let mut proposal = Proposal {
         title: file.title,
         description: file.description,
         kind: file.kind,
         owner: file.owner,
-        services: file.services.into_iter().collect(),
         environment: file.environment,
         plan,
         verify,
@@ -283,6 +323,10 @@ pub fn read(text: &str, files: &Files, around: &dyn Surroundings) -> Result<Prop
         commit: file.commit,
         artifact: file.artifact,
         links: file.links,
+        evidence: file.evidence,
+        course: Course::Regular,
+        gating: around.gating(&services),
+        services,
         claims,
         files: files.clone(),
         revision_digest,

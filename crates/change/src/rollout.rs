@@ -292,6 +292,9 @@ pub struct Rollout {
     pub back: Option<Back>,
     /// Set when a later change took over the target during the watch.
     pub superseded_by: Option<crate::id::ChangeId>,
+    /// Who has taken their vote back since it began.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeSet::is_empty")]
+    pub taken_back: std::collections::BTreeSet<crate::actor::Actor>,
 }
 
 /// Where a step stands.

@@ -99,6 +99,18 @@ pub struct Freeze {
     pub reason: String,
     /// Who can make an exception.
     pub owner: String,
+    /// Whether emergencies pass it.
+    #[serde(default)]
+    pub emergency: Passage,
+}
+
+/// Whether a freeze lets emergencies through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Passage {
+    #[default]
+    Allow,
+    Forbid,
 }
 
 impl Freeze {
@@ -129,6 +141,9 @@ pub struct Frozen {
     pub owner: String,
     #[schemars(with = "String")]
     pub until: Timestamp,
+    /// Whether emergencies pass it.
+    #[serde(default)]
+    pub emergency: Passage,
 }
 
 impl Calendar {
@@ -146,7 +161,13 @@ impl Calendar {
                 Ok(_) => return None,
                 Err(error) => (error, Timestamp::MAX),
             };
-            Some(Frozen { name: freeze.name.clone(), reason, owner: freeze.owner.clone(), until })
+            Some(Frozen {
+                name: freeze.name.clone(),
+                reason,
+                owner: freeze.owner.clone(),
+                until,
+                emergency: freeze.emergency,
+            })
         };
         covering.filter_map(now_in).collect()
     }
@@ -172,6 +193,7 @@ mod tests {
             tz: tz.into(),
             reason: "closing".into(),
             owner: "team-payments".into(),
+            emergency: Passage::Allow,
         }
     }
 

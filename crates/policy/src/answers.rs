@@ -61,7 +61,7 @@ impl Answers {
             all.warnings
                 .extend(warnings.into_iter().map(|(Warning::Text(said) | Warning::Reason { reason: said })| said));
             let requires = rule("require").items::<RuleRequirement>(require, REQUIRE)?;
-            let requirement = |r: RuleRequirement| Requirement::of(r.by, r.count, r.within);
+            let requirement = |r: RuleRequirement| r.requirement();
             all.requires.extend(requires.into_iter().map(requirement));
         }
         all.check()?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use change::Digest;
 use change::assessment::{Assessment, Denial, Factor, Requirement, Risk, Window};
 use change::facts::Facts;
-use change::governance::Matrix;
+use change::governance::{Matrix, Rule};
 use change::proposal::Proposal;
 use regorus::unstable::{Rule, RuleHead};
 use regorus::utils::limits::ExecutionTimerConfig;
@@ -90,20 +90,21 @@ impl Bundle {
         let score = u8::try_from(points.min(100)).unwrap_or(100);
         let level = Risk::of_score(score);
         let mut denials = answers.denials;
-        let from_matrix = matrix.requirements(proposal, level).unwrap_or_else(|| {
+        let rule = matrix.rule(proposal, level);
+        if rule.is_none() {
             let reason = format!("no rule of approvals.yaml matches a change of {level} risk like this one");
             denials.push(Denial::hard("no_approval_rule", reason));
-            vec![]
-        });
+        }
         Assessment {
             score,
             level,
             factors: answers.factors,
             denials,
             warnings: answers.warnings,
-            requires: merge(from_matrix, answers.requires),
-            checklist: vec![],
-            window: Window::Free,
+            requires: merge(rule.map(Rule::requirements).unwrap_or_default(), answers.requires),
+            checklist: rule.map(|r| r.evidence_items(proposal)).unwrap_or_default(),
+            window: rule.map(|r| r.window).unwrap_or_default(),
+            owed: vec![],
             policy: self.digest,
             input,
             effect: proposal.effect_digest,
@@ -132,6 +133,7 @@ impl Bundle {
             requires: vec![],
             checklist: vec![],
             window: Window::Free,
+            owed: vec![],
             policy: self.digest,
             input,
             effect: proposal.effect_digest,

@@ -2,17 +2,18 @@
 //!
 //! Straight dispatch. Who may is asked first, then whether the phase allows it, then the room decides.
 
-use super::{Change, Command, Event, Found, Given, Phase, Rejection, Stage};
+use super::{Change, Command, Event, Found, Given, Phase, Rejection, Stage, people};
 use crate::actor::{Actor, Permission};
-use crate::aftermath;
-use crate::approval::{self, Voided};
+use crate::aftermath::{self, Debt};
+use crate::approval::Voided;
 use crate::assessment::Assessment;
+use crate::course::Afterwards;
 use crate::decision;
-use crate::document::list;
-use crate::gate;
-use crate::id::{ChangeId, Digest};
-use crate::proposal::{self, Carry, Proposal};
+use crate::gate::{self, Gate};
+use crate::id::ChangeId;
+use crate::proposal::{self, Carry, Hands, Proposal};
 use crate::rollout::{BackState, Failure, MOST_ATTEMPTS, PauseReason, Rollout, StepState};
+use crate::time::after;
 use crate::verification::{Answer, EvidenceTaken, Judgement};
 
 type Decision = Result<Vec<Event>, Rejection>;
@@ -26,11 +27,20 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
     match command {
         Command::Amend { proposal } => amend(change, *proposal),
         Command::Withdraw { reason } => withdraw(change, reason),
-        Command::Assess(assessment) => assess(change, *assessment),
-        Command::Approve { effect, comment } => approve(change, given, effect, comment),
-        Command::Refuse { reason } => refuse(change, reason),
-        Command::LapseVotes => Ok(lapse_votes(change, given)),
-        Command::Lapse => lapse(change, given),
+        Command::Assess(assessment) => assess(change, given, *assessment),
+        Command::Approve { effect, comment } => people::approve(change, given, effect, comment),
+        Command::Refuse { reason } => people::refuse(change, reason),
+        Command::RequestChanges { reason } => people::request_changes(change, given, reason),
+        Command::TakeBack { reason } => people::take_back(change, given, reason),
+        Command::Override { code, reason } => people::override_denial(change, given, code, reason),
+        Command::BreakGlass { reason } => people::break_glass(change, given, reason),
+        Command::Tick { list, code, note } => people::tick(change, list, code, note),
+        Command::ApproveByAutomation => people::approve_by_automation(change),
+        Command::LapseVotes => Ok(people::lapse_votes(change, given)),
+        Command::RevokeVotes => Ok(people::revoke_votes(change, given)),
+        Command::Call => people::call(change, given),
+        Command::Nag => Ok(people::nag(change, given)),
+        Command::Lapse => people::lapse(change, given),
         Command::Schedule => schedule(change, given),
         Command::BeginStep { observed } => begin_step(change, given, observed),
         Command::ReportApplied { step, attempt, actual } => {
@@ -48,7 +58,7 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
         Command::CompleteByHand { evidence } => complete_by_hand(change, given, evidence),
         Command::SupersedeWatch { by } => supersede_watch(change, by),
         Command::ReportPaged { key, channel } => Ok(report_paged(change, key, channel)),
-        Command::Review { summary } => review(change, summary),
+        Command::Review { summary } => people::review(change, summary),
     }
 }
 
@@ -57,7 +67,13 @@ fn authorise(change: &Change, command: &Command, given: &Given) -> Result<(), Re
     let needed = match command {
         Command::Amend { .. } | Command::Withdraw { .. } if given.actor == change.author => return Ok(()),
         Command::Amend { .. } | Command::Withdraw { .. } | Command::Review { .. } => Permission::Propose,
-        Command::Approve { .. } | Command::Refuse { .. } => Permission::Approve,
+        Command::Approve { .. } | Command::Refuse { .. } | Command::RequestChanges { .. } => Permission::Approve,
+        // Whoever has a vote or a request here may take it back, whatever became of their roles.
+        Command::TakeBack { .. } => return Ok(()),
+        Command::Override { .. } | Command::BreakGlass { .. } => Permission::Override,
+        Command::Tick { .. } if given.may.contains(&Permission::Approve) => return Ok(()),
+        Command::Tick { .. } => Permission::Propose,
+        _ if is_report_of_pipeline(change, command) && given.actor.user().is_some() => Permission::Propose,
         Command::Pause { .. } => Permission::Pause,
         Command::Resume { .. } => Permission::Resume,
         Command::Promote { .. } => Permission::Promote,
@@ -72,11 +88,24 @@ fn authorise(change: &Change, command: &Command, given: &Given) -> Result<(), Re
     }
 }
 
-fn wrong_phase(change: &Change, why: &str) -> Rejection {
+/// What a pipeline says of the steps that it performs itself.
+fn is_report_of_pipeline(change: &Change, command: &Command) -> bool {
+    let said = matches!(
+        command,
+        Command::BeginStep { .. }
+            | Command::ReportApplied { .. }
+            | Command::ReportFailed { .. }
+            | Command::ReportUndone { .. }
+            | Command::ReportUndoFailed { .. }
+    );
+    said && change.proposal.claims.hands == Hands::Pipeline
+}
+
+pub(super) fn wrong_phase(change: &Change, why: &str) -> Rejection {
     Rejection::WrongPhase { change: change.id, phase: change.phase(), why: why.to_owned() }
 }
 
-fn before_rollout(change: &Change, why: &str) -> Result<(), Rejection> {
+pub(super) fn before_rollout(change: &Change, why: &str) -> Result<(), Rejection> {
     match change.stage {
         Stage::Waiting | Stage::Scheduled { .. } => Ok(()),
         Stage::Rolling(_) | Stage::Ended { .. } => Err(wrong_phase(change, why)),
@@ -87,7 +116,7 @@ fn rolling<'a>(change: &'a Change, why: &str) -> Result<&'a Rollout, Rejection> 
     change.rollout().ok_or_else(|| wrong_phase(change, why))
 }
 
-fn with_reason(reason: String) -> Result<String, Rejection> {
+pub(super) fn with_reason(reason: String) -> Result<String, Rejection> {
     if reason.trim().is_empty() { Err(Rejection::ReasonNeeded) } else { Ok(reason) }
 }
 
@@ -110,74 +139,31 @@ fn withdraw(change: &Change, reason: String) -> Decision {
     Ok(vec![Event::Withdrawn { reason }])
 }
 
-fn assess(change: &Change, assessment: Assessment) -> Decision {
+fn assess(change: &Change, given: &Given, assessment: Assessment) -> Decision {
     if change.phase() != Phase::Proposed {
         return Err(wrong_phase(change, "it is assessed already"));
     }
     if assessment.effect != change.proposal.effect_digest {
         return Err(Rejection::Stale { change: change.id, what: format!("the effect {}", assessment.effect.short()) });
     }
-    let needs_nobody = assessment.allows() && assessment.requires.is_empty();
     let effect = assessment.effect;
-    let mut events = vec![Event::Assessed(Box::new(assessment))];
-    if needs_nobody && change.votes.is_empty() {
-        let comment = Some("approved by automation: the policy asks for nobody".to_owned());
-        events.push(Event::Approved { effect, groups: [].into(), comment });
-    }
-    Ok(events)
+    let after_the_fact = change.proposal.course.afterwards().map(|afterwards| put_on_record(afterwards, given));
+    let needs_nobody = assessment.allows() && assessment.requires.is_empty() && after_the_fact.is_none();
+    let automation = (needs_nobody && change.votes.is_empty()).then(|| people::by_automation(effect));
+    let assessed = Event::Assessed(Box::new(assessment));
+    Ok(std::iter::once(assessed).chain(automation).chain(after_the_fact.into_iter().flatten()).collect())
 }
 
-fn approve(change: &Change, given: &Given, effect: Digest, comment: Option<String>) -> Decision {
-    before_rollout(change, "votes are cast before the rollout begins")?;
-    let Some(assessed) = &change.assessment else {
-        return Err(wrong_phase(change, "what it needs is known once policy has answered"));
-    };
-    let actor = given.actor.clone();
-    if effect != change.proposal.effect_digest {
-        return Err(Rejection::StaleEffect {
-            change: change.id,
-            given: effect.short(),
-            now: change.proposal.effect_digest.short(),
-        });
-    }
-    if actor == change.author || change.amended_by.contains(&actor) {
-        return Err(Rejection::OwnChange { actor, change: change.id });
-    }
-    if change.votes.iter().any(|v| v.voter == actor && v.counts(effect, given.now)) {
-        return Err(Rejection::AlreadyVoted { actor });
-    }
-    let asked: Vec<&str> = assessed.assessment.requires.iter().map(|r| r.by.as_str()).collect();
-    if !asked.iter().any(|group| given.groups.contains(*group)) {
-        return Err(Rejection::NotEntitled { actor, asked: list(asked) });
-    }
-    Ok(vec![Event::Approved { effect, groups: given.groups.clone(), comment }])
-}
-
-fn refuse(change: &Change, reason: String) -> Decision {
-    before_rollout(change, "it can be refused only before its rollout begins; pause it or roll it back")?;
-    Ok(vec![Event::Refused { reason: with_reason(reason)? }])
-}
-
-fn lapse_votes(change: &Change, given: &Given) -> Vec<Event> {
-    if change.rollout().is_some() || change.phase().is_terminal() {
-        return vec![];
-    }
-    let old = change.votes.iter().filter(|v| v.until <= given.now);
-    let voters: Vec<Actor> = old.map(|v| v.voter.clone()).collect();
-    if voters.is_empty() { vec![] } else { vec![Event::VotesVoided { voters, why: Voided::Lapsed }] }
-}
-
-fn lapse(change: &Change, given: &Given) -> Decision {
-    let assessed = change.assessment.as_ref().filter(|_| change.phase() == Phase::Assessed);
-    let Some(assessed) = assessed else {
-        return Err(wrong_phase(change, "only a change that waits for approval lapses"));
-    };
-    if approval::lapses_at(&assessed.assessment, assessed.at) > given.now {
-        return Ok(vec![]);
-    }
-    let gates = gate::closed_ones(gate::ask(change, given));
-    let missing = gates.first().map_or_else(String::new, |g| format!(": the gate `{}` stayed closed", g.gate));
-    Ok(vec![Event::Lapsed { reason: format!("nobody decided in time{missing}") }])
+/// What went by the product is complete, and owes what it went without.
+fn put_on_record(course: &Afterwards, given: &Given) -> [Event; 4] {
+    let reason = format!("it was deployed without Clearway: {}", course.reason);
+    let owed = |debt, within| Event::DebtOwed { debt, reason: reason.clone(), due: after(given.now, within) };
+    [
+        Event::DeployedBefore { at: course.deployed_at, reason: course.reason.clone() },
+        owed(Debt::Approval, course.approval_within),
+        owed(Debt::Review, course.review_within),
+        Event::Completed,
+    ]
 }
 
 fn schedule(change: &Change, given: &Given) -> Decision {
@@ -187,7 +173,7 @@ fn schedule(change: &Change, given: &Given) -> Decision {
     Ok(vec![Event::Scheduled { not_before: change.proposal.when.not_before(given.now) }])
 }
 
-fn begin_step(change: &Change, given: &Given, observed: serde_json::Value) -> Decision {
+fn begin_step(change: &Change, given: &Given, seen: serde_json::Value) -> Decision {
     let (step, attempt) = match &change.stage {
         Stage::Scheduled { .. } => (0, 1),
         Stage::Rolling(rollout) => next_step(change, rollout)?,
@@ -198,14 +184,37 @@ fn begin_step(change: &Change, given: &Given, observed: serde_json::Value) -> De
         return Ok(vec![]);
     }
     let closed = gate::closed_ones(gate::ask(change, given));
-    if !closed.is_empty() {
-        let known = change.hold.as_ref().is_some_and(|hold| hold.gates == closed);
-        return Ok(if known { vec![] } else { vec![Event::Held { gates: closed }] });
+    let (holding, observed): (Vec<Gate>, Vec<Gate>) = closed.into_iter().partition(|gate| gate.holds(change, given));
+    if !holding.is_empty() {
+        // Whoever asks by hand is told why not; by itself, the change is held until the gates open.
+        if given.actor.user().is_some() {
+            return Err(gates_closed(change, &holding));
+        }
+        let known = change.hold.as_ref().is_some_and(|hold| hold.gates == holding);
+        return Ok(if known { vec![] } else { vec![Event::Held { gates: holding }] });
     }
     let weight = change.proposal.plan.steps[step].weight;
     let effect = change.proposal.effect_digest;
     let released = change.hold.as_ref().map(|_| Event::Released);
-    Ok(released.into_iter().chain([Event::StepBegun { step, attempt, weight, effect, observed }]).collect())
+    let observed = (!observed.is_empty()).then_some(Event::GatesObserved { gates: observed });
+    let begun = Event::StepBegun { step, attempt, weight, effect, observed: seen };
+    let debts = if change.rollout().is_none() { debts_of_emergency(change, given) } else { vec![] };
+    Ok(released.into_iter().chain(observed).chain([begun]).chain(debts).collect())
+}
+
+fn gates_closed(change: &Change, gates: &[Gate]) -> Rejection {
+    let reasons: Vec<String> = gates.iter().filter_map(Gate::why).collect();
+    Rejection::GatesClosed { change: change.id, reasons: reasons.join("; ") }
+}
+
+/// What an emergency owes from its first step on.
+fn debts_of_emergency(change: &Change, given: &Given) -> Vec<Event> {
+    let Some(emergency) = change.proposal.course.emergency() else { return vec![] };
+    let reason = format!("it went through the emergency lane for `{}`: {}", emergency.incident, emergency.reason);
+    let owed = |debt, within| Event::DebtOwed { debt, reason: reason.clone(), due: after(given.now, within) };
+    let all = change.assessment.iter().any(|a| !a.assessment.owed.is_empty());
+    let approval = all.then(|| owed(Debt::Approval, emergency.approval_within));
+    approval.into_iter().chain([owed(Debt::Review, emergency.review_within)]).collect()
 }
 
 fn next_step(change: &Change, rollout: &Rollout) -> Result<(usize, u32), Rejection> {
@@ -317,11 +326,20 @@ fn begin_undo(change: &Change, given: &Given) -> Decision {
     let back = change.rollout().filter(|r| r.pause.is_none()).and_then(|r| r.back.as_ref());
     match back.map(|b| (b.attempt, &b.state)) {
         Some((attempt, BackState::Waiting { at })) if *at <= given.now => {
-            Ok(vec![Event::UndoBegun { attempt: attempt + 1 }])
+            let attempt = attempt + 1;
+            Ok(std::iter::once(Event::UndoBegun { attempt }).chain(undo_outside(change)).collect())
         }
         Some((_, BackState::Waiting { .. })) => Ok(vec![]),
         _ => Err(wrong_phase(change, "no rollback is waiting to begin")),
     }
+}
+
+/// What a pipeline did, it has to undo: people and pipeline are told.
+fn undo_outside(change: &Change) -> Option<Event> {
+    let rollout = change.rollout().filter(|_| change.proposal.claims.hands == Hands::Pipeline)?;
+    let why = rollout.back.as_ref().map_or("", |back| back.reason.as_str());
+    let reason = format!("the pipeline that deployed `{}` has to roll back and report it: {why}", change.id);
+    Some(decision::page(change, rollout, "undo", reason))
 }
 
 fn undoing(change: &Change) -> Result<(&Rollout, u32), Rejection> {
@@ -335,7 +353,10 @@ fn undoing(change: &Change) -> Result<(&Rollout, u32), Rejection> {
 fn report_undone(change: &Change, given: &Given, observed: serde_json::Value) -> Decision {
     let (rollout, _) = undoing(change)?;
     let reason = rollout.back.as_ref().map_or_else(String::new, |b| b.reason.clone());
-    Ok(vec![Event::RolledBack { observed }, Event::ReviewOwed { reason, due: aftermath::review_due(given.now) }])
+    Ok(vec![
+        Event::RolledBack { observed },
+        Event::DebtOwed { debt: Debt::Review, reason, due: aftermath::review_due(given.now) },
+    ])
 }
 
 fn report_undo_failed(change: &Change, attempt: u32, failure: Failure, error: String) -> Decision {
@@ -362,7 +383,10 @@ fn complete_by_hand(change: &Change, given: &Given, evidence: String) -> Decisio
     }
     let due = aftermath::review_due(given.now);
     let reason = "what the verdict could not undo was completed by hand".to_owned();
-    Ok(vec![Event::CompletedByHand { evidence: with_reason(evidence)? }, Event::ReviewOwed { reason, due }])
+    Ok(vec![
+        Event::CompletedByHand { evidence: with_reason(evidence)? },
+        Event::DebtOwed { debt: Debt::Review, reason, due },
+    ])
 }
 
 fn supersede_watch(change: &Change, by: ChangeId) -> Decision {
@@ -377,12 +401,4 @@ fn supersede_watch(change: &Change, by: ChangeId) -> Decision {
 fn report_paged(change: &Change, key: String, channel: String) -> Vec<Event> {
     let owed = change.pages.get(&key).is_some_and(|page| page.sent_at.is_none());
     if owed { vec![Event::Paged { key, channel }] } else { vec![] }
-}
-
-fn review(change: &Change, summary: String) -> Decision {
-    match &change.review {
-        Some(review) if review.done.is_none() => Ok(vec![Event::ReviewDone { summary: with_reason(summary)? }]),
-        Some(_) => Ok(vec![]),
-        None => Err(wrong_phase(change, "it owes no review")),
-    }
 }

@@ -2,11 +2,14 @@
 //!
 //! Nothing is decided here, and nothing is refused: what is in the log has happened.
 
+use std::collections::BTreeSet;
+
 use super::{Assessed, Change, End, Event, Found, Hold, Page, Stage};
 use crate::actor::Actor;
-use crate::aftermath::Review;
-use crate::approval::{Voided, Vote, counts_until};
-use crate::id::ChangeId;
+use crate::aftermath::{Debt, Owed};
+use crate::approval::{Asked, ChangesRequested, Voided, Vote, counts_until};
+use crate::exception::{Hand, SetAside, Ticked};
+use crate::id::{ChangeId, Digest};
 use crate::proposal::{Carry, Proposed};
 use crate::rollout::{Back, BackState, Failure, Pause, PauseReason, Rollout, StepState, retry_at};
 use crate::time::Timestamp;
@@ -35,10 +38,15 @@ fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
         proposal: proposed.proposal.clone(),
         assessment: None,
         votes: vec![],
+        asked: Default::default(),
+        requested: vec![],
+        set_aside: vec![],
+        hand: None,
+        ticked: vec![],
         stage: Stage::Waiting,
         hold: None,
         pages: Default::default(),
-        review: None,
+        debts: Default::default(),
         version: 0,
         updated_at: at,
     }
@@ -50,21 +58,29 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             change.proposal = (**proposal).clone();
             change.revision += 1;
             change.assessment = None;
-            change.stage = Stage::Waiting;
-            change.hold = None;
+            wait(change);
+            // What was asked for may be in it; who still wants it otherwise says so again.
+            change.requested.clear();
             if *votes == Carry::Void {
                 change.votes.clear();
                 change.amended_by.insert(actor.clone());
+                change.set_aside.clear();
+                change.hand = None;
+                change.ticked.clear();
             }
         }
-        Event::Assessed(assessment) => change.assessment = Some(Assessed { assessment: (**assessment).clone(), at }),
-        Event::Approved { effect, groups, comment } => {
+        Event::Assessed(assessment) => {
+            change.asked = assessment.requires.iter().map(|r| (r.by.clone(), Asked::at(at))).collect();
+            change.assessment = Some(Assessed { assessment: (**assessment).clone(), at });
+        }
+        Event::Approved { effect, groups, on_behalf, comment } => {
             let until = counts_until(at, change.proposal.when.not_before(at));
             change.votes.retain(|v| v.voter != *actor);
             change.votes.push(Vote {
                 voter: actor.clone(),
                 effect: *effect,
                 groups: groups.clone(),
+                on_behalf: on_behalf.clone(),
                 comment: comment.clone(),
                 at,
                 until,
@@ -76,8 +92,38 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             if *why == Voided::Lapsed {
                 change.assessment = None;
             }
-            change.stage = Stage::Waiting;
-            change.hold = None;
+            wait(change);
+        }
+        Event::ChangesRequested { reason } => {
+            change.requested.retain(|r| r.by != *actor);
+            change.requested.push(ChangesRequested { by: actor.clone(), reason: reason.clone(), at });
+            wait(change);
+        }
+        Event::TakenBack { .. } => take_back(change, actor),
+        Event::DenialOverridden { code, effect, reason } => {
+            set_aside(change, code, &[actor.clone()].into(), *effect, reason, at);
+        }
+        Event::GlassTouched { effect, reason } => {
+            change.hand = Some(Hand { by: actor.clone(), effect: *effect, reason: reason.clone(), at });
+        }
+        Event::GlassBroken { codes, by, effect, reason } => {
+            codes.iter().for_each(|code| set_aside(change, code, by, *effect, reason, at));
+            change.hand = None;
+        }
+        Event::Ticked { list, code, effect, note } => change.ticked.push(Ticked {
+            list: list.clone(),
+            code: code.clone(),
+            effect: *effect,
+            by: actor.clone(),
+            note: note.clone(),
+            at,
+        }),
+        Event::Reminded { by } => {
+            change.asked.entry(by.clone()).and_modify(|asked| asked.reminded = true);
+        }
+        Event::Escalated { by, .. } => {
+            let next = |asked: &mut Asked| *asked = Asked { escalated: asked.escalated + 1, ..Asked::at(at) };
+            change.asked.entry(by.clone()).and_modify(next);
         }
         Event::Withdrawn { reason } => end(change, End::Withdrawn, reason),
         Event::Refused { reason } => end(change, End::Refused, reason),
@@ -94,18 +140,19 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             end(change, End::RolledBack, &reason);
         }
         Event::Completed => end(change, End::Completed, "every step and the watch have passed"),
-        Event::PageOwed { key, reason } => {
+        Event::PageOwed { key, reason, to, urgency } => {
             // A page that is owed once more after it was sent has a new cause: it is sent once more.
-            change.pages.insert(key.clone(), Page { reason: reason.clone(), sent_at: None });
+            change.pages.insert(key.clone(), Page::owed(reason, to, *urgency));
         }
         Event::Paged { key, .. } => {
             change.pages.entry(key.clone()).and_modify(|page| page.sent_at = Some(at));
         }
-        Event::ReviewOwed { reason, due } => {
-            change.review = Some(Review { reason: reason.clone(), due: *due, done: None });
+        Event::DebtOwed { debt, reason, due } => owe(change, *debt, reason, *due),
+        Event::DebtPaid { debt, summary } => {
+            change.debts.entry(*debt).and_modify(|owed| owed.paid = Some(summary.clone()));
         }
-        Event::ReviewDone { summary } => {
-            change.review.iter_mut().for_each(|review| review.done = Some(summary.clone()));
+        Event::DebtNagged { debt } => {
+            change.debts.entry(*debt).and_modify(|owed| owed.nags += 1);
         }
         in_rollout => {
             let steps = change.proposal.plan.steps.len();
@@ -115,6 +162,44 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             if matches!(in_rollout, Event::RollbackBegun { .. }) {
                 change.hold = None;
             }
+        }
+    }
+}
+
+/// Back to where people decide.
+fn wait(change: &mut Change) {
+    change.stage = Stage::Waiting;
+    change.hold = None;
+}
+
+/// Takes back what somebody said. In a rollout their vote was consumed; that it was taken back is kept, and closes the gate.
+fn take_back(change: &mut Change, actor: &Actor) {
+    let voted = change.votes.iter().any(|v| v.voter == *actor);
+    change.votes.retain(|v| v.voter != *actor);
+    change.requested.retain(|r| r.by != *actor);
+    match &mut change.stage {
+        Stage::Rolling(rollout) if voted => {
+            rollout.taken_back.insert(actor.clone());
+        }
+        Stage::Scheduled { .. } => wait(change),
+        Stage::Rolling(_) | Stage::Waiting | Stage::Ended { .. } => {}
+    }
+}
+
+fn set_aside(change: &mut Change, code: &str, by: &BTreeSet<Actor>, effect: Digest, reason: &str, at: Timestamp) {
+    let (code, by, reason) = (code.to_owned(), by.clone(), reason.to_owned());
+    change.set_aside.push(SetAside { code, effect, by, reason, at });
+}
+
+/// A debt that is open stays due when it was; a second cause is added to it.
+fn owe(change: &mut Change, debt: Debt, reason: &str, due: Timestamp) {
+    match change.debts.get_mut(&debt).filter(|owed| owed.is_open()) {
+        Some(owed) => {
+            owed.due = owed.due.min(due);
+            owed.reason = format!("{}; {reason}", owed.reason);
+        }
+        None => {
+            change.debts.insert(debt, Owed { reason: reason.to_owned(), due, paid: None, nags: 0 });
         }
     }
 }
@@ -154,6 +239,7 @@ fn begin_step(
         pause: None,
         back: None,
         superseded_by: None,
+        taken_back: BTreeSet::new(),
     }));
 }
 

@@ -64,9 +64,11 @@ impl Surroundings for Around {
 
     fn claims(&self, plan: &Plan) -> Result<Claims, Vec<(String, String)>> {
         match plan.target.text("service") {
-            Some(service) => {
-                Ok(Claims { resources: [format!("router:edge/{service}")].into(), effect: Closure::Closed })
-            }
+            Some(service) => Ok(Claims {
+                resources: [format!("router:edge/{service}")].into(),
+                effect: Closure::Closed,
+                hands: Default::default(),
+            }),
             None => Err(vec![("/service".into(), "the driver `router` needs the service it routes".into())]),
         }
     }

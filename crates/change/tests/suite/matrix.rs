@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use change::assessment::Assessment;
 use change::lifecycle::{Command, Found, Phase, Rejection};
 use change::rollout::Failure;
 use change::time::{Span, Timestamp, after};
@@ -13,7 +14,8 @@ use expect_test::{expect, expect_file};
 use serde_json::json;
 
 use crate::world::{
-    DAY, ID, Life, OTHER, allowed, event_type, freeze, judge, open, proposal, right_actor, sealed, start, user,
+    DAY, ID, Life, OTHER, allowed, denied, event_type, freeze, judge, listed, open, proposal, right_actor, sealed,
+    softly_denied, start, user,
 };
 
 /// Phases by pattern, each with the states that stand for it.
@@ -81,7 +83,11 @@ fn failed(life: Life, failure: Failure) -> Life {
 
 columns! {
     Phase::Proposed => "proposed": fresh();
-    Phase::Assessed => "assessed": fresh().assessed();
+    Phase::Assessed =>
+        "assessed": fresh().assessed(),
+        "softly denied": softly(),
+        "one hand on the glass": touched(),
+        "changes requested": fresh().approved().then(Command::RequestChanges { reason: "smaller".into() });
     Phase::Approved => "approved": fresh().approved();
     Phase::Scheduled => "scheduled": fresh().scheduled();
     Phase::Held { .. } =>
@@ -118,6 +124,20 @@ fn failing() -> Life {
     proposal.rollback.automatic = false;
     let applied = Life::begin(ID, sealed(proposal)).scheduled().step_begun().step_applied();
     applied.judged(Answer::Fail).then(Command::Resume { found: None })
+}
+
+/// A soft rule stands, and a point of a checklist is open.
+fn softly() -> Life {
+    let life = fresh();
+    let effect = life.effect();
+    let assessment = Assessment { checklist: listed(effect).checklist, ..softly_denied(effect) };
+    life.then(Command::Assess(Box::new(assessment)))
+}
+
+fn touched() -> Life {
+    let life = fresh();
+    let effect = life.effect();
+    life.then(Command::Assess(Box::new(denied(effect)))).then(Command::BreakGlass { reason: "an outage".into() })
 }
 
 fn step_of(change: &Change) -> (usize, u32) {
@@ -161,6 +181,22 @@ rows! {
     Command::Approve { .. } =>
         "Approve": |c, now| (Command::Approve { effect: c.proposal.effect_digest, comment: None }, now);
     Command::Refuse { .. } => "Refuse": |_, now| (Command::Refuse { reason: reason() }, now);
+    Command::RequestChanges { .. } => "RequestChanges": |_, now| (Command::RequestChanges { reason: reason() }, now);
+    Command::TakeBack { .. } => "TakeBack": |_, now| (Command::TakeBack { reason: reason() }, now);
+    Command::Override { .. } =>
+        "Override": |_, now| (Command::Override { code: "no_runbook".into(), reason: reason() }, now);
+    Command::BreakGlass { .. } => "BreakGlass": |_, now| (Command::BreakGlass { reason: reason() }, now);
+    Command::Tick { .. } => "Tick": |_, now| {
+        (Command::Tick { list: "before".into(), code: "told".into(), note: reason() }, now)
+    };
+    Command::ApproveByAutomation => "ApproveByAutomation": |_, now| (Command::ApproveByAutomation, now);
+    Command::RevokeVotes => "RevokeVotes": |_, now| (Command::RevokeVotes, now);
+    Command::Call =>
+        "Call": |_, now| (Command::Call, now),
+        "Call, 2 days on": |_, now| (Command::Call, after(now, DAY.times(2)));
+    Command::Nag =>
+        "Nag": |_, now| (Command::Nag, now),
+        "Nag, 8 days on": |_, now| (Command::Nag, after(now, DAY.times(8)));
     Command::LapseVotes =>
         "LapseVotes": |_, now| (Command::LapseVotes, now),
         "LapseVotes, 8 days on": |_, now| (Command::LapseVotes, after(now, DAY.times(8)));
@@ -299,8 +335,13 @@ fn what_clearway_does_by_itself_is_not_for_people_however_much_they_may() {
         Amend                    accepted, wrong_phase
         Amend the title          accepted, wrong_phase
         Withdraw                 accepted, wrong_phase
-        Approve                  accepted, wrong_phase
+        Approve                  accepted, not_entitled, wrong_phase
         Refuse                   accepted, wrong_phase
+        RequestChanges           accepted, wrong_phase
+        TakeBack                 wrong_phase
+        Override                 accepted, hard_rule, no_such_denial, wrong_phase
+        BreakGlass               accepted, no_such_denial, wrong_phase
+        Tick                     accepted, no_such_point, wrong_phase
         Pause                    accepted, wrong_phase
         Resume                   accepted, outcome_needed, wrong_phase
         Resume, found applied    accepted, wrong_phase
@@ -322,6 +363,12 @@ fn somebody_without_permissions_is_refused_everything_in_every_phase() {
         Withdraw                 not_allowed
         Approve                  not_allowed
         Refuse                   not_allowed
+        RequestChanges           not_allowed
+        TakeBack                 wrong_phase
+        Override                 not_allowed
+        BreakGlass               not_allowed
+        Tick                     not_allowed
+        ApproveByAutomation      wrong_phase
         Pause                    not_allowed
         Resume                   not_allowed
         Resume, found applied    not_allowed

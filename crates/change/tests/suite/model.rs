@@ -417,10 +417,16 @@ impl Hash for State {
             proposal,
             assessment,
             votes,
+            // Governance has a small world of its own, in which these move.
+            asked: _,
+            requested: _,
+            set_aside: _,
+            hand: _,
+            ticked: _,
             stage,
             hold,
             pages,
-            review,
+            debts,
             version: _,
             updated_at: _,
         } = &self.change;
@@ -430,7 +436,7 @@ impl Hash for State {
         let closed = hold.iter().flat_map(|h| &h.gates).map(|g| (g.gate, g.code()));
         (hold.is_some(), closed.collect::<Vec<_>>()).hash(into);
         pages.iter().for_each(|(key, page)| (key, page.sent_at.is_some()).hash(into));
-        review.is_some().hash(into);
+        debts.is_empty().hash(into);
         match stage {
             Stage::Waiting => 0.hash(into),
             Stage::Scheduled { not_before } => (1, not_before.as_second()).hash(into),
@@ -453,6 +459,7 @@ fn hash_rollout<H: Hasher>(rollout: &Rollout, into: &mut H) {
         pause,
         back,
         superseded_by,
+        taken_back: _,
     } = rollout;
     (2, effect, step, attempt, superseded_by.is_some(), pause.as_ref().map(|p| p.why)).hash(into);
     (judgement.as_ref().map(|j| j.answer), evidence_at.map(Timestamp::as_second)).hash(into);

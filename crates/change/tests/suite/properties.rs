@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use change::approval::Vote;
+use change::assessment::Level;
+use change::circumstances::Stopped;
 use change::gate::Readiness;
 use change::lane::{self, Lane};
 use change::lifecycle::{Command, Event, Found, Given, Intent, Phase, Rejection};
@@ -16,8 +19,8 @@ use serde_json::json;
 
 use crate::model::forget;
 use crate::world::{
-    DAY, ID, Life, OTHER, RESOURCE, VOTERS, allowed, denied, freeze, judge, lane_of, open, proposal, right_actor,
-    sealed, user,
+    DAY, ID, Life, OTHER, RESOURCE, VOTERS, allowed, denied, freeze, judge, lane_of, listed, open, proposal,
+    right_actor, sealed, softly_denied, user,
 };
 
 /// One draw: what is asked, by whom, and in which world. The change decides what the numbers mean.
@@ -31,7 +34,7 @@ struct Draw {
 }
 
 fn draws(most: usize) -> impl Strategy<Value = Vec<Draw>> {
-    let draw = (0..40_u8, any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>())
+    let draw = (0..44_u8, any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>())
         .prop_map(|(what, salt, who, world, wait)| Draw { what, salt, who, world, wait });
     proptest::collection::vec(draw, 1..most)
 }
@@ -52,6 +55,13 @@ fn given(draw: &Draw, command: &Command, now: Timestamp) -> Given {
         70..=74 => given.readiness = Readiness::Unknown { why: "nobody has looked".into() },
         75..=79 => given.may.clear(),
         80..=84 => given.groups.clear(),
+        85 => given.excluded = Some("they committed to it".into()),
+        86..=88 => given.unknown_committers = ["x@example.com".to_owned()].into(),
+        89..=91 => given.revoked = [user("bob")].into(),
+        92..=94 => {
+            let stopped = Stopped { by: user("cyd"), reason: "an outage".into(), since: now };
+            given.stopped = Some(stopped);
+        }
         _ => {}
     }
     given
@@ -103,10 +113,18 @@ fn carried_out(change: &Change, intent: &Intent, salt: u8, now: Timestamp) -> Co
     let failing = salt.is_multiple_of(3);
     match intent {
         Intent::Assess if salt.is_multiple_of(16) => Command::Assess(Box::new(denied(effect))),
+        Intent::Assess if salt % 16 == 1 => Command::Assess(Box::new(softly_denied(effect))),
+        Intent::Assess if salt % 16 == 2 => Command::Assess(Box::new(listed(effect))),
         Intent::Assess => Command::Assess(Box::new(allowed(effect, salt % 3))),
         Intent::Schedule => Command::Schedule,
         Intent::LapseVotes => Command::LapseVotes,
         Intent::Lapse => Command::Lapse,
+        Intent::ApproveByAutomation => Command::ApproveByAutomation,
+        Intent::Call => Command::Call,
+        Intent::Nag => Command::Nag,
+        Intent::ReportSilence { step, attempt } => {
+            Command::ReportFailed { step: *step, attempt: *attempt, failure: Failure::Unknown, error: "silence".into() }
+        }
         Intent::BeginStep => Command::BeginStep { observed: json!({"weight": "0%", "salt": salt}) },
         Intent::Apply { step, attempt } if failing => Command::ReportFailed {
             step: *step,
@@ -152,6 +170,12 @@ fn command(change: &Change, draw: &Draw, now: Timestamp) -> Command {
         21 | 24 | 25 => Command::BeginStep { observed: json!(null) },
         22 => Command::BeginUndo,
         23 => Command::LapseVotes,
+        26 if salt < 64 => Command::RequestChanges { reason: reason() },
+        27 => Command::TakeBack { reason: reason() },
+        28 => Command::Override { code: "no_runbook".into(), reason: reason() },
+        29 => Command::BreakGlass { reason: reason() },
+        30 => Command::Tick { list: "before".into(), code: "told".into(), note: reason() },
+        31 => Command::RevokeVotes,
         _ => match intents.get(usize::from(salt) % intents.len().max(1)) {
             Some(intent) => carried_out(change, intent, salt, now),
             None => Command::Approve { effect: change.proposal.effect_digest, comment: None },
@@ -241,7 +265,8 @@ proptest! {
             prop_assert_eq!(asked.after.phase(), asked.before.phase());
             let begins = |event: &Event| matches!(event, Event::StepBegun { .. } | Event::UndoBegun { .. });
             prop_assert!(!events(asked).iter().any(begins));
-            let is_page = |intent: &Intent| matches!(intent, Intent::Page { .. });
+            // Debts outlive the end: people are told of them.
+            let is_page = |intent: &Intent| matches!(intent, Intent::Page { .. } | Intent::Nag);
             prop_assert!(due(&asked.after, asked.given.now).intents.iter().all(is_page));
         }
     }
@@ -326,7 +351,7 @@ proptest! {
         let (_, trail) = walk(&draws);
         let begun = |asked: &&Asked| events(asked).iter().any(|e| matches!(e, Event::StepBegun { .. }));
         for Asked { before, given, .. } in trail.iter().filter(begun) {
-            prop_assert!(given.frozen.is_empty());
+            prop_assert!(given.frozen.is_empty() && given.stopped.is_none());
             prop_assert_eq!(&given.lanes, &vec![Lane::free(RESOURCE)]);
             prop_assert!(before.rollout().is_some() || given.readiness == Readiness::Ready);
         }
@@ -339,11 +364,18 @@ proptest! {
         let first = |asked: &&Asked| asked.before.rollout().is_none() && asked.after.rollout().is_some();
         for Asked { before, given, .. } in trail.iter().filter(first) {
             let assessed = &before.assessment.as_ref().expect("nothing begins unassessed").assessment;
-            prop_assert!(assessed.denials.is_empty());
             let effect = before.proposal.compute_effect_digest();
+            for denial in &assessed.denials {
+                let people = before.set_aside.iter().filter(|s| s.effect == effect && s.code == denial.code);
+                let people = people.flat_map(|s| &s.by).collect::<BTreeSet<_>>().len();
+                prop_assert!(people >= if denial.level == Level::Soft { 1 } else { 2 }, "{denial:?}");
+            }
+            let by_hand: BTreeSet<&str> = before.ticked.iter().filter(|t| t.effect == effect).map(|t| t.code.as_str()).collect();
+            prop_assert!(assessed.checklist.iter().all(|item| by_hand.contains(item.code.as_str())));
+            prop_assert!(before.requested.is_empty() && given.unknown_committers.is_empty());
             let fresh = |at: Timestamp| given.now < after(at, DAY.times(7));
-            let voters: BTreeSet<&str> =
-                before.votes.iter().filter(|v| v.effect == effect && fresh(v.at)).filter_map(|v| v.voter.user()).collect();
+            let counts = |v: &&Vote| v.effect == effect && fresh(v.at) && !given.revoked.contains(&v.voter);
+            let voters: BTreeSet<&str> = before.votes.iter().filter(counts).filter_map(|v| v.voter.user()).collect();
             let needed: usize = assessed.requires.iter().map(|r| usize::from(r.count)).sum();
             prop_assert!(voters.len() >= needed, "{voters:?} for {needed}");
         }
@@ -444,6 +476,11 @@ proptest! {
                 if matches!(command, Command::BeginStep { .. }) && change.hold.is_some() {
                     continue;
                 }
+                // Votes that are taken back in a rollout have their own place in the small world of governance.
+                let taken_back = change.rollout().is_some_and(|r| !r.taken_back.is_empty());
+                if matches!(command, Command::TakeBack { .. }) || taken_back {
+                    continue;
+                }
                 let given = given(draw, &command, at.now);
                 let (whole, rest) = (decide(change, command.clone(), &given), decide(&less, command, &given));
                 prop_assert_eq!(shape(&whole), shape(&rest));
@@ -471,7 +508,11 @@ fn random_lives_reach_every_phase_and_every_event_of_a_change() {
     let seen: Vec<String> = seen.into_iter().collect();
     expect_test::expect![[r#"
         (already_voted)
+        (excluded)
+        (hard_rule)
         (lane_taken)
+        (no_such_denial)
+        (no_such_point)
         (not_allowed)
         (not_entitled)
         (not_for_people)
@@ -479,6 +520,7 @@ fn random_lives_reach_every_phase_and_every_event_of_a_change() {
         (outcome_needed)
         (own_change)
         (reason_needed)
+        (second_person_needed)
         (stale)
         (stale_effect)
         (verdict_is_fail)
@@ -502,9 +544,16 @@ fn random_lives_reach_every_phase_and_every_event_of_a_change() {
         Amended
         Approved
         Assessed
+        ChangesRequested
         Completed
         CompletedByHand
+        DebtNagged
+        DebtOwed
+        DebtPaid
+        DenialOverridden
         EvidenceTaken
+        GlassBroken
+        GlassTouched
         Held
         Judged
         Lapsed
@@ -515,9 +564,8 @@ fn random_lives_reach_every_phase_and_every_event_of_a_change() {
         Proposed
         Refused
         Released
+        Reminded
         Resumed
-        ReviewDone
-        ReviewOwed
         RollbackBegun
         RollbackFailed
         RolledBack
@@ -525,6 +573,8 @@ fn random_lives_reach_every_phase_and_every_event_of_a_change() {
         StepApplied
         StepBegun
         StepFailed
+        TakenBack
+        Ticked
         UndoBegun
         UndoFailed
         VotesVoided

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use change::actor::Part;
-use change::assessment::{Assessment, Denial, Requirement, Risk};
+use change::assessment::{Assessment, Denial, Item, Level, Requirement, Risk, Tick};
 use change::gate::Readiness;
 use change::lane::Lane;
 use change::lifecycle::{Command, Event, Given, Rejection};
@@ -81,7 +81,10 @@ pub(crate) fn proposal(artifact: &str) -> Proposal {
         commit: Some("c0ffee".into()),
         artifact: Some(artifact.to_owned()),
         links: vec![],
-        claims: Claims { resources: [RESOURCE.to_owned()].into(), effect: Closure::Closed },
+        evidence: Default::default(),
+        course: Default::default(),
+        gating: Default::default(),
+        claims: Claims { resources: [RESOURCE.to_owned()].into(), effect: Closure::Closed, hands: Default::default() },
         files: Default::default(),
         revision_digest: Digest::of_bytes(b"a revision"),
         effect_digest: Digest::of_bytes(b"not computed yet"),
@@ -109,6 +112,7 @@ pub(crate) fn allowed(effect: Digest, count: u8) -> Assessment {
         requires,
         checklist: vec![],
         window: Default::default(),
+        owed: vec![],
         policy: *POLICY,
         input: *POLICY,
         effect,
@@ -118,6 +122,24 @@ pub(crate) fn allowed(effect: Digest, count: u8) -> Assessment {
 pub(crate) fn denied(effect: Digest) -> Assessment {
     let denial = Denial::hard("no_runbook", "a change of this risk needs a runbook");
     Assessment { denials: vec![denial], ..allowed(effect, 1) }
+}
+
+/// A rule that somebody may set aside stands against it.
+pub(crate) fn softly_denied(effect: Digest) -> Assessment {
+    let hard = Denial::hard("no_runbook", "a change of this risk needs a runbook");
+    Assessment { denials: vec![Denial { level: Level::Soft, ..hard }], ..allowed(effect, 0) }
+}
+
+/// A point of a checklist is open.
+pub(crate) fn listed(effect: Digest) -> Assessment {
+    let item = Item {
+        list: "before".into(),
+        code: "told".into(),
+        title: "support was told".into(),
+        evidence: None,
+        tick: Tick::Person,
+    };
+    Assessment { checklist: vec![item], ..allowed(effect, 0) }
 }
 
 /// A world in which every gate is open, for a person who may do everything or for a part of Clearway, which holds no permission.
@@ -133,7 +155,13 @@ pub(crate) fn open(actor: Actor, now: Timestamp) -> Given {
 }
 
 pub(crate) fn freeze(until: Timestamp) -> Frozen {
-    Frozen { name: "quarter-end".into(), reason: "the books are closed".into(), owner: "team-finance".into(), until }
+    Frozen {
+        name: "quarter-end".into(),
+        reason: "the books are closed".into(),
+        owner: "team-finance".into(),
+        until,
+        emergency: Default::default(),
+    }
 }
 
 pub(crate) fn lane_of(holder: ChangeId) -> Lane {
@@ -162,8 +190,8 @@ pub(crate) fn judge(answer: Answer, step: usize, attempt: u32, at: Timestamp) ->
 /// The part of Clearway that asks this command, or nobody where it is for people.
 pub(crate) fn part(command: &Command) -> Option<Part> {
     match command {
-        Command::Assess(_) => Some(Part::Policy),
-        Command::LapseVotes | Command::Lapse | Command::Schedule => Some(Part::Clock),
+        Command::Assess(_) | Command::ApproveByAutomation | Command::RevokeVotes => Some(Part::Policy),
+        Command::LapseVotes | Command::Lapse | Command::Schedule | Command::Call | Command::Nag => Some(Part::Clock),
         Command::BeginStep { .. }
         | Command::ReportApplied { .. }
         | Command::ReportFailed { .. }
@@ -177,6 +205,11 @@ pub(crate) fn part(command: &Command) -> Option<Part> {
         | Command::Withdraw { .. }
         | Command::Approve { .. }
         | Command::Refuse { .. }
+        | Command::RequestChanges { .. }
+        | Command::TakeBack { .. }
+        | Command::Override { .. }
+        | Command::BreakGlass { .. }
+        | Command::Tick { .. }
         | Command::Pause { .. }
         | Command::Resume { .. }
         | Command::Promote { .. }

@@ -1,0 +1,266 @@
+//! Circumstances: what is true beside the changes, by the log: who stands in for whom, whether everything is stopped, how standard changes have fared,
+//! which debts are open, and who has edited the rules.
+//!
+//! A fold over the events of all streams, like a change is a fold over its own. What follows from it for a change is [`gate`](crate::gate)'s to say;
+//! the shell only hands over the part that concerns the change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::actor::Actor;
+use crate::aftermath::Debt;
+use crate::id::ChangeId;
+use crate::lifecycle::Event;
+use crate::time::Timestamp;
+
+/// The stream of delegations.
+pub const PEOPLE: &str = "people";
+/// The stream of stops of everything.
+pub const STOPS: &str = "stops";
+
+/// The stream of a standard change.
+pub fn standard_stream(id: &str) -> String {
+    format!("standard/{id}")
+}
+
+/// The fold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Circumstances {
+    delegations: Vec<Delegation>,
+    stopped: Option<Stopped>,
+    standards: BTreeMap<String, Record>,
+    /// Of changes whose end is still to come, the standard change that each is an instance of.
+    instances: BTreeMap<ChangeId, String>,
+    owners: BTreeMap<ChangeId, String>,
+    debts: BTreeMap<(ChangeId, Debt), OpenDebt>,
+    edits: Vec<(Timestamp, BTreeSet<String>)>,
+}
+
+/// Somebody votes in another's place for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Delegation {
+    /// Whose place it is.
+    pub from: String,
+    /// Who stands in; nobody where `from` is only away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// For these groups; for all of `from`'s if empty.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<String>,
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+    pub reason: String,
+}
+
+/// Everything is stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Stopped {
+    pub by: Actor,
+    pub reason: String,
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+}
+
+/// How a standard change has fared.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Record {
+    pub completed: u32,
+    pub failed: u32,
+    /// Failures since the last success or reinstatement.
+    pub failed_in_a_row: u32,
+    /// Why it is suspended, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<String>,
+}
+
+/// A debt that is not paid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenDebt {
+    pub change: ChangeId,
+    pub debt: Debt,
+    /// The owner of the change, who owes it.
+    pub owner: String,
+    #[schemars(with = "String")]
+    pub due: Timestamp,
+    pub reason: String,
+}
+
+impl Circumstances {
+    /// Adds one event of any stream, in the order of the log.
+    pub fn add(&mut self, change: Option<ChangeId>, event: &Event, actor: &Actor, at: Timestamp) {
+        match event {
+            Event::Delegated(delegation) => {
+                self.delegations.retain(|d| !d.is_replaced_by(delegation));
+                self.delegations.push(delegation.clone());
+            }
+            Event::DelegationEnded { from, to } => {
+                self.delegations.retain(|d| d.from != *from || to.is_some() && d.to != *to);
+            }
+            Event::AllStopped { reason } => {
+                self.stopped = Some(Stopped { by: actor.clone(), reason: reason.clone(), since: at });
+            }
+            Event::StopReleased { .. } => self.stopped = None,
+            Event::StandardSuspended { standard, reason, .. } => {
+                self.standards.entry(standard.clone()).or_default().suspended = Some(reason.clone());
+            }
+            Event::StandardReinstated { standard, .. } => {
+                let record = self.standards.entry(standard.clone()).or_default();
+                (record.suspended, record.failed_in_a_row) = (None, 0);
+            }
+            Event::GovernanceLoaded { editors, .. } if !editors.is_empty() => self.edits.push((at, editors.clone())),
+            of_change => {
+                if let Some(id) = change {
+                    self.add_of_change(id, of_change);
+                }
+            }
+        }
+    }
+
+    fn add_of_change(&mut self, id: ChangeId, event: &Event) {
+        match event {
+            Event::Proposed(proposed) => self.proposed(id, &proposed.proposal),
+            Event::Amended { proposal, .. } => self.proposed(id, proposal),
+            Event::DebtOwed { debt, reason, due } => {
+                let owner = self.owners.get(&id).cloned().unwrap_or_default();
+                let open = OpenDebt { change: id, debt: *debt, owner, due: *due, reason: reason.clone() };
+                self.debts.insert((id, *debt), open);
+            }
+            Event::DebtPaid { debt, .. } => {
+                self.debts.remove(&(id, *debt));
+            }
+            Event::Completed => self.instance_ended(id, |record| {
+                record.completed += 1;
+                record.failed_in_a_row = 0;
+            }),
+            Event::RollbackBegun { .. } => self.instance_ended(id, |record| {
+                record.failed += 1;
+                record.failed_in_a_row += 1;
+            }),
+            Event::Withdrawn { .. } | Event::Refused { .. } | Event::Lapsed { .. } => {
+                self.instances.remove(&id);
+            }
+            _ => {}
+        }
+    }
+
+    fn proposed(&mut self, id: ChangeId, proposal: &crate::proposal::Proposal) {
+        self.owners.insert(id, proposal.owner.clone());
+        match proposal.course.standard() {
+            Some(standard) => self.instances.insert(id, standard.id.clone()),
+            None => self.instances.remove(&id),
+        };
+    }
+
+    // A rollback counts when it begins: one that fails for good must not count for less than one that works.
+    fn instance_ended(&mut self, id: ChangeId, count: impl FnOnce(&mut Record)) {
+        if let Some(standard) = self.instances.remove(&id) {
+            count(self.standards.entry(standard).or_default());
+        }
+    }
+
+    /// The delegations by which a user speaks for others at `now`.
+    pub fn delegated_to<'a>(&'a self, user: &'a str, now: Timestamp) -> impl Iterator<Item = &'a Delegation> {
+        self.delegations.iter().filter(move |d| d.to.as_deref() == Some(user) && now < d.until)
+    }
+
+    /// Every delegation and absence that holds at `now`.
+    pub fn delegations(&self, now: Timestamp) -> impl Iterator<Item = &Delegation> {
+        self.delegations.iter().filter(move |d| now < d.until)
+    }
+
+    /// Whether a user is away at `now` without anybody in their place.
+    pub fn is_away(&self, user: &str, now: Timestamp) -> bool {
+        self.delegations(now).any(|d| d.from == user && d.to.is_none())
+    }
+
+    pub fn stopped(&self) -> Option<&Stopped> {
+        self.stopped.as_ref()
+    }
+
+    /// How a standard change has fared.
+    pub fn standard(&self, id: &str) -> Record {
+        self.standards.get(id).cloned().unwrap_or_default()
+    }
+
+    /// All open debts, the earliest due first.
+    pub fn debts(&self) -> Vec<&OpenDebt> {
+        let mut debts: Vec<&OpenDebt> = self.debts.values().collect();
+        debts.sort_by_key(|d| (d.due, d.change, d.debt));
+        debts
+    }
+
+    /// What a team owes and should have paid by `now`.
+    pub fn overdue(&self, owner: &str, now: Timestamp) -> Vec<OpenDebt> {
+        self.debts().into_iter().filter(|d| d.owner == owner && d.due <= now).cloned().collect()
+    }
+
+    /// Whether a user has edited the rules since a moment.
+    pub fn edited_since(&self, user: &str, since: Timestamp) -> bool {
+        self.edits.iter().any(|(at, editors)| *at >= since && editors.contains(user))
+    }
+}
+
+impl Delegation {
+    /// Being away, and one person in one's place, is said once; a new word replaces the old one.
+    fn is_replaced_by(&self, newer: &Self) -> bool {
+        self.from == newer.from && self.to == newer.to
+    }
+
+    /// The groups of `from` for which somebody stands in.
+    pub fn covers(&self, group: &str) -> bool {
+        self.groups.is_empty() || self.groups.contains(group)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::{Span, after};
+
+    fn fold(events: &[Event]) -> Circumstances {
+        let mut all = Circumstances::default();
+        let ada = Actor::User("ada".into());
+        events.iter().for_each(|event| all.add(Some(ChangeId::new(1)), event, &ada, Timestamp::UNIX_EPOCH));
+        all
+    }
+
+    fn delegation(to: Option<&str>) -> Event {
+        Event::Delegated(Delegation {
+            from: "ada".into(),
+            to: to.map(str::to_owned),
+            groups: ["sre".to_owned()].into(),
+            until: after(Timestamp::UNIX_EPOCH, Span::secs(60)),
+            reason: "holidays".into(),
+        })
+    }
+
+    #[test]
+    fn a_delegation_ends_by_itself_and_by_word() {
+        let all = fold(&[delegation(Some("bob")), delegation(None)]);
+        let early = Timestamp::UNIX_EPOCH;
+        assert_eq!(all.delegated_to("bob", early).count(), 1);
+        assert!(all.is_away("ada", early) && !all.is_away("ada", after(early, Span::secs(60))));
+        assert_eq!(all.delegated_to("bob", after(early, Span::secs(60))).count(), 0);
+        let ended = Event::DelegationEnded { from: "ada".into(), to: Some("bob".into()) };
+        let all = fold(&[delegation(Some("bob")), delegation(None), ended]);
+        assert_eq!((all.delegated_to("bob", early).count(), all.is_away("ada", early)), (0, true));
+    }
+
+    #[test]
+    fn a_debt_is_open_until_it_is_paid() {
+        let owed = Event::DebtOwed { debt: Debt::Review, reason: "r".into(), due: Timestamp::UNIX_EPOCH };
+        assert_eq!(fold(std::slice::from_ref(&owed)).debts().len(), 1);
+        let paid = Event::DebtPaid { debt: Debt::Review, summary: "s".into() };
+        assert!(fold(&[owed, paid]).debts().is_empty());
+    }
+
+    #[test]
+    fn a_reinstated_standard_change_begins_to_count_anew() {
+        let suspended = Event::StandardSuspended { standard: "restart".into(), failures: 2, reason: "twice".into() };
+        assert_eq!(fold(std::slice::from_ref(&suspended)).standard("restart").suspended, Some("twice".into()));
+        let back = Event::StandardReinstated { standard: "restart".into(), reason: "mended".into() };
+        assert_eq!(fold(&[suspended, back]).standard("restart"), Record::default());
+    }
+}

@@ -1,0 +1,127 @@
+//! Entitlement: for which groups does a user speak on this change, and why can their vote not count?
+//!
+//! Pure, over the governance in force and the circumstances by the log. A delegate speaks for the groups of whoever is away, never in the place of
+//! somebody who could not vote themselves: an author could otherwise approve by proxy. Asked by [`approval`](crate::approval) and the gates.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::actor::{Actor, Permission};
+use crate::approval::{APPROVERS, ON_CALL, SERVICE_OWNERS, Vote};
+use crate::catalog::Gating;
+use crate::circumstances::Circumstances;
+use crate::governance::Governance;
+use crate::lifecycle::Change;
+use crate::proposal::Proposal;
+use crate::time::Timestamp;
+
+/// What is asked about people and a change: everything that the answers rest on.
+#[derive(Clone, Copy, Debug)]
+pub struct Entitlement<'a> {
+    pub change: &'a Change,
+    pub governance: &'a Governance,
+    pub circumstances: &'a Circumstances,
+    pub now: Timestamp,
+}
+
+/// The groups for which somebody can vote.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Voice {
+    pub groups: BTreeSet<String>,
+    /// Those of them that are another's, with whose place it is.
+    pub on_behalf: BTreeMap<String, String>,
+}
+
+impl Entitlement<'_> {
+    fn proposal(&self) -> &Proposal {
+        &self.change.proposal
+    }
+
+    /// What a user may do to this change.
+    pub fn may(&self, user: &str) -> BTreeSet<Permission> {
+        let proposal = self.proposal();
+        self.governance.access.permissions(user, &proposal.services, &proposal.environment)
+    }
+
+    /// The groups that a user speaks for: their own, and those of people whose place they have taken.
+    pub fn voice(&self, user: &str) -> Voice {
+        let mut voice = Voice { groups: self.own_groups(user), on_behalf: BTreeMap::new() };
+        for delegation in self.circumstances.delegated_to(user, self.now) {
+            if self.excluded(&delegation.from).is_some() || self.wrote(&delegation.from) {
+                continue;
+            }
+            for group in self.own_groups(&delegation.from).into_iter().filter(|g| delegation.covers(g)) {
+                if voice.groups.insert(group.clone()) {
+                    voice.on_behalf.insert(group, delegation.from.clone());
+                }
+            }
+        }
+        voice
+    }
+
+    fn own_groups(&self, user: &str) -> BTreeSet<String> {
+        let mut groups = self.governance.access.groups_of(user);
+        if self.may(user).contains(&Permission::Approve) {
+            groups.insert(APPROVERS.to_owned());
+        }
+        let services = &self.proposal().services;
+        if self.governance.catalog.owns(&self.governance.access, user, services) {
+            groups.insert(SERVICE_OWNERS.to_owned());
+        }
+        if self.is_on_call(user, &groups) {
+            groups.insert(ON_CALL.to_owned());
+        }
+        groups
+    }
+
+    /// Those whom the changed services name as on call; where none of them names anybody, the team that owns the change.
+    fn is_on_call(&self, user: &str, groups: &BTreeSet<String>) -> bool {
+        let services = self.proposal().services.iter().filter_map(|name| self.governance.catalog.service(name));
+        let named: Vec<&String> = services.filter_map(|service| service.on_call.as_ref()).collect();
+        let is = |principal: &String| principal == user || groups.contains(principal);
+        if named.is_empty() { is(&self.proposal().owner) } else { named.into_iter().any(is) }
+    }
+
+    fn wrote(&self, user: &str) -> bool {
+        let is = |actor: &Actor| actor.user() == Some(user);
+        is(&self.change.author) || self.change.amended_by.iter().any(is)
+    }
+
+    /// Why a vote of this user can't count, beside that they wrote the change.
+    pub fn excluded(&self, user: &str) -> Option<String> {
+        if self.circumstances.edited_since(user, self.change.proposed_at) {
+            return Some("they have edited the rules since it was proposed".into());
+        }
+        None
+    }
+
+    /// The voters who may no longer vote, or no longer speak for the groups for which they voted.
+    pub fn revoked(&self) -> BTreeSet<Actor> {
+        let votes = self.change.votes.iter();
+        votes.filter(|vote| self.is_revoked(vote)).map(|vote| vote.voter.clone()).collect()
+    }
+
+    fn is_revoked(&self, vote: &Vote) -> bool {
+        let Some(user) = vote.voter.user() else { return false };
+        if !self.may(user).contains(&Permission::Approve) {
+            return true;
+        }
+        let holds = |group: &String| {
+            let holder = vote.on_behalf.get(group).map_or(user, String::as_str);
+            self.own_groups(holder).contains(group)
+        };
+        !vote.groups.iter().all(holds)
+    }
+
+    /// The groups of which everybody is away.
+    pub fn away(&self) -> BTreeSet<String> {
+        let is_away = |user: &String| self.circumstances.is_away(user, self.now);
+        let groups = self.governance.access.groups.iter();
+        let all_away = groups.filter(|g| !g.members.is_empty() && g.members.iter().all(is_away));
+        all_away.map(|g| g.id.clone()).collect()
+    }
+
+    /// Whether gates hold this change: they only report where every service is observed.
+    pub fn gating(&self) -> Gating {
+        self.governance.catalog.gating(&self.proposal().services)
+    }
+}

@@ -1,0 +1,348 @@
+//! Deciding what people say of a change before it begins, and of its debts afterwards: votes, requests, exceptions, reminders.
+//!
+//! Who may is asked before; here it is asked whether the phase allows it and whether this person can. What a vote counts for is
+//! [`approval`](crate::approval)'s to say.
+
+use std::collections::BTreeSet;
+
+use super::{Assessed, Change, Event, Given, Page, Phase, Rejection, Stage, Urgency, calls};
+use crate::actor::Actor;
+use crate::aftermath::{self, Debt, Owed};
+use crate::approval::{self, Call, Voided, Vote};
+use crate::assessment::{Level, Requirement, Tick};
+use crate::document::list;
+use crate::exception;
+use crate::id::Digest;
+use crate::lifecycle::command::{before_rollout, with_reason, wrong_phase};
+use crate::time::Timestamp;
+
+type Decision = Result<Vec<Event>, Rejection>;
+
+pub(super) fn approve(change: &Change, given: &Given, effect: Digest, comment: Option<String>) -> Decision {
+    let Some(assessed) = &change.assessment else {
+        return Err(wrong_phase(change, "what it needs is known once policy has answered"));
+    };
+    let wanted = wanted(change, assessed)?;
+    let actor = given.actor.clone();
+    if effect != change.proposal.effect_digest {
+        return Err(Rejection::StaleEffect {
+            change: change.id,
+            given: effect.short(),
+            now: change.proposal.effect_digest.short(),
+        });
+    }
+    if wrote(change, &actor) {
+        return Err(Rejection::OwnChange { actor, change: change.id });
+    }
+    if let Some(why) = &given.excluded {
+        return Err(Rejection::Excluded { actor, change: change.id, why: why.clone() });
+    }
+    if change.votes.iter().any(|v| v.voter == actor && v.counts(effect, given.now)) {
+        return Err(Rejection::AlreadyVoted { actor });
+    }
+    let asked: Vec<&str> = wanted.iter().flat_map(|r| approval::groups_asked(r, &change.asked)).collect();
+    if !asked.iter().any(|group| given.groups.contains(*group)) {
+        return Err(Rejection::NotEntitled { actor, asked: list(asked) });
+    }
+    let on_behalf = given.on_behalf.clone();
+    let vote = Event::Approved { effect, groups: given.groups.clone(), on_behalf, comment };
+    Ok(std::iter::once(vote).chain(paid_by_vote(change, assessed, given)).collect())
+}
+
+fn wrote(change: &Change, actor: &Actor) -> bool {
+    *actor == change.author || change.amended_by.contains(actor)
+}
+
+/// The approvals for which a vote can still count: those required before the start, or those that are owed after it.
+fn wanted<'a>(change: &Change, assessed: &'a Assessed) -> Result<&'a [Requirement], Rejection> {
+    if change.owes(Debt::Approval) {
+        return Ok(&assessed.assessment.owed);
+    }
+    let in_their_place = change.rollout().is_some_and(|r| !r.taken_back.is_empty());
+    if !in_their_place {
+        before_rollout(change, "votes are cast before the rollout begins")?;
+    }
+    Ok(&assessed.assessment.requires)
+}
+
+/// The debt of an approval is paid by the vote that makes it complete.
+fn paid_by_vote(change: &Change, assessed: &Assessed, given: &Given) -> Option<Event> {
+    if !change.owes(Debt::Approval) {
+        return None;
+    }
+    let effect = change.proposal.effect_digest;
+    let vote = Vote {
+        voter: given.actor.clone(),
+        effect,
+        groups: given.groups.clone(),
+        on_behalf: given.on_behalf.clone(),
+        comment: None,
+        at: given.now,
+        until: Timestamp::MAX,
+    };
+    let votes: Vec<Vote> = change.votes.iter().cloned().chain([vote]).collect();
+    // Who agreed before it began counts too, however long ago that was.
+    let all = approval::is_quorate(&assessed.assessment.owed, &change.asked, &votes, effect, Timestamp::MIN);
+    let names: Vec<String> = votes.iter().map(|v| v.voter.to_string()).collect();
+    let summary = format!("approved afterwards by {}", list(names.iter().map(String::as_str)));
+    all.then_some(Event::DebtPaid { debt: Debt::Approval, summary })
+}
+
+pub(super) fn refuse(change: &Change, reason: String) -> Decision {
+    let reason = with_reason(reason)?;
+    if change.owes(Debt::Approval) {
+        let told = format!("it was not approved afterwards: {reason}");
+        let paid = Event::DebtPaid { debt: Debt::Approval, summary: told.clone() };
+        return Ok(vec![paid, notice(change, "debt/approval/refused", told, owner(change))]);
+    }
+    before_rollout(change, "it can be refused only before its rollout begins; pause it or roll it back")?;
+    Ok(vec![Event::Refused { reason }])
+}
+
+pub(super) fn request_changes(change: &Change, given: &Given, reason: String) -> Decision {
+    before_rollout(change, "changes are asked for before the rollout begins; pause it or roll it back")?;
+    if given.actor == change.author {
+        return Err(Rejection::OwnChange { actor: given.actor.clone(), change: change.id });
+    }
+    let told = format!("{} asks for changes: {reason}", given.actor);
+    Ok(vec![
+        Event::ChangesRequested { reason: with_reason(reason)? },
+        notice(change, "requested", told, [change.author.user().unwrap_or_default().to_owned()].into()),
+    ])
+}
+
+pub(super) fn take_back(change: &Change, given: &Given, reason: String) -> Decision {
+    let voted = change.votes.iter().any(|v| v.voter == given.actor);
+    let requested = change.requested.iter().any(|r| r.by == given.actor);
+    if !voted && !requested {
+        return Err(wrong_phase(change, "there is no vote and no request of yours to take back"));
+    }
+    if change.phase().is_terminal() {
+        return Err(wrong_phase(change, "it is over"));
+    }
+    Ok(vec![Event::TakenBack { reason }])
+}
+
+pub(super) fn override_denial(change: &Change, given: &Given, code: String, reason: String) -> Decision {
+    before_rollout(change, "rules are set aside before the rollout begins")?;
+    let reason = with_reason(reason)?;
+    let Some(assessed) = &change.assessment else {
+        return Err(wrong_phase(change, "what stands against it is known once policy has answered"));
+    };
+    let effect = change.proposal.effect_digest;
+    let standing = exception::standing(&assessed.assessment, &change.set_aside, effect);
+    let Some(denial) = standing.iter().find(|d| d.code == code) else {
+        let standing = list(standing.iter().map(|d| d.code.as_str()));
+        return Err(Rejection::NoSuchDenial { change: change.id, code, standing });
+    };
+    if denial.level == Level::Hard {
+        return Err(Rejection::HardRule { code });
+    }
+    let actor = given.actor.clone();
+    if wrote(change, &actor) {
+        return Err(Rejection::OwnChange { actor, change: change.id });
+    }
+    if !denial.override_by.is_empty() && denial.override_by.is_disjoint(&given.groups) {
+        let groups = list(denial.override_by.iter().map(String::as_str));
+        return Err(Rejection::NotAnOverrider { actor, code, groups });
+    }
+    Ok(vec![Event::DenialOverridden { code, effect, reason }])
+}
+
+pub(super) fn break_glass(change: &Change, given: &Given, reason: String) -> Decision {
+    before_rollout(change, "the glass is broken before the rollout begins")?;
+    let reason = with_reason(reason)?;
+    let Some(assessed) = &change.assessment else {
+        return Err(wrong_phase(change, "what stands against it is known once policy has answered"));
+    };
+    let effect = change.proposal.effect_digest;
+    let codes: BTreeSet<String> = exception::standing(&assessed.assessment, &change.set_aside, effect)
+        .into_iter()
+        .map(|d| d.code.clone())
+        .collect();
+    if codes.is_empty() {
+        return Err(Rejection::NoSuchDenial { change: change.id, code: "any".into(), standing: String::new() });
+    }
+    let (actor, id) = (given.actor.clone(), change.id);
+    match change.hand.as_ref().filter(|hand| hand.effect == effect) {
+        None => {
+            let told = format!("{actor} would break the glass: {reason}; a second person has to agree");
+            Ok(vec![Event::GlassTouched { effect, reason }, notice(change, "glass/touched", told, [].into())])
+        }
+        Some(hand) if hand.by == actor => Err(Rejection::SecondPersonNeeded { actor }),
+        // One of the two has to be somebody who did not write it.
+        Some(hand) if wrote(change, &hand.by) && (wrote(change, &actor) || given.excluded.is_some()) => {
+            Err(Rejection::OwnChange { actor, change: id })
+        }
+        Some(hand) => {
+            let by: BTreeSet<Actor> = [hand.by.clone(), actor.clone()].into();
+            let rules = list(codes.iter().map(String::as_str));
+            let told = format!("{} and {actor} broke the glass over {rules}: {reason}", hand.by);
+            let key = format!("{id}/glass");
+            Ok(vec![
+                Event::GlassBroken { codes, by, effect, reason },
+                Event::PageOwed { key, reason: told.clone(), to: [].into(), urgency: Urgency::Page },
+                Event::DebtOwed { debt: Debt::Review, reason: told, due: aftermath::review_due(given.now) },
+            ])
+        }
+    }
+}
+
+pub(super) fn tick(change: &Change, name: String, code: String, note: String) -> Decision {
+    before_rollout(change, "checklists are ticked before the rollout begins")?;
+    let Some(assessed) = &change.assessment else {
+        return Err(wrong_phase(change, "its checklists are known once policy has answered"));
+    };
+    let effect = change.proposal.effect_digest;
+    let open = exception::unticked(&assessed.assessment, &change.ticked, effect);
+    let Some(item) = open.iter().find(|item| item.list == name && item.code == code) else {
+        if assessed.assessment.checklist.iter().any(|item| item.list == name && item.code == code) {
+            return Ok(vec![]);
+        }
+        let named: Vec<String> = open.iter().map(|item| format!("{}/{}", item.list, item.code)).collect();
+        let open = list(named.iter().map(String::as_str));
+        return Err(Rejection::NoSuchPoint { change: change.id, list: name, code, open });
+    };
+    if item.tick == Tick::Evidence {
+        return Err(Rejection::EvidenceNeeded { code });
+    }
+    Ok(vec![Event::Ticked { list: name, code, effect, note: with_reason(note)? }])
+}
+
+pub(super) fn approve_by_automation(change: &Change) -> Decision {
+    let assessed = change.assessment.as_ref().filter(|_| change.phase() == Phase::Assessed && change.votes.is_empty());
+    let needs_nobody = assessed.filter(|a| a.assessment.requires.is_empty() && change.is_allowed(&a.assessment));
+    if needs_nobody.is_none() {
+        return Err(wrong_phase(change, "automation approves only what needs nobody"));
+    }
+    Ok(vec![by_automation(change.proposal.effect_digest)])
+}
+
+/// The vote of automation, for what needs nobody.
+pub(super) fn by_automation(effect: Digest) -> Event {
+    let comment = Some("approved by automation: the policy asks for nobody".to_owned());
+    Event::Approved { effect, groups: [].into(), on_behalf: [].into(), comment }
+}
+
+pub(super) fn lapse_votes(change: &Change, given: &Given) -> Vec<Event> {
+    let old = |v: &Vote| v.until <= given.now;
+    void(change, old, Voided::Lapsed)
+}
+
+pub(super) fn revoke_votes(change: &Change, given: &Given) -> Vec<Event> {
+    void(change, |v| given.revoked.contains(&v.voter), Voided::Revoked)
+}
+
+/// Voids votes that wait. Once the rollout has begun they are consumed.
+fn void(change: &Change, which: impl Fn(&Vote) -> bool, why: Voided) -> Vec<Event> {
+    if change.rollout().is_some() || change.phase().is_terminal() {
+        return vec![];
+    }
+    let voters: Vec<Actor> = change.votes.iter().filter(|v| which(v)).map(|v| v.voter.clone()).collect();
+    if voters.is_empty() { vec![] } else { vec![Event::VotesVoided { voters, why }] }
+}
+
+pub(super) fn call(change: &Change, given: &Given) -> Decision {
+    let assessed = change.assessment.as_ref().filter(|_| change.phase() == Phase::Assessed);
+    let Some(assessed) = assessed else {
+        return Err(wrong_phase(change, "only who is waited for is reminded"));
+    };
+    let due = calls(change, assessed, given.now).into_iter().filter(|(at, _)| *at <= given.now).map(|(_, call)| call);
+    let early = escalated_by_absence(change, given);
+    Ok(due.chain(early).flat_map(|call| called(change, call)).collect())
+}
+
+/// Where everybody who is asked is away, the next group is asked at once.
+fn escalated_by_absence(change: &Change, given: &Given) -> Vec<Call> {
+    let open = change.standing(given.now).into_iter().filter(|s| s.missing() > 0);
+    let nobody_there = open.filter(|s| s.asked.iter().all(|group| given.away.contains(group)));
+    let next = nobody_there.filter_map(|s| {
+        let to = s.requirement.escalate.get(s.asked.len() - 1)?.clone();
+        Some(Call::Escalate { by: s.requirement.by, to })
+    });
+    next.collect()
+}
+
+fn called(change: &Change, call: Call) -> Vec<Event> {
+    match call {
+        Call::Remind { by } => {
+            let to = asked_for(change, &by);
+            let told = format!("`{}` waits for the approval of {}", change.id, list(to.iter().map(String::as_str)));
+            vec![Event::Reminded { by: by.clone() }, notice(change, &format!("approval/{by}/reminder"), told, to)]
+        }
+        Call::Escalate { by, to } => {
+            let told =
+                format!("`{}` waits for an approval that `{by}` has not given in time; `{to}` is asked", change.id);
+            let key = format!("approval/{by}/{to}");
+            let event = Event::Escalated { by, to: to.clone() };
+            vec![event, notice(change, &key, told, [to].into())]
+        }
+        Call::Lapse => vec![],
+    }
+}
+
+fn asked_for(change: &Change, by: &str) -> BTreeSet<String> {
+    let requires = change.assessment.iter().flat_map(|a| &a.assessment.requires);
+    let asked = requires.filter(|r| r.by == by).flat_map(|r| approval::groups_asked(r, &change.asked));
+    asked.map(str::to_owned).collect()
+}
+
+pub(super) fn nag(change: &Change, given: &Given) -> Vec<Event> {
+    let due = |owed: &Owed| owed.nag_at().is_some_and(|at| at <= given.now);
+    let debts = change.debts.iter().filter(|(_, owed)| due(owed));
+    debts.flat_map(|(debt, owed)| nagged(change, given, *debt, owed)).collect()
+}
+
+fn nagged(change: &Change, given: &Given, debt: Debt, owed: &Owed) -> [Event; 2] {
+    let mut to = owner(change);
+    to.extend(given.debts_escalate_to.clone().filter(|_| owed.escalates()));
+    let told = format!("`{}` owes its {debt} since {}: {}", change.id, owed.due, owed.reason);
+    [Event::DebtNagged { debt }, notice(change, &format!("debt/{debt}/{}", owed.nags + 1), told, to)]
+}
+
+fn owner(change: &Change) -> BTreeSet<String> {
+    [change.proposal.owner.clone()].into()
+}
+
+fn notice(change: &Change, about: &str, reason: String, to: BTreeSet<String>) -> Event {
+    Event::PageOwed { key: format!("{}/{about}", change.id), reason, to, urgency: Urgency::Notice }
+}
+
+pub(super) fn lapse(change: &Change, given: &Given) -> Decision {
+    if !matches!(change.stage, Stage::Waiting | Stage::Scheduled { .. }) {
+        return Err(wrong_phase(change, "only a change that has not begun lapses"));
+    }
+    let over = change.proposal.course.emergency().filter(|emergency| emergency.until <= given.now);
+    if let Some(emergency) = over {
+        let reason = format!("the emergency was over at `{}` before it began", emergency.until);
+        return Ok(vec![Event::Lapsed { reason }]);
+    }
+    let assessed = change.assessment.as_ref().filter(|_| change.phase() == Phase::Assessed);
+    let Some(assessed) = assessed else {
+        return Err(wrong_phase(change, "only a change that waits for approval lapses"));
+    };
+    let late = calls(change, assessed, given.now).into_iter().any(|(at, call)| call == Call::Lapse && at <= given.now);
+    if !late {
+        return Ok(vec![]);
+    }
+    let gates = crate::gate::closed_ones(crate::gate::ask(change, given));
+    let missing = gates.first().map_or_else(String::new, |g| format!(": the gate `{}` stayed closed", g.gate));
+    Ok(vec![Event::Lapsed { reason: format!("nobody decided in time{missing}") }])
+}
+
+pub(super) fn review(change: &Change, summary: String) -> Decision {
+    match change.debts.get(&Debt::Review) {
+        Some(owed) if owed.is_open() => {
+            Ok(vec![Event::DebtPaid { debt: Debt::Review, summary: with_reason(summary)? }])
+        }
+        Some(_) => Ok(vec![]),
+        None => Err(wrong_phase(change, "it owes no review")),
+    }
+}
+
+impl Page {
+    /// One that is owed, to these people.
+    pub(super) fn owed(reason: &str, to: &BTreeSet<String>, urgency: Urgency) -> Self {
+        Self { reason: reason.to_owned(), to: to.clone(), urgency, sent_at: None }
+    }
+}
