@@ -106,7 +106,16 @@ mod tests {
 
     fn service(name: &str, depends_on: &[&str]) -> Service {
         let depends_on = depends_on.iter().map(|d| (*d).to_owned()).collect();
-        Service { name: name.into(), owner: "ada".into(), tier: 2, depends_on, slis: vec![], data: vec![], on_call: None, gates: Gating::Enforce }
+        Service {
+            name: name.into(),
+            owner: "ada".into(),
+            tier: 2,
+            depends_on,
+            slis: vec![],
+            data: vec![],
+            on_call: None,
+            gates: Gating::Enforce,
+        }
     }
 
     #[test]

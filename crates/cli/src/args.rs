@@ -98,6 +98,113 @@ pub(crate) enum Command {
         #[arg(long)]
         reason: String,
     },
+    /// Ask for changes: the change does not go on before it is amended, or you take this back.
+    #[command(after_help = "Example:\n  clearway request-changes CHG-7 --reason 'make the first step smaller'")]
+    RequestChanges {
+        change: ChangeId,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take back your vote, or your request for changes.
+    #[command(after_help = "Example:\n  clearway take-back CHG-7 --reason 'I had not seen the migration'")]
+    TakeBack {
+        change: ChangeId,
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Set a soft rule aside for what a change does now. A hard rule takes two people: `clearway break-glass`.
+    #[command(
+        after_help = "Example:\n  clearway override CHG-7 --rule late_on_friday --reason 'the shop is closed this weekend'"
+    )]
+    Override {
+        change: ChangeId,
+        /// The code of the rule, as `clearway show` says it.
+        #[arg(long, value_name = "CODE")]
+        rule: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Set every rule aside that stands against a change, together with a second person. Pages, and owes a review.
+    #[command(
+        after_help = "Example:\n  clearway break-glass CHG-7 --reason 'the region is down'    then a second person runs the same"
+    )]
+    BreakGlass {
+        change: ChangeId,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Tick a point of a checklist: you answer for it by name.
+    #[command(
+        after_help = "Example:\n  clearway tick CHG-7 before-production/support-told --note 'told the shift lead'"
+    )]
+    Tick {
+        change: ChangeId,
+        /// The point, as `clearway show` says it.
+        #[arg(value_name = "LIST/POINT")]
+        point: String,
+        /// How you know.
+        #[arg(long)]
+        note: String,
+    },
+    /// Propose a change in the emergency lane: a small quorum now, the full approval and a review owed.
+    #[command(after_help = "Example:\n  clearway emergency fix.yaml --incident INC-42 --reason 'checkout is down'")]
+    Emergency {
+        /// The change file; `-` for standard input.
+        file: PathBuf,
+        /// The incident that it ends.
+        #[arg(long)]
+        incident: String,
+        #[arg(long)]
+        reason: String,
+        /// Follow it until it ends.
+        #[arg(long)]
+        watch: bool,
+        /// A key by which this request can be repeated safely.
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+    },
+    /// Put on record what was deployed while Clearway could not be asked: it owes an approval and a review.
+    #[command(
+        after_help = "Example:\n  clearway record change.yaml --deployed-at 2026-12-01T09:00Z --reason 'Clearway was down'"
+    )]
+    Record {
+        /// The change file; `-` for standard input.
+        file: PathBuf,
+        /// When it was deployed.
+        #[arg(long, value_name = "TIME")]
+        deployed_at: change::Timestamp,
+        #[arg(long)]
+        reason: String,
+        /// A key by which this request can be repeated safely.
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+    },
+    /// List what is owed: reviews, and approvals of what began without them.
+    #[command(after_help = "Examples:\n  clearway debts\n  clearway debts --owner team-checkout --overdue")]
+    Debts {
+        /// Only those of this owner.
+        #[arg(long)]
+        owner: Option<String>,
+        /// Only those that are overdue.
+        #[arg(long)]
+        overdue: bool,
+    },
+    /// Let somebody vote in your place for a while, or say that you are away.
+    #[command(
+        after_help = "Examples:\n  clearway delegate                                          who stands in for whom now\n  clearway delegate --to bob --for 2w --reason holidays\n  clearway delegate --to bob --group security --for 3d\n  clearway delegate --away --for 2d                          nobody stands in: those asked next are asked at once\n  clearway delegate --end"
+    )]
+    Delegate(Delegate),
+    /// Stop everything: no step begins before it is released. Rollbacks pass.
+    #[command(
+        after_help = "Examples:\n  clearway stop-all --reason 'the network is unstable'\n  clearway stop-all --release --reason 'it is stable again'\n  clearway stop-all                                          says whether it is stopped"
+    )]
+    StopAll {
+        #[arg(long)]
+        reason: Option<String>,
+        /// Release the stop.
+        #[arg(long, requires = "reason")]
+        release: bool,
+    },
     /// Pause a rollout. A failing verdict still rolls it back.
     #[command(after_help = "Example:\n  clearway pause CHG-7 --reason 'looking at the database'")]
     Pause {
@@ -208,6 +315,33 @@ pub(crate) enum Command {
     /// The shop of the demo, as a process of its own.
     #[command(hide = true)]
     DemoShop(DemoShop),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Delegate {
+    /// Who stands in.
+    #[arg(long, value_name = "USER", conflicts_with_all = ["away", "end"])]
+    pub to: Option<String>,
+    /// Nobody stands in; you are only away.
+    #[arg(long, conflicts_with = "end")]
+    pub away: bool,
+    /// For how long, such as `2w`.
+    #[arg(long = "for", value_name = "TIME", conflicts_with = "until")]
+    pub lasts: Option<change::Span>,
+    /// Until when.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<change::Timestamp>,
+    /// For this group only; can be given several times.
+    #[arg(long)]
+    pub group: Vec<String>,
+    /// Whose place it is; your own if absent. For others it takes a role with `govern`.
+    #[arg(long, value_name = "USER")]
+    pub from: Option<String>,
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// End it: you are back.
+    #[arg(long)]
+    pub end: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,6 +6,7 @@ mod files;
 mod here;
 mod import;
 mod judge;
+mod people;
 mod plan;
 mod replay;
 
@@ -52,6 +53,9 @@ async fn short(args: Args) -> Outcome {
         }
         Command::Audit(audit) => audit::run(&args, audit).await,
         Command::Admin(admin) => here::admin(&args, admin).await,
+        Command::Delegate(_) | Command::StopAll { .. } | Command::Debts { .. } => {
+            people::run(&args, &Client::find(&args)?).await
+        }
         Command::Token(token) => here::token(&args, token).await,
         _ => changes::run(&args, &Client::find(&args)?).await,
     }

@@ -103,8 +103,8 @@ pub(crate) fn change(change: &Change, gates: &[Gate]) -> String {
             }
         }
     }
-    if let Some(review) = change.review.as_ref().filter(|r| r.done.is_none()) {
-        let _ = writeln!(out, "\nOwed: a review by {} ({})", review.due, review.reason);
+    for (debt, owed) in change.debts.iter().filter(|(_, owed)| owed.is_open()) {
+        let _ = writeln!(out, "\nOwed: the {debt} by {} ({})", owed.due, owed.reason);
     }
     out
 }

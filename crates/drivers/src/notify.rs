@@ -7,7 +7,7 @@ mod webhook;
 
 use async_trait::async_trait;
 use change::ChangeId;
-use engine::ports::Voice;
+use engine::ports::{Message, Voice};
 use futures::future::join_all;
 
 pub use webhook::{Webhook, WebhookSettings};
@@ -33,9 +33,9 @@ impl Voices {
 #[async_trait]
 impl Voice for Voices {
     /// Tells all. Where there are channels, at least one of them has to deliver: a line in a log that nobody reads wakes nobody.
-    async fn page(&self, change: ChangeId, title: &str, reason: &str) -> Result<String, String> {
-        log::page(change, title, reason);
-        let told = join_all(self.channels.iter().map(|channel| channel.page(change, title, reason))).await;
+    async fn tell(&self, change: ChangeId, message: &Message<'_>) -> Result<String, String> {
+        log::tell(change, message);
+        let told = join_all(self.channels.iter().map(|channel| channel.tell(change, message))).await;
         let (told, failed): (Vec<_>, Vec<_>) = told.into_iter().partition(Result::is_ok);
         let failed: Vec<String> = failed.into_iter().filter_map(Result::err).collect();
         if told.is_empty() && !failed.is_empty() {
@@ -50,6 +50,22 @@ impl Voice for Voices {
 }
 
 #[cfg(test)]
+mod testing {
+    use std::collections::BTreeSet;
+    use std::sync::LazyLock;
+
+    use change::lifecycle::Urgency;
+    use engine::ports::Message;
+
+    static NOBODY: LazyLock<BTreeSet<String>> = LazyLock::new(BTreeSet::new);
+
+    /// A page for whoever is on duty.
+    pub(super) fn message<'a>(title: &'a str, reason: &'a str) -> Message<'a> {
+        Message { title, reason, to: &NOBODY, urgency: Urgency::Page }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -57,14 +73,14 @@ mod tests {
 
     #[async_trait]
     impl Voice for Channel {
-        async fn page(&self, _: ChangeId, _: &str, _: &str) -> Result<String, String> {
+        async fn tell(&self, _: ChangeId, _: &Message<'_>) -> Result<String, String> {
             self.0.map(str::to_owned).map_err(str::to_owned)
         }
     }
 
     async fn told(channels: &[Result<&'static str, &'static str>]) -> Result<String, String> {
         let channels = channels.iter().map(|answer| Box::new(Channel(*answer)) as Box<dyn Voice>).collect();
-        Voices::new(channels).page(ChangeId::new(7), "a title", "a reason").await
+        Voices::new(channels).tell(ChangeId::new(7), &testing::message("a title", "a reason")).await
     }
 
     #[tokio::test]

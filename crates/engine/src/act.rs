@@ -17,7 +17,7 @@ use crate::checks::{self, Rehearsal, Run};
 use crate::commit::Attempt;
 use crate::handle::{CommandError, Engine};
 use crate::look;
-use crate::ports::{Act, BootMillis, Cohorts, Driver, Outcome, StoreError};
+use crate::ports::{Act, BootMillis, Cohorts, Driver, Message, Outcome, StoreError};
 use crate::reconcile::Round;
 
 /// What became of an intent.
@@ -43,6 +43,14 @@ impl Engine {
         match intent {
             Intent::Assess => self.assess(change).await,
             Intent::Schedule => self.tell(change, Part::Clock, Command::Schedule).await,
+            Intent::ApproveByAutomation => self.tell(change, Part::Policy, Command::ApproveByAutomation).await,
+            Intent::Call => self.tell(change, Part::Clock, Command::Call).await,
+            Intent::Nag => self.tell(change, Part::Clock, Command::Nag).await,
+            Intent::ReportSilence { step, attempt } => {
+                let error = "the pipeline has not said in time how it ended".to_owned();
+                let silence = Command::ReportFailed { step, attempt, failure: Failure::Unknown, error };
+                self.tell(change, Part::Clock, silence).await
+            }
             Intent::LapseVotes => self.tell(change, Part::Clock, Command::LapseVotes).await,
             Intent::Lapse => self.tell(change, Part::Clock, Command::Lapse).await,
             Intent::BeginStep => self.begin_step(change).await,
@@ -55,7 +63,12 @@ impl Engine {
     }
 
     /// Reports to the core. A rejection means that the world has moved on: what is due is asked anew.
-    async fn tell(self: &Arc<Self>, change: &Change, part: Part, command: Command) -> Result<Done, StoreError> {
+    pub(crate) async fn tell(
+        self: &Arc<Self>,
+        change: &Change,
+        part: Part,
+        command: Command,
+    ) -> Result<Done, StoreError> {
         self.report(change, command, Attempt::by(&Actor::Clearway(part))).await
     }
 
@@ -73,7 +86,9 @@ impl Engine {
                 Ok(self.after_rejection(&rejection))
             }
             Err(CommandError::Store(error)) => Err(error),
-            Err(CommandError::NoSuchChange(_) | CommandError::Busy(_)) => Ok(Done::Again(Span::secs(1))),
+            Err(CommandError::NoSuchChange(_) | CommandError::Busy(_) | CommandError::Impossible(_)) => {
+                Ok(Done::Again(Span::secs(1)))
+            }
         }
     }
 
@@ -88,7 +103,8 @@ impl Engine {
         let in_force = self.in_force();
         let services = change.proposal.services.clone();
         let effect = change.proposal.effect_digest;
-        let history = self.with_measures(|fold| fold.history(&services, effect)).await?;
+        let history = self.with_folds(|folds| folds.measures.history(&services, effect)).await?;
+        let course = self.course_now(change).await?;
         let author = change::explain::actor(&change.author);
         let now = change::time::to_millis(self.clock.now());
         let facts = Facts::of(&change.proposal, &author, &in_force.governance.catalog, history, now);
@@ -102,6 +118,7 @@ impl Engine {
             tracing::error!(change = %change.id, "the policy broke off; asking again");
             return Ok(Done::Again(self.settings.recheck));
         };
+        let assessment = course.applied(assessment);
         let mut attempt = Attempt::by(&Actor::Clearway(Part::Policy));
         attempt.blobs.push((Digest::of_bytes(&bytes), bytes));
         self.report(change, Command::Assess(Box::new(assessment)), attempt).await
@@ -239,8 +256,10 @@ impl Engine {
         if now < round.pages_at {
             return Ok(Done::Again(Span::millis(round.pages_at.0 - now.0)));
         }
-        let reason = change.pages.get(&key).map_or_else(String::new, |page| page.reason.clone());
-        match self.voice.page(change.id, &change.proposal.title, &reason).await {
+        let Some(page) = change.pages.get(&key) else { return Ok(Done::Again(PAGE_AGAIN)) };
+        let message =
+            Message { title: &change.proposal.title, reason: &page.reason, to: &page.to, urgency: page.urgency };
+        match self.voice.tell(change.id, &message).await {
             Ok(channel) => self.tell(change, Part::Notify, Command::ReportPaged { key, channel }).await,
             Err(error) => {
                 tracing::error!(change = %change.id, %error, "people could not be told; trying again");

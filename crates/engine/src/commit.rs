@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use change::approval::{APPROVERS, SERVICE_OWNERS};
+use change::entitlement::Entitlement;
 use change::gate::Readiness;
 use change::lane::{self, Lane};
 use change::proposal::Proposal;
@@ -143,28 +143,19 @@ impl Engine {
             }
         }
         let frozen = in_force.governance.calendar.frozen(&change.proposal.services, &change.proposal.environment, now);
-        let may = self.permissions(actor, &change.proposal);
-        let groups = actor.user().map_or_else(BTreeSet::new, |user| self.groups(user, &change.proposal, &may));
-        Ok((Given { may, groups, lanes, completed, frozen, ..Given::bare(now, actor.clone()) }, versions))
+        let given = Given { lanes, completed, frozen, ..Given::bare(now, actor.clone()) };
+        let governance = &in_force.governance;
+        let given = self
+            .with_folds(|folds| {
+                of_people(given, &Entitlement { change, governance, circumstances: &folds.circumstances, now })
+            })
+            .await?;
+        Ok((given, versions))
     }
 
     pub(crate) fn permissions(&self, actor: &Actor, proposal: &Proposal) -> BTreeSet<Permission> {
         let user = actor.user().unwrap_or_default();
         self.in_force().governance.access.permissions(user, &proposal.services, &proposal.environment)
-    }
-
-    /// The groups for which a user can vote on this change.
-    fn groups(&self, user: &str, proposal: &Proposal, may: &BTreeSet<Permission>) -> BTreeSet<String> {
-        let in_force = self.in_force();
-        let governance = &in_force.governance;
-        let mut groups = governance.access.groups_of(user);
-        if may.contains(&Permission::Approve) {
-            groups.insert(APPROVERS.to_owned());
-        }
-        if governance.catalog.owns(&governance.access, user, &proposal.services) {
-            groups.insert(SERVICE_OWNERS.to_owned());
-        }
-        groups
     }
 
     /// A lane as it is now: what was known of it and the events since.
@@ -180,6 +171,24 @@ impl Engine {
         }
         Ok((known, version))
     }
+}
+
+/// Adds what is true of the actor and of the others whom the change concerns.
+fn of_people(mut given: Given, entitlement: &Entitlement<'_>) -> Given {
+    let Entitlement { change, governance, circumstances, now } = *entitlement;
+    if let Some(user) = given.actor.user() {
+        let voice = entitlement.voice(user);
+        given.may = entitlement.may(user);
+        given.excluded = entitlement.excluded(user);
+        (given.groups, given.on_behalf) = (voice.groups, voice.on_behalf);
+    }
+    given.revoked = entitlement.revoked();
+    given.away = entitlement.away();
+    given.gating = entitlement.gating();
+    given.stopped = circumstances.stopped().cloned();
+    given.overdue = circumstances.overdue(&change.proposal.owner, now);
+    given.debts_escalate_to.clone_from(&governance.approvals.emergency.escalate);
+    given
 }
 
 impl LaneCache {

@@ -5,12 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, RwLock};
 
+use change::circumstances::Circumstances;
+use change::course::Course;
 use change::document::Problem;
 use change::gate::{self, Gate};
 use change::governance::Governance;
 use change::lifecycle::Rejection;
 use change::proposal::{self, Files, Proposal, Proposed};
-use change::{Actor, Change, ChangeId, Command, Digest, Event, Permission, Span, Timestamp};
+use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, Span, Timestamp};
 use measure::Fold;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +27,7 @@ use crate::ports::{
 use crate::project::{self, ChangeRow};
 use crate::reconcile::Tasks;
 use crate::replay::{Replayed, Strictness};
+use crate::way::{self, Way};
 
 /// The stream of governance loads.
 pub const GOVERNANCE: &str = "governance";
@@ -108,7 +111,7 @@ pub(crate) struct Engine {
     pub tasks: Tasks,
     pub acts: Semaphore,
     pub notices: broadcast::Sender<Notice>,
-    pub measures: tokio::sync::Mutex<Measures>,
+    pub folds: tokio::sync::Mutex<Folds>,
     pub refusals: Mutex<BTreeMap<String, Timestamp>>,
     /// Cancelled once the store can't be written any more.
     pub broken: CancellationToken,
@@ -116,8 +119,9 @@ pub(crate) struct Engine {
 
 /// The folds over the whole log, and the position up to which they have read it.
 #[derive(Default)]
-pub(crate) struct Measures {
-    pub fold: Fold,
+pub(crate) struct Folds {
+    pub measures: Fold,
+    pub circumstances: Circumstances,
     pub next: u64,
 }
 
@@ -134,8 +138,11 @@ pub struct Notice {
 pub enum ProposeError {
     #[error("the change file has {} problem{}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     Invalid(Vec<Problem>),
-    #[error("`{actor}` may not propose changes of these services here")]
-    NotAllowed { actor: Actor },
+    #[error("`{actor}` may not {permission} changes of these services here")]
+    NotAllowed { actor: Actor, permission: Permission },
+    /// The way that was asked for is not open to this change: a sentence.
+    #[error("{0}")]
+    NoSuchWay(String),
     #[error("the idempotency key `{0}` was used for another request")]
     KeyReused(String),
     #[error(transparent)]
@@ -151,6 +158,9 @@ pub enum CommandError {
     Rejected(#[from] Rejection),
     #[error("`{0}` is being changed by too many at once; try again")]
     Busy(ChangeId),
+    /// What was asked can't be: a sentence.
+    #[error("{0}")]
+    Impossible(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -184,7 +194,7 @@ impl Handle {
             forecasts: Forecasts::default(),
             tasks: Tasks::default(),
             notices,
-            measures: tokio::sync::Mutex::default(),
+            folds: tokio::sync::Mutex::default(),
             refusals: Mutex::default(),
             broken: CancellationToken::new(),
         };
@@ -218,7 +228,7 @@ impl Handle {
         !self.engine.broken.is_cancelled()
     }
 
-    async fn wake_all(&self) -> Result<(), StoreError> {
+    pub(crate) async fn wake_all(&self) -> Result<(), StoreError> {
         let mut query = ListQuery { limit: 1_000, ..ListQuery::default() };
         loop {
             let rows = self.engine.store.list(&query).await?;
@@ -239,7 +249,8 @@ impl Handle {
         if loads.last().is_some_and(same) {
             return Ok(());
         }
-        let event = Event::GovernanceLoaded { digest: governance.digest, files: governance.files };
+        let editors = [].into();
+        let event = Event::GovernanceLoaded { digest: governance.digest, files: governance.files, editors };
         self.engine.note(GOVERNANCE, event, &Actor::Clearway(change::actor::Part::Server)).await
     }
 
@@ -283,15 +294,30 @@ impl Handle {
         files: &Files,
         key: Option<&str>,
     ) -> Result<Change, ProposeError> {
-        let request = Digest::of_value(&(text, files));
+        self.propose_by(actor, text, files, key, &Way::Regular).await
+    }
+
+    /// Proposes a change that goes by another way than the regular one.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
+    pub async fn propose_by(
+        &self,
+        actor: &Actor,
+        text: &str,
+        files: &Files,
+        key: Option<&str>,
+        way: &Way,
+    ) -> Result<Change, ProposeError> {
+        let request = Digest::of_value(&(text, files, way));
         if let Some(earlier) = self.earlier(actor, key, request).await? {
             return Ok(earlier);
         }
         let proposal = self.check(text, files).map_err(ProposeError::Invalid)?;
-        let may = self.engine.permissions(actor, &proposal);
-        if !may.contains(&Permission::Propose) {
-            return Err(ProposeError::NotAllowed { actor: actor.clone() });
-        }
+        self.allow_way(actor, &proposal, way).await?;
+        let now = change::time::to_millis(self.now());
+        let in_force = self.in_force();
+        let proposal = way.applied(proposal, &in_force.governance, now).map_err(ProposeError::NoSuchWay)?;
         let mut number = self.engine.store.last_number().await? + 1;
         loop {
             let id = ChangeId::new(number);
@@ -340,7 +366,13 @@ impl Handle {
         text: &str,
         files: &Files,
     ) -> Result<Result<Change, CommandError>, Vec<Problem>> {
-        let proposal = Box::new(self.check(text, files)?);
+        let mut proposal = self.check(text, files)?;
+        // The clock of an emergency goes on; its plan stays as short.
+        let course = self.engine.load(id).await.ok().flatten().map(|change| change.proposal.course);
+        if let Some(Course::Emergency(emergency)) = course {
+            proposal = way::in_emergency(proposal, emergency, &self.in_force().governance);
+        }
+        let proposal = Box::new(proposal);
         // The core asks what the actor may do to the change as it is; an amendment must not carry it to where they may propose nothing.
         if !self.engine.permissions(actor, &proposal).contains(&Permission::Propose) {
             let rejection = Rejection::NotAllowed { actor: actor.clone(), permission: Permission::Propose };
@@ -387,6 +419,14 @@ impl Handle {
         self.engine.foretell_soon(change);
         given.warnings.extend(self.engine.forecasts.warnings(change.proposal.effect_digest));
         Ok(gate::ask(change, &given))
+    }
+
+    /// What the core may know for this change and actor, but for the readiness of the target, which is asked only when it matters.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn given(&self, change: &Change, actor: &Actor) -> Result<Given, StoreError> {
+        self.engine.given(change, actor).await
     }
 
     /// The rows of the change list.
@@ -454,7 +494,7 @@ impl Handle {
     /// # Errors
     /// If the store fails.
     pub async fn measures(&self, from: Timestamp, to: Timestamp) -> Result<measure::Report, StoreError> {
-        self.engine.with_measures(|fold| fold.report(from, to)).await
+        self.engine.with_folds(|folds| folds.measures.report(from, to)).await
     }
 
     /// What a user may do to changes of these services in this environment.
@@ -493,6 +533,13 @@ fn command_name(command: &Command) -> &'static str {
         Command::Withdraw { .. } => "withdraw",
         Command::Approve { .. } => "approve",
         Command::Refuse { .. } => "reject",
+        Command::RequestChanges { .. } => "request-changes",
+        Command::TakeBack { .. } => "take-back",
+        Command::Override { .. } => "override",
+        Command::BreakGlass { .. } => "break-glass",
+        Command::Tick { .. } => "tick",
+        Command::BeginStep { .. } => "begin",
+        Command::ReportApplied { .. } | Command::ReportFailed { .. } | Command::ReportUndone { .. } => "finish",
         Command::Pause { .. } => "pause",
         Command::Resume { .. } => "resume",
         Command::Promote { .. } => "promote",
@@ -578,7 +625,16 @@ impl Engine {
 
     /// A refusal of an identified user is an entry; the same one again within a minute is not.
     async fn record_refusal(&self, actor: &Actor, id: ChangeId, command: &str, rejection: &Rejection) {
-        let key = format!("{actor} {id} {command} {}", rejection.code());
+        self.record_refused(actor, &format!("{id}: "), command, rejection).await;
+    }
+
+    /// The same for what concerns no change.
+    pub(crate) async fn record_refusal_of(&self, actor: &Actor, command: &str, rejection: &Rejection) {
+        self.record_refused(actor, "", command, rejection).await;
+    }
+
+    async fn record_refused(&self, actor: &Actor, about: &str, command: &str, rejection: &Rejection) {
+        let key = format!("{actor} {about} {command} {}", rejection.code());
         let now = self.clock.now();
         {
             let mut recent = self.refusals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -587,26 +643,28 @@ impl Engine {
                 return;
             }
         }
-        let reason = format!("{id}: {rejection}");
+        let reason = format!("{about}{rejection}");
         let event = Event::CommandRefused { command: command.to_owned(), code: rejection.code().to_owned(), reason };
         if let Err(error) = self.note(REFUSALS, event, actor).await {
-            tracing::error!(change = %id, %error, "a refusal could not be recorded");
+            tracing::error!(%error, "a refusal could not be recorded");
         }
     }
 
     /// Folds what is new in the log, then reads the folds.
-    pub(crate) async fn with_measures<T>(&self, read: impl FnOnce(&Fold) -> T) -> Result<T, StoreError> {
-        let mut measures = self.measures.lock().await;
+    pub(crate) async fn with_folds<T>(&self, read: impl FnOnce(&Folds) -> T) -> Result<T, StoreError> {
+        let mut folds = self.folds.lock().await;
         loop {
-            let events = self.store.read_all(measures.next, 1_000).await?;
+            let events = self.store.read_all(folds.next, 1_000).await?;
             for recorded in &events {
-                if let Some(id) = ChangeId::of_stream(&recorded.stream) {
-                    measures.fold.add(id, &recorded.event, &recorded.actor, recorded.time);
+                let id = ChangeId::of_stream(&recorded.stream);
+                if let Some(id) = id {
+                    folds.measures.add(id, &recorded.event, &recorded.actor, recorded.time);
                 }
-                measures.next = recorded.position + 1;
+                folds.circumstances.add(id, &recorded.event, &recorded.actor, recorded.time);
+                folds.next = recorded.position + 1;
             }
             if events.len() < 1_000 {
-                return Ok(read(&measures.fold));
+                return Ok(read(&folds));
             }
         }
     }

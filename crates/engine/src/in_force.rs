@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use change::catalog::Gating;
 use change::governance::Governance;
 use change::proposal::{Claims, Surroundings};
 use change::rollout::{PartProblem, Plan};
@@ -55,6 +56,10 @@ impl Surroundings for Here<'_> {
             named.map(|sli| (service.name.clone(), sli.clone()))
         });
         slis.collect()
+    }
+
+    fn gating(&self, services: &BTreeSet<String>) -> Gating {
+        self.in_force.governance.catalog.gating(services)
     }
 
     fn sli(&self, name: &str) -> Option<Sli> {

@@ -11,6 +11,7 @@ pub mod handle;
 pub mod in_force;
 mod judging;
 mod look;
+mod people;
 pub mod planning;
 pub mod ports;
 pub mod project;
@@ -18,6 +19,8 @@ mod reconcile;
 pub mod replay;
 mod scanning;
 mod slis;
+pub mod way;
 
 pub use handle::{CommandError, Handle, Overview, ProposeError, Settings};
 pub use in_force::InForce;
+pub use way::Way;

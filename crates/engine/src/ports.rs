@@ -3,9 +3,10 @@
 //! A store that appends atomically, drivers that make a step true, eyes that read telemetry, a voice that tells people, and a clock. Each has one
 //! conformance suite that every implementation runs. The types here speak of streams, targets and series, never of SQL or HTTP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use change::lifecycle::Urgency;
 use change::proposal::Claims;
 use change::query::{self, Filling, Language};
 use change::rollout::{Desired, Failure, PartProblem, Plan, Target};
@@ -364,8 +365,19 @@ pub struct Series {
 /// The voice: tells people.
 #[async_trait]
 pub trait Voice: Send + Sync + 'static {
-    /// Pages; returns the channel by which people were told.
-    async fn page(&self, change: ChangeId, title: &str, reason: &str) -> Result<String, String>;
+    /// Tells people; returns the channel by which they were told.
+    async fn tell(&self, change: ChangeId, message: &Message<'_>) -> Result<String, String>;
+}
+
+/// What people are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// The title of the change.
+    pub title: &'a str,
+    pub reason: &'a str,
+    /// The users and groups it is for; whoever is on duty if empty.
+    pub to: &'a BTreeSet<String>,
+    pub urgency: Urgency,
 }
 
 /// Milliseconds since the machine was started, sleep included: the clock of leases, which no one sets.

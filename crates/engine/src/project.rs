@@ -52,7 +52,9 @@ impl ChangeRow {
             proposed_at: change.proposed_at,
             updated_at: change.updated_at,
             version: change.version,
-            active: !change.phase().is_terminal() || change.pages.values().any(|p| p.sent_at.is_none()),
+            active: !change.phase().is_terminal()
+                || change.pages.values().any(|p| p.sent_at.is_none())
+                || change.debts.values().any(|owed| owed.nag_at().is_some()),
             state: change::id::canonical(&state),
         }
     }

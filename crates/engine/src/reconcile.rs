@@ -8,7 +8,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use change::{Change, ChangeId, Phase, Span, due};
+use change::actor::Part;
+use change::lifecycle::Stage;
+use change::{Actor, Change, ChangeId, Command, Phase, Span, due};
 use futures::FutureExt as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -120,6 +122,9 @@ impl Engine {
 
     async fn reconcile(self: &Arc<Self>, round: &mut Round) -> Result<Next, crate::ports::StoreError> {
         let Some(change) = self.load(round.id).await? else { return Ok(Next::Never) };
+        if self.people_have_gone(&change).await? {
+            return Ok(Next::Again);
+        }
         let due = due(&change, change::time::to_millis(self.clock.now()));
         if due.intents.is_empty() && due.wake_at.is_none() {
             return Ok(if change.phase().is_terminal() { Next::Never } else { Next::After(Span::secs(60)) });
@@ -137,6 +142,23 @@ impl Engine {
         // A watch ends, a gate opens or a lane is freed without an event of this change; asking is cheap.
         let most = if matches!(change.phase(), Phase::Held { .. }) { self.settings.recheck } else { Span::secs(60) };
         Ok(Next::After(soonest.unwrap_or(most)))
+    }
+
+    /// Whether something had to be said about people who have left, lost a group or are away. The core can't know of it by itself: nothing of this
+    /// change's own has happened.
+    async fn people_have_gone(self: &Arc<Self>, change: &Change) -> Result<bool, crate::ports::StoreError> {
+        let waits = matches!(change.stage, Stage::Waiting | Stage::Scheduled { .. }) && change.assessment.is_some();
+        if !waits {
+            return Ok(false);
+        }
+        let given = self.given(change, &Actor::Clearway(Part::Policy)).await?;
+        let command = match change.phase() {
+            _ if !given.revoked.is_empty() => Command::RevokeVotes,
+            Phase::Assessed if !given.away.is_empty() => Command::Call,
+            _ => return Ok(false),
+        };
+        let part = if command == Command::Call { Part::Clock } else { Part::Policy };
+        Ok(matches!(self.tell(change, part, command).await?, Done::Moved))
     }
 
     /// Whether this replica holds the right to act for the change for long enough to act once more.

@@ -59,6 +59,7 @@ fn assessed(level: Risk, people: u8, denied: bool) -> Event {
         requires: if people > 0 { vec![requirement] } else { vec![] },
         checklist: vec![],
         window: Default::default(),
+        owed: vec![],
         policy: digest,
         input: digest,
         effect: digest,
@@ -66,7 +67,7 @@ fn assessed(level: Risk, people: u8, denied: bool) -> Event {
 }
 
 fn approved() -> Event {
-    Event::Approved { effect: Digest::of_bytes(b"effect"), groups: [].into(), comment: None }
+    Event::Approved { effect: Digest::of_bytes(b"effect"), groups: [].into(), on_behalf: [].into(), comment: None }
 }
 
 fn scheduled(minutes: u64) -> Event {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use change::Digest;
 use change::assessment::{Assessment, Denial, Factor, Requirement, Risk, Window};
 use change::facts::Facts;
-use change::governance::{Matrix, Rule};
+use change::governance::{self, Matrix};
 use change::proposal::Proposal;
 use regorus::unstable::{Rule, RuleHead};
 use regorus::utils::limits::ExecutionTimerConfig;
@@ -101,7 +101,7 @@ impl Bundle {
             factors: answers.factors,
             denials,
             warnings: answers.warnings,
-            requires: merge(rule.map(Rule::requirements).unwrap_or_default(), answers.requires),
+            requires: merge(rule.map(governance::Rule::requirements).unwrap_or_default(), answers.requires),
             checklist: rule.map(|r| r.evidence_items(proposal)).unwrap_or_default(),
             window: rule.map(|r| r.window).unwrap_or_default(),
             owed: vec![],

@@ -126,6 +126,8 @@ fn a_loaded_catalog_and_a_bad_history_are_seen() {
         slis: vec![],
         depends_on: depends_on.iter().map(|d| (*d).into()).collect(),
         data: data.iter().map(|d| (*d).into()).collect(),
+        on_call: None,
+        gates: Default::default(),
     };
     let catalog = Catalog { services: vec![service("cart", 1, &[], &["payment"]), service("web", 2, &["cart"], &[])] };
     let mut proposal = proposal("code");
@@ -168,7 +170,11 @@ require contains {"by": "dba"}
 #[test]
 fn a_matrix_without_a_rule_for_the_change_denies_it() {
     let proposal = proposal("config");
-    let said = bundle(&[]).expect("the built-in rules").assess(&facts(&proposal), &Matrix { rules: vec![] }, &proposal);
+    let said = bundle(&[]).expect("the built-in rules").assess(
+        &facts(&proposal),
+        &Matrix { rules: vec![], emergency: Default::default() },
+        &proposal,
+    );
     assert_eq!(said.denials.len(), 1);
     assert_eq!(said.denials[0].code, "no_approval_rule");
     assert_eq!(said.denials[0].reason, "no rule of approvals.yaml matches a change of low risk like this one");

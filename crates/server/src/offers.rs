@@ -3,19 +3,18 @@
 //! Asks the core what it would say, with a reason that is yet to be written. Nothing is decided here: the command itself is asked again, with all that
 //! is true then. A refusal that a reader would wonder about is shown in the core's own words.
 
-use std::collections::BTreeSet;
-
-use change::approval::{APPROVERS, SERVICE_OWNERS};
-use change::governance::Governance;
 use change::lifecycle::{Found, Rejection};
 use change::rollout::StepState;
-use change::{Actor, Change, Command, Digest, Given, Permission, Timestamp, decide};
+use change::{Change, Command, Digest, Given, decide};
 
 /// What a reader can do from a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Act {
     Approve,
+    RequestChanges,
+    TakeBack,
     Reject,
+    BreakGlass,
     Pause,
     Resume,
     Promote,
@@ -26,9 +25,12 @@ pub(crate) enum Act {
 }
 
 impl Act {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Approve,
+        Self::RequestChanges,
+        Self::TakeBack,
         Self::Reject,
+        Self::BreakGlass,
         Self::Pause,
         Self::Resume,
         Self::Promote,
@@ -42,7 +44,10 @@ impl Act {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Approve => "approve",
+            Self::RequestChanges => "request-changes",
+            Self::TakeBack => "take-back",
             Self::Reject => "reject",
+            Self::BreakGlass => "break-glass",
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Promote => "promote",
@@ -61,7 +66,10 @@ impl Act {
     pub(crate) fn done(self) -> &'static str {
         match self {
             Self::Approve => "Your approval is in the log.",
+            Self::RequestChanges => "Your request is in the log; the author is told.",
+            Self::TakeBack => "What you said is taken back.",
             Self::Reject => "The change is refused.",
+            Self::BreakGlass => "Your hand is on the glass, and that is in the log.",
             Self::Pause => "The change is paused.",
             Self::Resume => "The change goes on.",
             Self::Promote => "The step was promoted.",
@@ -76,7 +84,10 @@ impl Act {
     pub(crate) fn command(self, text: String, effect: Digest, found: Option<Found>) -> Command {
         match self {
             Self::Approve => Command::Approve { effect, comment: Some(text).filter(|t| !t.trim().is_empty()) },
+            Self::RequestChanges => Command::RequestChanges { reason: text },
+            Self::TakeBack => Command::TakeBack { reason: text },
             Self::Reject => Command::Refuse { reason: text },
+            Self::BreakGlass => Command::BreakGlass { reason: text },
             Self::Pause => Command::Pause { reason: text },
             Self::Resume => Command::Resume { found },
             Self::Promote => Command::Promote { reason: text },
@@ -99,14 +110,6 @@ pub(crate) struct Offers {
 }
 
 impl Offers {
-    pub(crate) fn to(user: &str, change: &Change, governance: &Governance, now: Timestamp) -> Self {
-        let (services, environment) = (&change.proposal.services, &change.proposal.environment);
-        let may = governance.access.permissions(user, services, environment);
-        let groups = groups(user, services, &may, governance);
-        let given = Given { may, groups, ..Given::bare(now, Actor::User(user.to_owned())) };
-        Self::of(change, &given)
-    }
-
     pub(crate) fn of(change: &Change, given: &Given) -> Self {
         let unknown =
             change.rollout().is_some_and(|r| r.back.is_none() && matches!(r.state, StepState::Unknown { .. }));
@@ -116,7 +119,10 @@ impl Offers {
         let acts = Act::ALL.into_iter().filter(|act| ask(*act).is_ok_and(|events| !events.is_empty())).collect();
         let not_approve = match ask(Act::Approve) {
             Err(
-                no @ (Rejection::OwnChange { .. } | Rejection::AlreadyVoted { .. } | Rejection::NotEntitled { .. }),
+                no @ (Rejection::OwnChange { .. }
+                | Rejection::AlreadyVoted { .. }
+                | Rejection::NotEntitled { .. }
+                | Rejection::Excluded { .. }),
             ) => Some(no.to_string()),
             _ => None,
         };
@@ -124,25 +130,9 @@ impl Offers {
     }
 }
 
-/// The groups for which a user can vote.
-fn groups(
-    user: &str,
-    services: &BTreeSet<String>,
-    may: &BTreeSet<Permission>,
-    governance: &Governance,
-) -> BTreeSet<String> {
-    let mut groups = governance.access.groups_of(user);
-    if may.contains(&Permission::Approve) {
-        groups.insert(APPROVERS.to_owned());
-    }
-    if governance.catalog.owns(&governance.access, user, services) {
-        groups.insert(SERVICE_OWNERS.to_owned());
-    }
-    groups
-}
-
 #[cfg(test)]
 mod tests {
+    use change::{Actor, Permission};
     use engine::ports::Recorded;
 
     use super::*;
@@ -159,10 +149,10 @@ mod tests {
 
     #[test]
     fn what_is_offered_follows_phase_and_permission() {
-        use Act::{Approve, Pause, Promote, Reject, Resume, Review, Rollback, Withdraw};
+        use Act::{Approve, Pause, Promote, Reject, RequestChanges, Resume, Review, Rollback, Withdraw};
         let all = Permission::ALL;
-        assert_eq!(offers("dora", &sample::waiting(), &all).acts, [Approve, Reject, Withdraw]);
-        assert_eq!(offers("dora", &sample::waiting(), &[Permission::Approve]).acts, [Approve, Reject]);
+        assert_eq!(offers("dora", &sample::waiting(), &all).acts, [Approve, RequestChanges, Reject, Withdraw]);
+        assert_eq!(offers("dora", &sample::waiting(), &[Permission::Approve]).acts, [Approve, RequestChanges, Reject]);
         assert_eq!(offers("dora", &sample::log(), &all).acts, [Pause, Promote, Rollback]);
         assert_eq!(offers("dora", &sample::paused(), &all).acts, [Resume, Promote, Rollback]);
         assert_eq!(offers("dora", &sample::rolled_back(), &all).acts, [Review]);

@@ -154,7 +154,10 @@ impl From<Rejection> for Problem {
             Rejection::NotAllowed { .. }
             | Rejection::NotForPeople
             | Rejection::OwnChange { .. }
-            | Rejection::NotEntitled { .. } => StatusCode::FORBIDDEN,
+            | Rejection::NotEntitled { .. }
+            | Rejection::Excluded { .. }
+            | Rejection::HardRule { .. }
+            | Rejection::NotAnOverrider { .. } => StatusCode::FORBIDDEN,
             Rejection::ReasonNeeded | Rejection::OutcomeNeeded { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Rejection::WrongPhase { .. }
             | Rejection::AlreadyVoted { .. }
@@ -162,6 +165,11 @@ impl From<Rejection> for Problem {
             | Rejection::VerdictIsFail { .. }
             | Rejection::NothingToRollBack { .. }
             | Rejection::LaneTaken { .. }
+            | Rejection::NoSuchDenial { .. }
+            | Rejection::NoSuchPoint { .. }
+            | Rejection::EvidenceNeeded { .. }
+            | Rejection::SecondPersonNeeded { .. }
+            | Rejection::GatesClosed { .. }
             | Rejection::Stale { .. } => StatusCode::CONFLICT,
         };
         Self { help: rejection.help(), ..Self::new(status, rejection.code(), rejection.to_string()) }
@@ -174,6 +182,7 @@ impl From<CommandError> for Problem {
             CommandError::NoSuchChange(_) => Self::not_found(error.to_string()),
             CommandError::Rejected(rejection) => rejection.into(),
             CommandError::Busy(_) => Self::busy(error.to_string()),
+            CommandError::Impossible(why) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "impossible", why),
             CommandError::Store(error) => error.into(),
         }
     }
@@ -184,9 +193,10 @@ impl From<ProposeError> for Problem {
         let detail = error.to_string();
         match error {
             ProposeError::Invalid(problems) => Self::invalid_file(problems),
-            ProposeError::NotAllowed { .. } => {
-                Self::not_allowed(detail).help("ask for a role with `propose` in access.yaml")
+            ProposeError::NotAllowed { permission, .. } => {
+                Self::not_allowed(detail).help(format!("ask for a role with `{permission}` in access.yaml"))
             }
+            ProposeError::NoSuchWay(why) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no_such_way", why),
             ProposeError::KeyReused(key) => key_reused(&key),
             ProposeError::Store(error) => error.into(),
         }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use change::actor::Part;
+use change::aftermath::Debt;
 use change::assessment::{Assessment, Factor, Requirement, Risk};
 use change::gate::{Gate, GateName, GateState};
 use change::proposal::{Claims, Closure, Proposal, Proposed, RollbackPlan, Surroundings};
@@ -61,7 +62,11 @@ impl Surroundings for Here {
         vec![]
     }
     fn claims(&self, _: &Plan) -> Result<Claims, Vec<(String, String)>> {
-        Ok(Claims { resources: ["router:checkout".to_owned()].into(), effect: Closure::Closed })
+        Ok(Claims {
+            resources: ["router:checkout".to_owned()].into(),
+            effect: Closure::Closed,
+            hands: Default::default(),
+        })
     }
     fn drivers(&self) -> Vec<String> {
         vec!["router".into()]
@@ -157,6 +162,7 @@ pub(crate) fn assessment(proposal: &Proposal) -> Assessment {
         ],
         checklist: vec![],
         window: Default::default(),
+        owed: vec![],
         policy: Digest::of_bytes(b"policy"),
         input: Digest::of_bytes(b"input"),
         effect: proposal.effect_digest,
@@ -219,6 +225,7 @@ fn approved(proposal: &Proposal) -> Writer {
     let vote = |group: &str, comment: Option<&str>| Event::Approved {
         effect: proposal.effect_digest,
         groups: [group.to_owned()].into(),
+        on_behalf: [].into(),
         comment: comment.map(str::to_owned),
     };
     assessed(proposal)
@@ -234,8 +241,12 @@ fn two_steps(proposal: &Proposal) -> Writer {
 /// Waits for a second approval.
 pub(crate) fn waiting() -> Vec<Recorded> {
     let proposal = proposal();
-    let vote =
-        Event::Approved { effect: proposal.effect_digest, groups: ["service-owners".to_owned()].into(), comment: None };
+    let vote = Event::Approved {
+        effect: proposal.effect_digest,
+        groups: ["service-owners".to_owned()].into(),
+        on_behalf: [].into(),
+        comment: None,
+    };
     assessed(&proposal).add(user("bob"), vote).0
 }
 
@@ -258,7 +269,7 @@ pub(crate) fn rolled_back() -> Vec<Recorded> {
         .add(Actor::Clearway(Part::Judge), Event::RollbackBegun { reason: why.clone() })
         .add(rollout.clone(), Event::UndoBegun { attempt: 1 })
         .add(rollout.clone(), Event::RolledBack { observed: json!({"v2": 0}) })
-        .add(rollout, Event::ReviewOwed { reason: why, due: change::aftermath::review_due(start()) })
+        .add(rollout, Event::DebtOwed { debt: Debt::Review, reason: why, due: change::aftermath::review_due(start()) })
         .0
 }
 

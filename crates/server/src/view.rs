@@ -2,7 +2,7 @@
 //!
 //! Pure. A view leaves out and puts together; it never decides, and whatever is a sentence comes from `change::explain`.
 
-use change::approval::{self, Standing};
+use change::approval::Standing;
 use change::document::Problem;
 use change::explain;
 use change::gate::Gate;
@@ -203,9 +203,7 @@ impl ChangeView {
 
 // Age is left out: votes that are too old are voided by an event.
 fn approvals(change: &Change) -> Vec<Standing> {
-    let Some(assessed) = &change.assessment else { return vec![] };
-    let effect = change.proposal.effect_digest;
-    approval::standing(&assessed.assessment.requires, &change.votes, effect, Timestamp::MIN)
+    change.standing(Timestamp::MIN)
 }
 
 /// The steps of a change and the watch, each with what its log says of it.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use change::governance::Governance;
+use change::lifecycle::Urgency;
 use change::proposal::{Claims, Closure};
 use change::query::{DEFAULT_LABELS, Language};
 use change::rollout::{Desired, Failure, Plan, Target, Weight};
@@ -17,7 +18,7 @@ use change::{Actor, ChangeId, Span, Timestamp, time};
 use engine::clock::TimerClock;
 use engine::handle::Parts;
 use engine::ports::{
-    Act, Answer, Ask, Clock, Cohorts, Driver, Eyes, Glance, Meaning, Outcome, Probed, Series, Store, Voice,
+    Act, Answer, Ask, Clock, Cohorts, Driver, Eyes, Glance, Meaning, Message, Outcome, Probed, Series, Store, Voice,
 };
 use engine::{Handle, InForce, Settings};
 use rand::rngs::StdRng;
@@ -148,6 +149,7 @@ struct State {
     jitter: StdRng,
     counted_at: Timestamp,
     pages: Vec<(ChangeId, String)>,
+    notices: Vec<(ChangeId, String)>,
     now: Timestamp,
     plan_runs: u32,
 }
@@ -203,6 +205,7 @@ impl World {
             // Visitors came before anybody looked.
             counted_at: Timestamp::from_second(epoch().as_second() - 60).unwrap_or_else(|_| epoch()),
             pages: vec![],
+            notices: vec![],
             now: epoch(),
             plan_runs: 0,
         };
@@ -275,6 +278,11 @@ impl World {
     /// The new version's share now, in basis points.
     pub fn weight(&self) -> u16 {
         self.state().weight
+    }
+
+    /// What people were told in its own time.
+    pub fn notices(&self) -> Vec<(ChangeId, String)> {
+        self.state().notices.clone()
     }
 
     pub fn pages(&self) -> Vec<(ChangeId, String)> {
@@ -433,7 +441,11 @@ impl Driver for World {
 
     fn claims(&self, plan: &Plan) -> Result<Claims, Vec<(String, String)>> {
         let resource = plan.target.text("resource").unwrap_or("world").to_owned();
-        Ok(Claims { resources: [format!("world:{resource}")].into(), effect: Closure::Closed })
+        Ok(Claims {
+            resources: [format!("world:{resource}")].into(),
+            effect: Closure::Closed,
+            hands: Default::default(),
+        })
     }
 
     fn cohorts(&self, _: &Target) -> Cohorts {
@@ -589,8 +601,12 @@ impl Eyes for World {
 
 #[async_trait]
 impl Voice for World {
-    async fn page(&self, change: ChangeId, _: &str, reason: &str) -> Result<String, String> {
-        self.state().pages.push((change, reason.to_owned()));
+    async fn tell(&self, change: ChangeId, message: &Message<'_>) -> Result<String, String> {
+        let told = (change, message.reason.to_owned());
+        match message.urgency {
+            Urgency::Page => self.state().pages.push(told),
+            Urgency::Notice => self.state().notices.push(told),
+        }
         Ok("the world".into())
     }
 }

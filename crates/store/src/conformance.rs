@@ -477,7 +477,14 @@ async fn rows_are_rebuilt_as_they_were(store: &dyn Store) {
         append(store, change.goes([proposed("one", &["shop", "cart"])])).await;
     }
     append(store, changes[1].goes([Event::Withdrawn { reason: "no".into() }])).await;
-    append(store, changes[3].goes([Event::PageOwed { key: "k".into(), reason: "r".into() }, Event::Released])).await;
+    append(
+        store,
+        changes[3].goes([
+            Event::PageOwed { key: "k".into(), reason: "r".into(), to: [].into(), urgency: Default::default() },
+            Event::Released,
+        ]),
+    )
+    .await;
     let beside = Batch {
         looks: vec![look(ChangeId::new(1), 1)],
         blobs: vec![(Digest::of_bytes(b"x"), b"x".to_vec())],

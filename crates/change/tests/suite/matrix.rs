@@ -390,6 +390,11 @@ fn the_author_may_amend_and_withdraw_without_a_role_and_nothing_else() {
         Withdraw                 accepted, wrong_phase
         Approve                  not_allowed
         Refuse                   not_allowed
+        RequestChanges           not_allowed
+        TakeBack                 wrong_phase
+        Override                 not_allowed
+        BreakGlass               not_allowed
+        Tick                     not_allowed
         Pause                    not_allowed
         Resume                   not_allowed
         Resume, found applied    not_allowed

@@ -8,7 +8,7 @@ use super::files::read_change_file;
 use super::print;
 use crate::args::{Args, Command, Found, List, Log};
 use crate::client::Client;
-use crate::exit::Outcome;
+use crate::exit::{Failure, INVALID, Outcome};
 use crate::follow::{self, Style};
 use crate::show;
 
@@ -16,21 +16,10 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
     let style = if args.json { Style::Json } else { Style::Text };
     let act = async |id: &ChangeId, verb: &str, body: Value| act(args, client, *id, verb, body).await;
     match &args.command {
-        Command::Propose(propose) => {
-            let body = read_change_file(&propose.file)?;
-            let view = client.post("/changes", &body, propose.key.as_deref()).await?;
-            let change = follow::read_change(&view)?;
-            if !(propose.watch && args.json) {
-                print(args, &view, || {
-                    format!(
-                        "{} was proposed; follow it with `clearway watch {}`\n{}",
-                        change.id,
-                        change.id,
-                        client.page(&format!("/changes/{}", change.id))
-                    )
-                });
-            }
-            if propose.watch { follow::to_completion(client, change.id, style).await } else { Ok(()) }
+        Command::Propose(asked) => {
+            let body = read_change_file(&asked.file)?;
+            let id = propose(args, client, &body, asked.key.as_deref(), asked.watch).await?;
+            if asked.watch { follow::to_completion(client, id, style).await } else { Ok(()) }
         }
         Command::Amend { change, file } => act(change, "amend", read_change_file(file)?).await,
         Command::Show { change } => {
@@ -54,6 +43,29 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
             };
             act(change, "approve", json!({"effect": effect, "comment": comment})).await
         }
+        Command::RequestChanges { change, reason } => act(change, "request-changes", json!({"reason": reason})).await,
+        Command::TakeBack { change, reason } => act(change, "take-back", json!({"reason": reason})).await,
+        Command::Override { change, rule, reason } => {
+            act(change, "override", json!({"code": rule, "reason": reason})).await
+        }
+        Command::BreakGlass { change, reason } => act(change, "break-glass", json!({"reason": reason})).await,
+        Command::Tick { change, point, note } => {
+            let (list, code) = point.split_once('/').ok_or_else(|| {
+                Failure::new(INVALID, format!("`{point}` is no point of a checklist")).help("write it as `LIST/POINT`")
+            })?;
+            act(change, "tick", json!({"list": list, "code": code, "note": note})).await
+        }
+        Command::Emergency { file, incident, reason, watch, key } => {
+            let mut body = read_change_file(file)?;
+            body["emergency"] = json!({"incident": incident, "reason": reason});
+            let id = propose(args, client, &body, key.as_deref(), *watch).await?;
+            if *watch { follow::to_completion(client, id, style).await } else { Ok(()) }
+        }
+        Command::Record { file, deployed_at, reason, key } => {
+            let mut body = read_change_file(file)?;
+            body["afterwards"] = json!({"deployed_at": deployed_at, "reason": reason});
+            propose(args, client, &body, key.as_deref(), false).await.map(|_| ())
+        }
         Command::Reject { change, reason } => act(change, "reject", json!({"reason": reason})).await,
         Command::Pause { change, reason } => act(change, "pause", json!({"reason": reason})).await,
         Command::Resume { change, found } => {
@@ -75,6 +87,17 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
         // The rest are handled by whoever runs them without a server.
         _ => Ok(()),
     }
+}
+
+/// Proposes, and says where it can be followed; silent where a stream of JSON comes after it.
+async fn propose(args: &Args, client: &Client, body: &Value, key: Option<&str>, watch: bool) -> Outcome<ChangeId> {
+    let view = client.post("/changes", body, key).await?;
+    let id = follow::read_change(&view)?.id;
+    if !(watch && args.json) {
+        let page = client.page(&format!("/changes/{id}"));
+        print(args, &view, || format!("{id} was proposed; follow it with `clearway watch {id}`\n{page}"));
+    }
+    Ok(id)
 }
 
 async fn state(client: &Client, id: ChangeId) -> Outcome<Change> {

@@ -138,7 +138,7 @@ impl Surroundings for Anywhere {
     }
 
     fn claims(&self, _: &RolloutPlan) -> Result<Claims, Vec<(String, String)>> {
-        Ok(Claims { resources: BTreeSet::new(), effect: Closure::Open })
+        Ok(Claims { resources: BTreeSet::new(), effect: Closure::Open, hands: Default::default() })
     }
 
     fn drivers(&self) -> Vec<String> {

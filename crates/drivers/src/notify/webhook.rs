@@ -1,13 +1,13 @@
 //! Webhook: a POST to a URL that the operator configured.
 //!
-//! The body is `{"change", "title", "reason"}`, and `"url"` of the change's page where the server's own address is known. Every 2xx counts as
+//! The body is `{"change", "title", "reason", "to", "urgency"}`: `to` lists users and groups, `urgency` is `page` or `notice`; and `"url"` of the change's page where the server's own address is known. Every 2xx counts as
 //! delivered. The URL is often a secret itself, so only its host is ever shown.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use change::ChangeId;
-use engine::ports::Voice;
+use engine::ports::{Message, Voice};
 use reqwest::{Client, Url};
 use serde_json::json;
 
@@ -63,12 +63,13 @@ impl Webhook {
 
 #[async_trait]
 impl Voice for Webhook {
-    async fn page(&self, change: ChangeId, title: &str, reason: &str) -> Result<String, String> {
-        let mut message = json!({"change": change, "title": title, "reason": reason});
+    async fn tell(&self, change: ChangeId, message: &Message<'_>) -> Result<String, String> {
+        let Message { title, reason, to, urgency } = message;
+        let mut body = json!({"change": change, "title": title, "reason": reason, "to": to, "urgency": urgency});
         if let Some(server) = &self.server {
-            message["url"] = json!(http::below(server, &["changes", &change.to_string()]).as_str());
+            body["url"] = json!(http::below(server, &["changes", &change.to_string()]).as_str());
         }
-        let request = self.client.post(self.url.clone()).json(&message);
+        let request = self.client.post(self.url.clone()).json(&body);
         let at = format!("the channel `{}` ({})", self.name, http::authority(&self.url));
         match http::send(request, self.token.as_ref(), BOUNDS).await {
             Ok(answer) if answer.is_success() => Ok(self.name.clone()),
@@ -98,7 +99,8 @@ mod tests {
     }
 
     async fn page(url: &str, server: Option<&str>) -> Result<String, String> {
-        within(20, webhook(url, server).page(ChangeId::new(7), "Raise the pool", "the verdict is `fail`")).await
+        let message = crate::notify::testing::message("Raise the pool", "the verdict is `fail`");
+        within(20, webhook(url, server).tell(ChangeId::new(7), &message)).await
     }
 
     #[tokio::test]
@@ -114,7 +116,7 @@ mod tests {
         assert_eq!(page(&format!("{url}/hook"), Some("https://clearway.example/base/")).await, Ok("chat".into()));
         assert_eq!(page(&format!("{url}/hook"), None).await, Ok("chat".into()));
         let token = Some("Bearer secret".to_owned());
-        let bare = json!({"change": "CHG-7", "title": "Raise the pool", "reason": "the verdict is `fail`"});
+        let bare = json!({"change": "CHG-7", "title": "Raise the pool", "reason": "the verdict is `fail`", "to": [], "urgency": "page"});
         let mut linked = bare.clone();
         linked["url"] = json!("https://clearway.example/base/changes/CHG-7");
         assert_eq!(*heard.lock().expect("no test panics here"), [(token.clone(), linked), (token, bare)]);

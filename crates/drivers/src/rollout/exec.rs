@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use change::proposal::{Claims, Closure};
+use change::proposal::{Claims, Closure, Hands};
 use change::rollout::{Desired, Failure, Plan, Target};
 use change::{Digest, Span};
 use engine::ports::{Act, Cohorts, Driver, Outcome};
@@ -384,7 +384,7 @@ impl Driver for ExecDriver {
         let options: ExecOptions = read_options(&plan.target)?;
         let problems = options.problems(self.settings.longest_timeout);
         if problems.is_empty() {
-            Ok(Claims { resources: [options.resource()].into(), effect: Closure::Open })
+            Ok(Claims { resources: [options.resource()].into(), effect: Closure::Open, hands: Hands::Driver })
         } else {
             Err(problems)
         }

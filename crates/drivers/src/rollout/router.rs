@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use change::document::{list, nearest};
-use change::proposal::{Claims, Closure};
+use change::proposal::{Claims, Closure, Hands};
 use change::rollout::{Desired, Failure, Plan, Target, Weight};
 use engine::ports::{Act, Cohorts, Driver, Outcome};
 use reqwest::{Client, Url};
@@ -232,7 +232,7 @@ impl Driver for RouterDriver {
         match router {
             Ok((name, _)) if problems.is_empty() => {
                 let resource = format!("router:{name}/{}", options.backend);
-                Ok(Claims { resources: [resource].into(), effect: Closure::Closed })
+                Ok(Claims { resources: [resource].into(), effect: Closure::Closed, hands: Hands::Driver })
             }
             _ => Err(problems),
         }

@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Response};
 use change::gate::Gate;
 use change::proposal::Files;
 use change::{Change, ChangeId};
-use engine::Overview;
 use engine::ports::ListQuery;
 use engine::replay::{Replayed, Strictness};
+use engine::{Overview, Way};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -33,6 +33,43 @@ pub(crate) struct Proposed {
     /// The digests of the files that the change file names, by path.
     #[serde(default)]
     pub files: Files,
+    /// In the emergency lane.
+    #[serde(default)]
+    pub emergency: Option<Declared>,
+    /// Put on record what was deployed without Clearway.
+    #[serde(default)]
+    pub afterwards: Option<Passed>,
+}
+
+/// An emergency.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Declared {
+    /// The incident that the change ends.
+    pub incident: String,
+    pub reason: String,
+}
+
+/// A deployment that went by.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Passed {
+    #[schemars(with = "String")]
+    pub deployed_at: change::Timestamp,
+    pub reason: String,
+}
+
+impl Proposed {
+    fn way(&self) -> Result<Way, Problem> {
+        match (&self.emergency, &self.afterwards) {
+            (None, None) => Ok(Way::Regular),
+            (Some(given), None) => {
+                Ok(Way::Emergency { incident: given.incident.clone(), reason: given.reason.clone() })
+            }
+            (None, Some(given)) => Ok(Way::Afterwards { deployed_at: given.deployed_at, reason: given.reason.clone() }),
+            (Some(_), Some(_)) => Err(Problem::malformed("a change goes one way: give `emergency` or `afterwards`")),
+        }
+    }
 }
 
 /// The gates of a change.
@@ -56,7 +93,7 @@ pub(crate) struct ReplayView {
     pub replayed: Replayed,
 }
 
-documented!(Proposed, Gates, Replay, ReplayView);
+documented!(Proposed, Declared, Passed, Gates, Replay, ReplayView);
 
 /// Which changes are listed.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -105,7 +142,8 @@ pub(crate) async fn propose(
     Json(given): Json<Proposed>,
 ) -> Result<Response, Problem> {
     let (handle, actor) = (server.handle.clone(), caller.actor());
-    let proposed = async move { handle.propose(&actor, &given.file, &given.files, key.as_deref()).await };
+    let way = given.way()?;
+    let proposed = async move { handle.propose_by(&actor, &given.file, &given.files, key.as_deref(), &way).await };
     let change = to_its_end(proposed).await??;
     let location = format!("/api/v1/changes/{}", change.id);
     let view = show(&server, change.id).await?;

@@ -56,7 +56,28 @@ pub(crate) struct Review {
     pub summary: String,
 }
 
-documented!(Approve, Because, Resume, Complete, Review);
+/// A soft rule that is set aside.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Override {
+    /// The code of the rule.
+    pub code: String,
+    pub reason: String,
+}
+
+/// A point of a checklist that somebody answers for.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TickPoint {
+    /// The name of the checklist.
+    pub list: String,
+    /// The code of the point.
+    pub code: String,
+    /// How you know.
+    pub note: String,
+}
+
+documented!(Approve, Because, Resume, Complete, Review, Override, TickPoint);
 
 pub(crate) async fn ask(
     server: &Shared,
@@ -127,4 +148,18 @@ commands! {
         => |given| Command::CompleteByHand { evidence: given.evidence };
     /// Records the review that a change owes.
     review, "/changes/{id}/review", "reviewChange", Review => |given| Command::Review { summary: given.summary };
+    /// Asks for changes: it does not go on before it is amended, or the request is taken back.
+    request_changes, "/changes/{id}/request-changes", "requestChanges", Because
+        => |given| Command::RequestChanges { reason: given.reason };
+    /// Takes back one's own vote, or one's own request for changes.
+    take_back, "/changes/{id}/take-back", "takeBack", Because => |given| Command::TakeBack { reason: given.reason };
+    /// Sets a soft rule aside for the effect that the change has now.
+    override_rule, "/changes/{id}/override", "overrideRule", Override
+        => |given| Command::Override { code: given.code, reason: given.reason };
+    /// Sets every rule aside that stands, once two people have asked for it. Pages, and owes a review.
+    break_glass, "/changes/{id}/break-glass", "breakGlass", Because
+        => |given| Command::BreakGlass { reason: given.reason };
+    /// Ticks a point of a checklist.
+    tick, "/changes/{id}/tick", "tickPoint", TickPoint
+        => |given| Command::Tick { list: given.list, code: given.code, note: given.note };
 }

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{about, changes, commands, log, plans};
+use super::{about, changes, commands, log, people, plans};
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
 
@@ -36,6 +36,16 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(commands::rollback))
         .routes(routes!(commands::complete))
         .routes(routes!(commands::review))
+        .routes(routes!(commands::request_changes))
+        .routes(routes!(commands::take_back))
+        .routes(routes!(commands::override_rule))
+        .routes(routes!(commands::break_glass))
+        .routes(routes!(commands::tick))
+        .routes(routes!(people::delegations, people::delegate))
+        .routes(routes!(people::back))
+        .routes(routes!(people::stopped, people::stop))
+        .routes(routes!(people::release))
+        .routes(routes!(people::debts))
         .routes(routes!(events::of_change))
         .routes(routes!(events::of_all))
         .routes(routes!(log::entries))

@@ -108,11 +108,9 @@ async fn change_page(
     let page = ChangePage {
         log: overview.log.iter().map(|recorded| LogEntry::of(recorded, plan)).collect(),
         looks: looks.into_iter().map(LookView::of).collect(),
-        offers: Offers::to(
-            &visitor.0.user,
+        offers: Offers::of(
             &overview.change,
-            &server.handle.in_force().governance,
-            server.handle.now(),
+            &server.handle.given(&overview.change, &change::Actor::User(visitor.0.user.clone())).await?,
         ),
         view: ChangeView::of(&overview, &server.base_url),
         csrf: visitor.0.csrf.clone(),

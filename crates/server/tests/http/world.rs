@@ -159,7 +159,11 @@ impl Driver for PaperDriver {
         json!({"type": "object"})
     }
     fn claims(&self, _: &Plan) -> Result<Claims, Vec<(String, String)>> {
-        Ok(Claims { resources: ["paper:checkout".to_owned()].into(), effect: Closure::Closed })
+        Ok(Claims {
+            resources: ["paper:checkout".to_owned()].into(),
+            effect: Closure::Closed,
+            hands: Default::default(),
+        })
     }
     fn cohorts(&self, _: &Target) -> Cohorts {
         Cohorts { canary: "v2".into(), stable: "v1".into() }
@@ -200,7 +204,7 @@ impl Eyes for Blind {
 
 #[async_trait]
 impl Voice for Blind {
-    async fn page(&self, _: ChangeId, _: &str, _: &str) -> Result<String, String> {
+    async fn tell(&self, _: ChangeId, _: &Message<'_>) -> Result<String, String> {
         Ok("paper".into())
     }
 }

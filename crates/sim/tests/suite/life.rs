@@ -52,7 +52,7 @@ fn a_failing_or_slower_change_is_rolled_back_by_the_verdict() {
             let change = until_ended(&handle, id).await;
             assert_eq!(change.phase(), Phase::RolledBack, "{name}");
             assert_eq!(world.weight(), 0);
-            assert!(change.review.is_some(), "a change that was rolled back owes a review");
+            assert!(change.owes(change::aftermath::Debt::Review), "a change that was rolled back owes a review");
             let log = log(&store, id).await;
             check_history(&log, &world);
             let reason = log.iter().find_map(|r| match &r.event {

@@ -77,7 +77,12 @@ fn batch(deed: &Deed, going: &mut [Going; 3]) -> Batch {
             let next = |i: u8| match going.row() {
                 None if i == 0 => proposed("one", &[&service, "shop"]),
                 _ if i == 2 => Event::Withdrawn { reason: "no".into() },
-                _ => Event::PageOwed { key: format!("k{i}"), reason: "why".into() },
+                _ => Event::PageOwed {
+                    key: format!("k{i}"),
+                    reason: "why".into(),
+                    to: [].into(),
+                    urgency: Default::default(),
+                },
             };
             let events: Vec<_> = (0..*events).map(next).collect();
             going.goes(events)

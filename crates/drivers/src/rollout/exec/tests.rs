@@ -323,9 +323,10 @@ fn claims(site: &Site, options: Value) -> Result<Claims, Vec<(String, String)>> 
 #[test]
 fn a_claim_is_open_and_names_the_resource() {
     let site = Site::new();
-    let named = Claims { resources: ["exec:shop".to_owned()].into(), effect: Closure::Open };
+    let named = Claims { resources: ["exec:shop".to_owned()].into(), effect: Closure::Open, hands: Default::default() };
     assert_eq!(claims(&site, json!({"apply": "a", "resource": "shop"})), Ok(named));
-    let own = Claims { resources: ["exec:ca978112ca1b".to_owned()].into(), effect: Closure::Open };
+    let own =
+        Claims { resources: ["exec:ca978112ca1b".to_owned()].into(), effect: Closure::Open, hands: Default::default() };
     assert_eq!(claims(&site, json!({"apply": "a"})), Ok(own));
     let cohorts = site.driver().cohorts(&exec(json!({"apply": "a", "canary": "v2"})));
     assert_eq!(cohorts, Cohorts { canary: "v2".into(), stable: "stable".into() });

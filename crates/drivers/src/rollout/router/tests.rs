@@ -314,7 +314,11 @@ fn claims(routers: &[&str], options: Value) -> Result<Claims, Vec<(String, Strin
 #[test]
 fn a_claim_names_router_and_backend() {
     let options = json!({"driver": "router", "backend": "shop", "canary": "v2", "stable": "v1"});
-    let expected = Claims { resources: ["router:edge/shop".to_owned()].into(), effect: Closure::Closed };
+    let expected = Claims {
+        resources: ["router:edge/shop".to_owned()].into(),
+        effect: Closure::Closed,
+        hands: Default::default(),
+    };
     assert_eq!(claims(&["edge"], options), Ok(expected));
 }
 

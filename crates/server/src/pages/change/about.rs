@@ -1,6 +1,7 @@
 //! About a change: what, why, who, how risky, who said yes, and what exactly is rolled out.
 
 use change::approval::Standing;
+use change::assessment::{Assessment, Denial, Item};
 use change::lifecycle::Assessed;
 use change::verification::OnDoubt;
 use change::{Change, explain};
@@ -15,7 +16,7 @@ pub(super) fn sections(view: &ChangeView) -> Markup {
     let change = &view.change;
     html! {
         (what(change))
-        (risk(change.assessment.as_ref()))
+        (risk(change))
         (approvals(change, &view.approvals))
         (debts(change))
         (plan(change))
@@ -54,21 +55,67 @@ fn link(url: &str) -> Markup {
     html! { div.link { @if is_web { a href=(url) rel="noopener noreferrer nofollow" { (url) } } @else { (url) } } }
 }
 
-fn risk(assessed: Option<&Assessed>) -> Markup {
+fn risk(change: &Change) -> Markup {
     html! {
         section.card id="risk" data-live aria-labelledby="risk-h" {
             h2 id="risk-h" { "Risk" }
-            @match assessed {
+            @match &change.assessment {
                 None => p.muted { "Policy has not answered yet." },
                 Some(Assessed { assessment, at }) => {
                     p { (words::risk(Some(assessment.level))) " · " strong { (assessment.score) } " of 100 · " (words::time(*at)) }
-                    @for denial in &assessment.denials { p.denial { (svg::mark(svg::Mark::Cross)) " denied: " (prose(&denial.reason)) } }
+                    @for denial in &assessment.denials { (one_denial(change, denial)) }
+                    (checklist(change, assessment))
                     @for warning in &assessment.warnings { p.warning { (svg::mark(svg::Mark::Alarm)) " " (prose(warning)) } }
                     @if !assessment.factors.is_empty() {
                         table.factors {
                             caption.unseen { "What adds to the score" }
                             thead.unseen { tr { th scope="col" { "Points" } th scope="col" { "Factor" } } }
                             tbody { @for factor in &assessment.factors { tr { td { "+" (factor.points) } td { (prose(&factor.reason)) } } } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A rule that says no, or said so before it was set aside.
+fn one_denial(change: &Change, denial: &Denial) -> Markup {
+    let effect = change.proposal.effect_digest;
+    let aside = change.set_aside.iter().rfind(|s| s.effect == effect && s.code == denial.code);
+    html! {
+        @match aside {
+            Some(aside) => p.warning {
+                (svg::mark(svg::Mark::Alarm)) " " (prose(&denial.reason)) span.muted {
+                    " · set aside by " (aside.by.iter().map(explain::actor).collect::<Vec<_>>().join(" and ")) ": " (prose(&aside.reason))
+                }
+            },
+            None => p.denial {
+                (svg::mark(svg::Mark::Cross)) " denied: " (prose(&denial.reason))
+                span.muted { " · " (denial.level) " rule " code { (denial.code) } }
+            },
+        }
+    }
+}
+
+/// The points of its checklists, each with what ticked it.
+fn checklist(change: &Change, assessment: &Assessment) -> Markup {
+    let effect = change.proposal.effect_digest;
+    let by_hand =
+        |item: &Item| change.ticked.iter().rfind(|t| t.effect == effect && t.list == item.list && t.code == item.code);
+    html! {
+        @if !assessment.checklist.is_empty() {
+            h3 { "Checklist" }
+            ul.approvals {
+                @for item in &assessment.checklist {
+                    li {
+                        @match (&item.evidence, by_hand(item)) {
+                            (Some(evidence), _) => { (svg::mark(svg::Mark::Check)) " " (prose(&item.title)) span.muted { ": " (prose(evidence)) } },
+                            (None, Some(ticked)) => {
+                                (svg::mark(svg::Mark::Check)) " " (prose(&item.title))
+                                span.muted { ": " (explain::actor(&ticked.by)) ", " (prose(&ticked.note)) }
+                            },
+                            (None, None) => { (svg::mark(svg::Mark::Ring)) " " (prose(&item.title)) span.muted { " · " code { (item.list) "/" (item.code) } } },
                         }
                     }
                 }
@@ -84,6 +131,9 @@ fn approvals(change: &Change, standings: &[Standing]) -> Markup {
             @if change.assessment.is_none() { p.muted { "Whose approval it needs is known once policy has answered." } }
             @else if standings.is_empty() { p.muted { "No approval by a person is needed." } }
             @else { ul.approvals { @for standing in standings { (requirement(standing)) } } }
+            @for requested in &change.requested {
+                p.warning { (svg::mark(svg::Mark::Alarm)) " " (explain::actor(&requested.by)) " asks for changes: " (prose(&requested.reason)) }
+            }
             @if !change.votes.is_empty() {
                 h3 { "Votes" }
                 ul.votes {
@@ -107,6 +157,7 @@ fn requirement(standing: &Standing) -> Markup {
         li {
             (svg::mark(if missing == 0 { svg::Mark::Check } else { svg::Mark::Ring })) " "
             (standing.requirement.count) " of " code { (by) }
+            @for other in standing.asked.iter().skip(1) { " or " code { (other) } }
             @if missing > 0 { strong { ", " (missing) " missing" } }
             @if !names.is_empty() { span.muted { ": " (names.join(", ")) } }
         }
@@ -117,13 +168,13 @@ fn requirement(standing: &Standing) -> Markup {
 fn debts(change: &Change) -> Markup {
     html! {
         section id="debts" data-live {
-            @if change.review.is_some() || !change.pages.is_empty() {
+            @if !change.debts.is_empty() || !change.pages.is_empty() {
                 div.card {
                     h2 { "Owed" }
-                    @if let Some(review) = &change.review {
-                        @match &review.done {
-                            Some(summary) => p { (svg::mark(svg::Mark::Check)) " reviewed: " (prose(summary)) },
-                            None => p { (svg::mark(svg::Mark::Alarm)) " a review, due " (words::time(review.due)) ": " (prose(&review.reason)) },
+                    @for (debt, owed) in &change.debts {
+                        @match &owed.paid {
+                            Some(summary) => p { (svg::mark(svg::Mark::Check)) " " (debt) ": " (prose(summary)) },
+                            None => p { (svg::mark(svg::Mark::Alarm)) " " (debt) ", due " (words::time(owed.due)) ": " (prose(&owed.reason)) },
                         }
                     }
                     @for page in change.pages.values() {

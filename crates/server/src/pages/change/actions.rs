@@ -61,7 +61,10 @@ fn found() -> Markup {
 fn label(act: Act) -> &'static str {
     match act {
         Act::Approve => "Approve",
+        Act::RequestChanges => "Ask for changes",
+        Act::TakeBack => "Take back what I said",
         Act::Reject => "Reject",
+        Act::BreakGlass => "Break the glass",
         Act::Pause => "Pause",
         Act::Resume => "Resume",
         Act::Promote => "Promote the step",
@@ -75,8 +78,8 @@ fn label(act: Act) -> &'static str {
 fn weight(act: Act) -> &'static str {
     match act {
         Act::Approve | Act::Resume | Act::Review | Act::Complete => "strong",
-        Act::Rollback | Act::Reject => "danger",
-        Act::Pause | Act::Promote | Act::Withdraw => "",
+        Act::Rollback | Act::Reject | Act::BreakGlass => "danger",
+        Act::Pause | Act::Promote | Act::Withdraw | Act::RequestChanges | Act::TakeBack => "",
     }
 }
 
@@ -87,8 +90,9 @@ fn asks(act: Act) -> Option<(&'static str, bool)> {
         Act::Resume => None,
         Act::Complete => Some(("What was done, and how it was checked", true)),
         Act::Review => Some(("What was learnt", true)),
-        Act::Withdraw => Some(("Reason", false)),
-        Act::Reject | Act::Pause | Act::Promote | Act::Rollback => Some(("Reason", true)),
+        Act::RequestChanges => Some(("What should be different", true)),
+        Act::Withdraw | Act::TakeBack => Some(("Reason", false)),
+        Act::Reject | Act::BreakGlass | Act::Pause | Act::Promote | Act::Rollback => Some(("Reason", true)),
     }
 }
 
@@ -96,7 +100,11 @@ fn confirmation(change: &Change, act: Act) -> String {
     let id = change.id;
     match act {
         Act::Approve => format!("Approve the effect {}", change.proposal.effect_digest.short()),
+        Act::RequestChanges => "Ask for changes".into(),
+        Act::TakeBack => "Take it back".into(),
         Act::Reject => format!("Reject {id}"),
+        Act::BreakGlass if change.hand.is_some() => format!("Break the glass over {id}"),
+        Act::BreakGlass => "Put the first hand on the glass".into(),
         Act::Pause => format!("Pause {id}"),
         Act::Resume => format!("Resume {id}"),
         Act::Promote => format!("Promote {}", current(change)),
@@ -124,6 +132,15 @@ fn consequence(change: &Change, act: Act) -> Markup {
                 " in " (proposal.environment) "."
             }
             p.muted { "Another effect needs another yes." }
+        },
+        Act::RequestChanges => {
+            html! { p { (change.id) " does not go on before it is amended, or you take this back. The author is told." } }
+        }
+        Act::TakeBack => {
+            html! { p { "Your vote no longer counts, and your request no longer stands. In a rollout, no further step begins until somebody else agrees." } }
+        }
+        Act::BreakGlass => html! {
+            p { "Two people together set aside every rule that stands against " (change.id) ". It pages, it stands in the log with both names, and it owes a review." }
         },
         Act::Reject => html! { p { "That ends " (change.id) " for good. Nothing of it is rolled out." } },
         Act::Pause => {

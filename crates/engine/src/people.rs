@@ -1,0 +1,122 @@
+//! People: what is said beside the changes: who stands in for whom, that everything stops, that a standard change counts again.
+//!
+//! Each is an event in a stream of its own; what follows for a change is the core's to say. Who may is asked here of the table in access.yaml, because
+//! there is no change to ask it of; a refusal is recorded like any other.
+
+use std::collections::BTreeSet;
+
+use change::circumstances::{Circumstances, Delegation, PEOPLE, STOPS, standard_stream};
+use change::lifecycle::Rejection;
+use change::{Actor, Event, Permission, Timestamp};
+
+use crate::handle::{CommandError, Handle};
+use crate::ports::StoreError;
+
+impl Handle {
+    /// What is true beside the changes, as far as the log goes.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn circumstances<T>(&self, read: impl FnOnce(&Circumstances) -> T) -> Result<T, StoreError> {
+        self.engine.with_folds(|folds| read(&folds.circumstances)).await
+    }
+
+    /// Puts somebody in another's place for a while, or says that they are away. People do so for themselves, those who govern for anybody.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn delegate(&self, actor: &Actor, delegation: Delegation) -> Result<(), CommandError> {
+        self.allow(actor, "delegate", actor.user() == Some(delegation.from.as_str()), Permission::Govern).await?;
+        let access = &self.in_force().governance.access;
+        let known = |user: &str| access.users.iter().any(|u| u.id == user);
+        let strangers = [Some(&delegation.from), delegation.to.as_ref()];
+        if let Some(stranger) = strangers.into_iter().flatten().find(|user| !known(user)) {
+            return Err(CommandError::Impossible(format!("there is no user `{stranger}` in access.yaml")));
+        }
+        if delegation.to.as_ref() == Some(&delegation.from) {
+            return Err(CommandError::Impossible("nobody stands in for themselves".into()));
+        }
+        if delegation.until <= self.now() {
+            return Err(CommandError::Impossible(format!("`{}` is over already", delegation.until)));
+        }
+        self.note(PEOPLE, Event::Delegated(delegation), actor).await
+    }
+
+    /// Ends the delegations of a user, or one of them.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn end_delegation(&self, actor: &Actor, from: &str, to: Option<&str>) -> Result<(), CommandError> {
+        self.allow(actor, "back", actor.user() == Some(from), Permission::Govern).await?;
+        let event = Event::DelegationEnded { from: from.to_owned(), to: to.map(str::to_owned) };
+        self.note(PEOPLE, event, actor).await
+    }
+
+    /// Stops everything: no step begins until it is released. What was begun is finished and judged, and rollbacks pass.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn stop_all(&self, actor: &Actor, reason: &str) -> Result<(), CommandError> {
+        self.allow(actor, "stop-all", false, Permission::Freeze).await?;
+        self.note(STOPS, Event::AllStopped { reason: given(reason)? }, actor).await
+    }
+
+    /// Releases a stop.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn release_all(&self, actor: &Actor, reason: &str) -> Result<(), CommandError> {
+        self.allow(actor, "stop-all --release", false, Permission::Freeze).await?;
+        if self.circumstances(|c| c.stopped().is_none()).await? {
+            return Ok(());
+        }
+        self.note(STOPS, Event::StopReleased { reason: given(reason)? }, actor).await
+    }
+
+    /// Lets a suspended standard change count again.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn reinstate(&self, actor: &Actor, standard: &str, reason: &str) -> Result<(), CommandError> {
+        self.allow(actor, "standard reinstate", false, Permission::Govern).await?;
+        if self.circumstances(|c| c.standard(standard).suspended.is_none()).await? {
+            return Ok(());
+        }
+        let event = Event::StandardReinstated { standard: standard.to_owned(), reason: given(reason)? };
+        self.note(&standard_stream(standard), event, actor).await
+    }
+
+    /// When a delegation that lasts so long from now ends.
+    pub fn until(&self, span: change::Span) -> Timestamp {
+        change::time::after(change::time::to_millis(self.now()), span)
+    }
+
+    async fn allow(&self, actor: &Actor, what: &str, own: bool, needed: Permission) -> Result<(), CommandError> {
+        if own || self.may_anywhere(actor).contains(&needed) {
+            return Ok(());
+        }
+        let rejection = Rejection::NotAllowed { actor: actor.clone(), permission: needed };
+        self.engine.record_refusal_of(actor, what, &rejection).await;
+        Err(rejection.into())
+    }
+
+    /// What a user may do everywhere: only roles without a scope count for what concerns everything.
+    pub fn may_anywhere(&self, actor: &Actor) -> BTreeSet<Permission> {
+        let access = &self.in_force().governance.access;
+        let user = access.users.iter().find(|u| actor.user() == Some(u.id.as_str()));
+        let everywhere = user.into_iter().flat_map(|u| &u.roles).filter(|grant| grant.on == Default::default());
+        let roles = everywhere.flat_map(|grant| access.roles.iter().filter(|role| role.id == grant.role));
+        roles.flat_map(|role| role.may.iter().copied()).collect()
+    }
+
+    async fn note(&self, stream: &str, event: Event, actor: &Actor) -> Result<(), CommandError> {
+        self.engine.note(stream, event, actor).await?;
+        // Gates may have opened or closed.
+        self.wake_all().await?;
+        Ok(())
+    }
+}
+
+fn given(reason: &str) -> Result<String, CommandError> {
+    if reason.trim().is_empty() { Err(Rejection::ReasonNeeded.into()) } else { Ok(reason.to_owned()) }
+}

@@ -1,0 +1,148 @@
+//! Way: the course that a proposal is to take, put into it when it is made, and what that means for its assessment.
+//!
+//! Says whether the way is open to this change and this actor; the rules of each way are in [`change::course`]. Must never soften a denial.
+
+use change::assessment::Assessment;
+use change::course::{Afterwards, Course, Emergency, Standard};
+use change::governance::Governance;
+use change::proposal::Proposal;
+use change::{Actor, Change, Permission, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::handle::{Engine, Handle, ProposeError};
+use crate::ports::StoreError;
+
+/// How a change is proposed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Way {
+    #[default]
+    Regular,
+    /// In the fast lane, for an incident.
+    Emergency { incident: String, reason: String },
+    /// It has been deployed already, without the product.
+    Afterwards { deployed_at: Timestamp, reason: String },
+    /// As an instance of a standard change.
+    Standard(Standard),
+}
+
+impl Way {
+    fn permission(&self) -> Permission {
+        match self {
+            Self::Emergency { .. } => Permission::Emergency,
+            Self::Regular | Self::Afterwards { .. } | Self::Standard(_) => Permission::Propose,
+        }
+    }
+
+    /// The proposal on its course.
+    ///
+    /// # Errors
+    /// Why this way is not open to it, in a sentence.
+    pub(crate) fn applied(
+        &self,
+        mut proposal: Proposal,
+        governance: &Governance,
+        now: Timestamp,
+    ) -> Result<Proposal, String> {
+        let rules = &governance.approvals.emergency;
+        match self {
+            Self::Regular => Ok(proposal),
+            Self::Emergency { incident, reason } => {
+                said("an emergency", "the incident that it ends", incident)?;
+                said("an emergency", "a reason", reason)?;
+                if proposal.services.len() > rules.services {
+                    let (found, most) = (proposal.services.len(), rules.services);
+                    return Err(format!("an emergency changes at most {most} services, and this one {found}"));
+                }
+                Ok(in_emergency(proposal, rules.declare(incident, reason, now), governance))
+            }
+            Self::Afterwards { deployed_at, reason } => {
+                said("what went by", "a reason", reason)?;
+                if *deployed_at > now {
+                    return Err(format!("`{deployed_at}` is still to come: propose the change as it is"));
+                }
+                proposal.course = Course::Afterwards(Afterwards {
+                    deployed_at: *deployed_at,
+                    reason: reason.clone(),
+                    approval_within: rules.approval_within,
+                    review_within: rules.review_within,
+                });
+                Ok(proposal)
+            }
+            Self::Standard(standard) => {
+                proposal.course = Course::Standard(standard.clone());
+                Ok(proposal)
+            }
+        }
+    }
+}
+
+fn said(of: &str, what: &str, text: &str) -> Result<(), String> {
+    if text.trim().is_empty() { Err(format!("{of} needs {what}")) } else { Ok(()) }
+}
+
+/// The proposal in the fast lane: its times are cut, which is another effect.
+pub(crate) fn in_emergency(mut proposal: Proposal, emergency: Emergency, governance: &Governance) -> Proposal {
+    governance.approvals.emergency.shorten(&mut proposal.plan, &mut proposal.verify);
+    proposal.course = Course::Emergency(emergency);
+    proposal.effect_digest = proposal.compute_effect_digest();
+    proposal
+}
+
+impl Handle {
+    pub(crate) async fn allow_way(&self, actor: &Actor, proposal: &Proposal, way: &Way) -> Result<(), ProposeError> {
+        let needed = way.permission();
+        if self.engine.permissions(actor, proposal).contains(&needed) {
+            return Ok(());
+        }
+        let rejection = change::Rejection::NotAllowed { actor: actor.clone(), permission: needed };
+        self.engine.record_refusal_of(actor, "propose", &rejection).await;
+        Err(ProposeError::NotAllowed { actor: actor.clone(), permission: needed })
+    }
+}
+
+/// What a change's course makes of its assessment, as things are now.
+pub(crate) enum CourseNow {
+    Same,
+    Emergency(Emergency),
+    Afterwards,
+    PreApproved(Standard),
+    /// The standard change does not count at present.
+    Suspended {
+        standard: String,
+        why: String,
+    },
+}
+
+impl CourseNow {
+    pub(crate) fn applied(self, mut assessment: Assessment) -> Assessment {
+        match self {
+            Self::Same => assessment,
+            Self::Emergency(emergency) => assessment.in_emergency(&emergency),
+            Self::Afterwards => assessment.afterwards(),
+            Self::PreApproved(standard) => assessment.pre_approved(&standard),
+            Self::Suspended { standard, why } => {
+                let said =
+                    format!("the standard change `{standard}` does not count: {why}; it is approved like any other");
+                assessment.warnings.push(said);
+                assessment
+            }
+        }
+    }
+}
+
+impl Engine {
+    pub(crate) async fn course_now(&self, change: &Change) -> Result<CourseNow, StoreError> {
+        Ok(match &change.proposal.course {
+            Course::Regular => CourseNow::Same,
+            Course::Emergency(emergency) => CourseNow::Emergency(emergency.clone()),
+            Course::Afterwards(_) => CourseNow::Afterwards,
+            Course::Standard(standard) => {
+                let record = self.with_folds(|folds| folds.circumstances.standard(&standard.id)).await?;
+                match record.suspended {
+                    Some(why) => CourseNow::Suspended { standard: standard.id.clone(), why },
+                    None => CourseNow::PreApproved(standard.clone()),
+                }
+            }
+        })
+    }
+}
