@@ -295,7 +295,7 @@ fn read_governance(folder: &Path) -> Outcome<Governance> {
             files.insert(name, std::fs::read_to_string(&path).map_err(|e| failed(&path, &e))?);
         }
     }
-    Governance::read_with(&files, &drivers::read::openslo::slis).map_err(|problems| {
+    Governance::read_with(&files, drivers::read::readers()).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(|(file, p)| format!("  {file}:{p}")).collect();
         Failure::new(INVALID, format!("the governance in `{}` is not valid\n{}", folder.display(), lines.join("\n")))
     })
