@@ -8,6 +8,7 @@ pub mod blast;
 pub mod drift;
 pub mod entry;
 pub mod finding;
+pub mod portrait;
 
 mod check;
 mod index;
@@ -25,6 +26,7 @@ pub use drift::Observed;
 pub use entry::{Edge, Entries, Entry};
 pub use finding::{At, Finding, FindingKind, Severity};
 use index::Index;
+pub use portrait::{Neighbour, Portrait};
 
 /// One service, as `services/*.yaml` describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -219,6 +221,11 @@ impl Catalog {
         self.named(self.index.callees(self.ids(of), hops))
     }
 
+    /// The services that call these within so many calls, each with its distance, nearest first.
+    pub fn callers_within(&self, of: &BTreeSet<String>, hops: usize) -> Vec<(&str, usize)> {
+        self.named(self.index.callers(self.ids(of), hops))
+    }
+
     /// The services that call one directly, by name.
     pub fn callers(&self, name: &str) -> Vec<&str> {
         let direct = self.index.id(name).map(|id| self.index.direct_callers(id)).unwrap_or_default();
@@ -228,7 +235,7 @@ impl Catalog {
 
     /// The services that notice when these fail, each with its distance and its tier, and one figure for them all.
     pub fn blast_radius(&self, of: &BTreeSet<String>) -> BlastRadius {
-        let reached = self.named(self.index.callers(self.ids(of), usize::MAX)).into_iter();
+        let reached = self.callers_within(of, usize::MAX).into_iter();
         let reached = reached.filter_map(|(name, hops)| {
             let tier = self.service(name)?.tier;
             Some(Reached { service: name.to_owned(), tier, hops })

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::actor::Access;
 use crate::approval::{APPROVERS, SERVICE_OWNERS};
 use crate::assessment::{Requirement, Risk};
-use crate::catalog::{Catalog, Entries, Entry, Finding, Service, Severity};
+use crate::catalog::{At, Catalog, Entries, Entry, Finding, FindingKind, Service, Severity};
 use crate::document::{Document, Form, Problem};
 use crate::id::Digest;
 use crate::proposal::{Kind, Proposal};
@@ -211,6 +211,10 @@ impl Survey {
             Some(access) => catalog.findings(access, &slis),
             None => catalog.findings_without_people(&slis),
         };
+        if !files.contains_key("access.yaml") {
+            let message = "there is no access.yaml here, so no owner is looked up";
+            findings.push(Finding::warning(FindingKind::OwnerGone, At::file("access.yaml"), message));
+        }
         findings.extend(reading.problems.into_iter().map(|(path, problem)| Finding::unreadable(&path, problem)));
         crate::catalog::finding::sort(&mut findings);
         Self { catalog, slis, findings }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::sort;
 use super::{At, Catalog, Finding, FindingKind, Service};
+use crate::time::Timestamp;
 
 /// Calls that were seen from one service to another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,8 +24,9 @@ pub struct Observed {
 }
 
 impl Catalog {
-    /// Entries past their review date, and services of which nothing is counted.
-    pub fn upkeep(&self, today: Date) -> Vec<Finding> {
+    /// Entries past their review date (by the day in UTC), and services of which nothing is counted.
+    pub fn upkeep(&self, now: Timestamp) -> Vec<Finding> {
+        let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
         let mut found = Vec::new();
         for (at, service) in self.services.iter().enumerate() {
             found.extend(self.overdue(at, service, today));

@@ -141,7 +141,7 @@ fn what_is_overdue_or_unwatched_is_said() {
           help: look whether the entry is still true, and set a later `review_by`
         services/mail.yaml:1:1: warning: nothing is counted of `mail`: it names no SLI
           help: name SLIs under `slis`, or promises under `slos`"#]]
-    .assert_eq(&said(&catalog.upkeep(jiff::civil::date(2026, 11, 2))));
+    .assert_eq(&said(&catalog.upkeep("2026-11-02T23:59:00Z".parse().expect("a time"))));
 }
 
 // X23: dependencies that are observed but undeclared, and the other way round.

@@ -347,3 +347,6 @@ pub(super) fn shown(text: &str) -> String {
     let clean: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
     if clean.len() < text.len() { format!("{clean}…") } else { clean }
 }
+
+#[cfg(test)]
+mod tests;
