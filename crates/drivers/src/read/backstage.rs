@@ -113,9 +113,9 @@ impl<'a> Reading<'a> {
     fn service(&mut self, entity: &Entity<'a>) {
         let name = entity.reference.id();
         self.say_renamed(entity, &name);
-        let Some((owner, owner_at)) = self.owner(entity) else { return };
-        let mut fields = BTreeMap::from([("/owner".to_owned(), owner_at)]);
-        let mut service = Service::named(name, owner);
+        let owner = self.owner(entity);
+        let mut fields = BTreeMap::new();
+        let mut service = Service::named(name, "");
         service.title = entity.text("/metadata/title").filter(|t| (1..=200).contains(&t.chars().count()));
         service.lifecycle = self.lifecycle(entity);
         service.links = self.links(entity);
@@ -125,7 +125,12 @@ impl<'a> Reading<'a> {
                 self.relation(entity, pointer, &given, &text);
             }
         }
-        self.found.services.push(Entry { service, at: entity.at("/metadata/name"), fields });
+        // Without an owner it is none; that is said already, beside all else that is wrong with it.
+        if let Some((owner, at)) = owner {
+            service.owner = owner;
+            fields.insert("/owner".to_owned(), at);
+            self.found.services.push(Entry { service, at: entity.at("/metadata/name"), fields });
+        }
     }
 
     fn say_renamed(&mut self, entity: &Entity<'a>, name: &str) {
