@@ -113,7 +113,7 @@ impl Service {
 }
 
 /// Whether gates hold a change, or only say that they would.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Gating {
     /// A closed gate holds the change.
@@ -124,7 +124,7 @@ pub enum Gating {
 }
 
 impl Gating {
-    fn is_enforced(&self) -> bool {
+    pub(crate) fn is_enforced(&self) -> bool {
         *self == Self::Enforce
     }
 }
@@ -248,6 +248,12 @@ impl Catalog {
         let mut cycles: Vec<Vec<&str>> = self.index.cycles().into_iter().map(|ids| self.sorted(&ids)).collect();
         cycles.sort();
         cycles
+    }
+
+    /// Whether gates hold changes of these services: only where each of them is observed do they not.
+    pub fn gating(&self, services: &BTreeSet<String>) -> Gating {
+        let is_observed = |name: &String| self.service(name).is_some_and(|s| s.gates == Gating::Observe);
+        if !services.is_empty() && services.iter().all(is_observed) { Gating::Observe } else { Gating::Enforce }
     }
 
     /// Whether a user owns one of these services, alone or through a group of access.yaml.
