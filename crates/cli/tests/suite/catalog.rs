@@ -160,7 +160,7 @@ fn a_graph_is_drawn_as_dot_and_as_a_picture() {
     assert!(
         picture.starts_with("<svg ") && picture.contains("stock-db") && picture.contains("prefers-color-scheme:dark")
     );
-    assert!(!picture.contains("checkout<"), "only what is near is drawn");
+    assert!(!picture.contains(">checkout<"), "only what is near is drawn");
     let unknown = catalog(&["graph", "stick", "--governance", &folder]);
     assert_eq!(unknown.status.code(), Some(5), "{}", text(&unknown));
 }
