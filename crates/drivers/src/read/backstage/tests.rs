@@ -104,6 +104,12 @@ name: d
     expect_test::expect![[r#"
         services/a.yaml:1:1: error: `apiVersion`: `apiVersion` is `backstage.io/v2`, which is not read
           help: write it as `backstage.io/v1alpha1`
+        services/a.yaml:10:5: error: `metadata.annotations.clearway.dev/tier`: `5` does not fit `clearway.dev/tier`
+          help: write a number from 1, which matters most, to 4, in quotes
+        services/a.yaml:11:5: error: `metadata.annotations.clearway.dev/gate`: there is no annotation `clearway.dev/gate`
+          help: did you mean `clearway.dev/gates`?
+        services/a.yaml:12:5: error: `metadata.annotations.clearway.dev/review-by`: `soon` does not fit `clearway.dev/review-by`
+          help: write a day, such as `2027-01-31`
         services/a.yaml:14:3: error: `spec.owner`: `a:b:c` is no reference: it is written `[kind:][namespace/]name`
         services/a.yaml:20:17: error: `metadata.annotations.clearway.dev/tier`: `7` does not fit `clearway.dev/tier`
           help: write a number from 1, which matters most, to 4, in quotes
