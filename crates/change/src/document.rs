@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use saphyr_parser::{Event, Parser, ScalarStyle};
@@ -65,7 +66,15 @@ impl Document {
     /// # Errors
     /// One problem: a file that is not YAML has no second one that could be trusted.
     pub fn from_yaml(text: &str) -> Result<Self, Vec<Problem>> {
-        let mut documents = Self::all_from_yaml(text)?.into_iter();
+        Self::only(Self::all_from_yaml(text)?)
+    }
+
+    /// The one document of a file.
+    ///
+    /// # Errors
+    /// If there is a second one.
+    pub fn only(documents: Vec<Self>) -> Result<Self, Vec<Problem>> {
+        let mut documents = documents.into_iter();
         let first = documents.next();
         if let Some(second) = documents.next() {
             let help = Some("put one document in a file".to_owned());
@@ -119,25 +128,12 @@ impl Document {
         Problem { place: self.place(pointer), path: readable(pointer), message: message.into(), help }
     }
 
-    /// Checks the document against the schema of `T` and reads it.
+    /// Checks the document against the schema of `T` and reads it. For many documents of one kind, make the [`Form`] once.
     ///
     /// # Errors
     /// Every problem found, in the order of the file.
     pub fn read<T: JsonSchema + DeserializeOwned>(&self) -> Result<T, Vec<Problem>> {
-        let schema = schemars::schema_for!(T).to_value();
-        // INVARIANT: schemas come from our own types; a test reads each kind of file.
-        let validator = jsonschema::validator_for(&schema).expect("a generated schema is valid");
-        let mut problems: Vec<Problem> = Vec::new();
-        for error in validator.iter_errors(&self.value).take(MAX_PROBLEMS) {
-            self.explain(&schema, &error, &mut problems);
-        }
-        if problems.is_empty() {
-            return serde_json::from_value(self.value.clone())
-                .map_err(|error| vec![self.problem(&self.quoted(&error.to_string()), error.to_string(), None)]);
-        }
-        problems.sort_by(|a, b| (a.place, &a.path, &a.message).cmp(&(b.place, &b.path, &b.message)));
-        problems.dedup();
-        Err(problems)
+        Form::new().read(self)
     }
 
     /// The pointer of the text that a message quotes, if there is one such text. A value that has the right form and still can't be read (a time in
@@ -264,6 +260,43 @@ impl Document {
         let near = nearest(&given, known.iter().copied()).map(|near| format!("did you mean `{near}`? "));
         let help = format!("{}it can be {}", near.unwrap_or_default(), list(known.iter().copied()));
         self.problem(at, format!("`{given}` is not known here"), Some(help))
+    }
+}
+
+/// The form of one kind of file: its schema, made ready once.
+#[derive(Debug)]
+pub struct Form<T> {
+    schema: Value,
+    validator: jsonschema::Validator,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: JsonSchema + DeserializeOwned> Form<T> {
+    #[allow(clippy::new_without_default, reason = "making a form is work, and no default")]
+    pub fn new() -> Self {
+        let schema = schemars::schema_for!(T).to_value();
+        // INVARIANT: schemas come from our own types; a test reads each kind of file.
+        let validator = jsonschema::validator_for(&schema).expect("a generated schema is valid");
+        Self { schema, validator, kind: PhantomData }
+    }
+
+    /// Checks a document against the form and reads it.
+    ///
+    /// # Errors
+    /// Every problem found, in the order of the file.
+    pub fn read(&self, document: &Document) -> Result<T, Vec<Problem>> {
+        let mut problems: Vec<Problem> = Vec::new();
+        for error in self.validator.iter_errors(&document.value).take(MAX_PROBLEMS) {
+            document.explain(&self.schema, &error, &mut problems);
+        }
+        if problems.is_empty() {
+            return serde_json::from_value(document.value.clone()).map_err(|error| {
+                vec![document.problem(&document.quoted(&error.to_string()), error.to_string(), None)]
+            });
+        }
+        problems.sort_by(|a, b| (a.place, &a.path, &a.message).cmp(&(b.place, &b.path, &b.message)));
+        problems.dedup();
+        Err(problems)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Governance: the files by which an organisation rules its changes, read as one value.
 //!
 //! `access.yaml`, `approvals.yaml`, `calendar.yaml`, `slis.yaml`, `slos/*.yaml`, `services/*.yaml` and `policy/*.rego`. Each load is an event with the
-//! digest of them all. A set of files with one problem in it is refused as a whole: half a policy is none. The files in `slos/` are OpenSLO, another
-//! tool's format, whose reader comes from outside.
+//! digest of them all. A set of files with one problem in it is refused as a whole: half a policy is none. The files in `slos/` are OpenSLO, and those in
+//! `services/` may be Backstage's: other tools' formats, whose [`Readers`] come from outside.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::actor::Access;
 use crate::approval::{APPROVERS, KNOWN_GROUPS};
 use crate::assessment::{Item, Requirement, Risk, Signing, Tick, Window};
-use crate::catalog::{Catalog, Service};
 use crate::course::EmergencyRules;
-use crate::document::{Document, Problem};
+use crate::catalog::{At, Catalog, Entries, Entry, Finding, FindingKind, Service, Severity};
+use crate::document::{Document, Form, Problem};
 use crate::id::Digest;
 use crate::proposal::{Kind, Proposal};
 use crate::schedule::Calendar;
@@ -239,6 +239,73 @@ pub type Slos = Result<Vec<(String, Sli)>, Vec<(String, Problem)>>;
 /// Reads the files of `slos/`, given by path and text.
 pub type SloReader<'a> = &'a dyn Fn(&BTreeMap<String, String>) -> Slos;
 
+/// Takes over the documents of another tool's files in `services/`, given by path.
+pub type CatalogReader<'a> = &'a dyn Fn(&BTreeMap<String, Vec<Document>>) -> Entries;
+
+/// The readers of other tools' files.
+#[derive(Clone, Copy)]
+pub struct Readers<'a> {
+    pub slos: SloReader<'a>,
+    pub catalog: CatalogReader<'a>,
+}
+
+impl std::fmt::Debug for Readers<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Readers")
+    }
+}
+
+impl Readers<'static> {
+    /// No reader at all: a file of another tool is refused, not passed over.
+    pub fn none() -> Self {
+        Self { slos: &refuse_slos, catalog: &refuse_entries }
+    }
+}
+
+fn refuse_slos(files: &BTreeMap<String, String>) -> Slos {
+    if files.is_empty() { Ok(vec![]) } else { Err(files.keys().map(|p| (p.clone(), unread("OpenSLO"))).collect()) }
+}
+
+fn refuse_entries(files: &BTreeMap<String, Vec<Document>>) -> Entries {
+    let findings = files.keys().map(|path| Finding::unreadable(path, unread("Backstage"))).collect();
+    Entries { findings, ..Entries::default() }
+}
+
+fn unread(tool: &str) -> Problem {
+    let place = crate::document::Place { line: 1, column: 1 };
+    Problem { place, path: String::new(), message: format!("no reader of {tool} files was given"), help: None }
+}
+
+/// The catalog of a set of files, with all that there is to say about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Survey {
+    pub catalog: Catalog,
+    pub slis: Vec<Sli>,
+    /// The weightiest first. What is wrong with the other files is not among it, but for the SLIs and for who there is.
+    pub findings: Vec<Finding>,
+}
+
+impl Survey {
+    /// Looks at the services of a set of files, given by path and text, though other files may be broken or missing.
+    pub fn of(files: &BTreeMap<String, String>, readers: Readers<'_>) -> Self {
+        let mut reading = Reading { files, problems: Vec::new() };
+        let access: Option<Access> = reading.file("access.yaml");
+        let slis = reading.slis(readers.slos);
+        let catalog = reading.catalog(readers.catalog);
+        let mut findings = match &access {
+            Some(access) => catalog.findings(access, &slis),
+            None => catalog.findings_without_people(&slis),
+        };
+        if !files.contains_key("access.yaml") {
+            let message = "there is no access.yaml here, so no owner is looked up";
+            findings.push(Finding::warning(FindingKind::OwnerGone, At::file("access.yaml"), message));
+        }
+        findings.extend(reading.problems.into_iter().map(|(path, problem)| Finding::unreadable(&path, problem)));
+        crate::catalog::finding::sort(&mut findings);
+        Self { catalog, slis, findings }
+    }
+}
+
 impl Governance {
     /// The governance of a server that was given no files: one administrator, the default matrix, the default policies.
     pub fn embedded(admin: &str) -> Self {
@@ -259,34 +326,20 @@ impl Governance {
     /// # Errors
     /// Every problem of every file, with the path of the file.
     pub fn read(files: &BTreeMap<String, String>) -> Result<Self, Vec<(String, Problem)>> {
-        // Without a reader a file is refused, not passed over: half a policy is none.
-        let place = crate::document::Place { line: 1, column: 1 };
-        let message = "no reader of OpenSLO files was given".to_owned();
-        let problem = Problem { place, path: String::new(), message, help: None };
-        Self::read_with(files, &|slos| {
-            if slos.is_empty() { Ok(vec![]) } else { Err(slos.keys().map(|p| (p.clone(), problem.clone())).collect()) }
-        })
+        Self::read_with(files, Readers::none())
     }
 
-    /// The same with a reader for the files of `slos/`.
+    /// The same with readers of other tools' files.
     ///
     /// # Errors
     /// Every problem of every file, with the path of the file.
-    pub fn read_with(files: &BTreeMap<String, String>, slos: SloReader<'_>) -> Result<Self, Vec<(String, Problem)>> {
+    pub fn read_with(files: &BTreeMap<String, String>, readers: Readers<'_>) -> Result<Self, Vec<(String, Problem)>> {
         let mut reading = Reading { files, problems: Vec::new() };
         let access: Option<Access> = reading.file("access.yaml");
         let approvals = reading.file("approvals.yaml").unwrap_or_else(Matrix::default_rules);
         let calendar: Calendar = reading.file("calendar.yaml").unwrap_or_default();
-        let SliFile { mut slis } = reading.file("slis.yaml").unwrap_or_default();
-        for i in (1..slis.len()).filter(|i| slis[..*i].iter().any(|other| other.name == slis[*i].name)) {
-            reading.say(
-                "slis.yaml",
-                &format!("/slis/{i}/name"),
-                &format!("the SLI `{}` is listed twice", slis[i].name),
-            );
-        }
-        slis.extend(reading.slos(slos, &slis));
-        let services: Vec<(String, Service)> = reading.folder("services/");
+        let slis = reading.slis(readers.slos);
+        let catalog = reading.catalog(readers.catalog);
         if !files.contains_key("access.yaml") {
             reading.say("access.yaml", "", "the file is missing: it says who there is and what each may do");
         }
@@ -300,18 +353,8 @@ impl Governance {
         for (pointer, message) in calendar.problems() {
             reading.say("calendar.yaml", &pointer, &message);
         }
-        let names: BTreeSet<&str> = services.iter().map(|(_, s)| s.name.as_str()).collect();
-        for (path, service) in &services {
-            if !access.is_principal(&service.owner) {
-                reading.say(path, "/owner", &format!("there is no user or group `{}`", service.owner));
-            }
-            for (i, dependency) in service.depends_on.iter().enumerate().filter(|(_, d)| !names.contains(d.as_str())) {
-                reading.say(path, &format!("/depends_on/{i}"), &format!("there is no service `{dependency}`"));
-            }
-            for (i, sli) in service.slis.iter().enumerate().filter(|(_, s)| !slis.iter().any(|it| it.name == **s)) {
-                reading.say(path, &format!("/slis/{i}"), &format!("there is no SLI `{sli}` in slis.yaml"));
-            }
-        }
+        let wrong = catalog.findings(&access, &slis).into_iter().filter(|f| f.severity == Severity::Error);
+        reading.problems.extend(wrong.map(Finding::into_problem));
         if !reading.problems.is_empty() {
             return Err(reading.problems);
         }
@@ -323,7 +366,7 @@ impl Governance {
             approvals,
             calendar,
             slis,
-            catalog: Catalog { services: services.into_iter().map(|(_, s)| s).collect() },
+            catalog,
             policies: policies.map(|(path, text)| (path.clone(), text.clone())).collect(),
             digest: Digest::of_value(&digests),
             files: digests,
@@ -348,10 +391,36 @@ impl Reading<'_> {
         }
     }
 
-    fn folder<T: JsonSchema + DeserializeOwned>(&mut self, folder: &str) -> Vec<(String, T)> {
-        let is_ours = |p: &&String| p.starts_with(folder) && (p.ends_with(".yaml") || p.ends_with(".yml"));
-        let paths: Vec<String> = self.files.keys().filter(is_ours).cloned().collect();
-        paths.into_iter().filter_map(|path| self.file(&path).map(|value| (path, value))).collect()
+    /// The SLIs of `slis.yaml` and `slos/`.
+    fn slis(&mut self, slos: SloReader<'_>) -> Vec<Sli> {
+        let SliFile { mut slis } = self.file("slis.yaml").unwrap_or_default();
+        for i in (1..slis.len()).filter(|i| slis[..*i].iter().any(|other| other.name == slis[*i].name)) {
+            let message = format!("the SLI `{}` is listed twice", slis[i].name);
+            self.say("slis.yaml", &format!("/slis/{i}/name"), &message);
+        }
+        slis.extend(self.slos(slos, &slis));
+        slis
+    }
+
+    /// The services of `services/`: our own form is read here, every other one by the reader that was given.
+    fn catalog(&mut self, read: CatalogReader<'_>) -> Catalog {
+        let form = Form::<Service>::new();
+        let mut own = Vec::new();
+        let mut foreign = BTreeMap::new();
+        for (path, text) in self.files.iter().filter(|(path, _)| is_of_catalog(path)) {
+            let read = Document::all_from_yaml(text).and_then(|documents| {
+                if documents.iter().any(is_of_another_tool) {
+                    foreign.insert(path.clone(), documents);
+                    return Ok(());
+                }
+                let document = Document::only(documents)?;
+                own.push(Entry::of(path, &document, form.read(&document)?));
+                Ok(())
+            });
+            let problems = read.err().unwrap_or_default();
+            self.problems.extend(problems.into_iter().map(|problem| (path.clone(), problem)));
+        }
+        Catalog::assemble(own, read(&foreign))
     }
 
     /// The SLIs of `slos/`, under names that `slis.yaml` does not take.
@@ -381,6 +450,15 @@ impl Reading<'_> {
         let document = document.unwrap_or_else(|| Document::from_parts(serde_json::Value::Null, BTreeMap::new()));
         self.problems.push((path.to_owned(), document.problem(pointer, message, None)));
     }
+}
+
+fn is_of_catalog(path: &str) -> bool {
+    path.starts_with("services/") && (path.ends_with(".yaml") || path.ends_with(".yml"))
+}
+
+/// Whether a document has the head by which other tools tell theirs apart.
+fn is_of_another_tool(document: &Document) -> bool {
+    document.value().get("apiVersion").is_some()
 }
 
 #[cfg(test)]
@@ -420,12 +498,13 @@ mod tests {
         let set =
             files(&[("access.yaml", ACCESS), ("slis.yaml", &slis), ("slos/x.yaml", "one"), ("slos/notes.txt", "two")]);
         let read_as = |name: &str| {
-            Governance::read_with(&set, &|slos: &BTreeMap<String, String>| {
+            let slos = |slos: &BTreeMap<String, String>| {
                 assert_eq!(slos, &files(&[("slos/x.yaml", "one")]));
                 let text = sli.replace("name: a", &format!("name: {name}"));
                 let sli = Document::from_yaml(&text).and_then(|d| d.read()).expect("is an SLI");
                 Ok(vec![("slos/x.yaml".to_owned(), sli)])
-            })
+            };
+            Governance::read_with(&set, Readers { slos: &slos, ..Readers::none() })
         };
         let names = read_as("b").map(|g| g.slis.into_iter().map(|s| s.name).collect::<Vec<_>>());
         assert_eq!(names, Ok(vec!["a".to_owned(), "b".to_owned()]));

@@ -275,6 +275,9 @@ pub(crate) enum Command {
         #[arg(long, default_value = "28d")]
         since: change::Span,
     },
+    /// Services: who answers for each, what it calls, and who notices when it fails.
+    #[command(subcommand)]
+    Catalog(Catalog),
     /// The drivers of this server and their options.
     Drivers,
     /// Judge a canary from a recording or a stream, without a server: is it harmful, shown safe, or not yet known?
@@ -599,6 +602,85 @@ pub(crate) struct Verify {
     /// A checkpoint seen earlier, which this log has to continue: a file.
     #[arg(long, value_name = "FILE")]
     pub since: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Catalog {
+    /// Say all that there is to say about the catalog, with file and line. Ends with exit code 3 if there is an error.
+    #[command(
+        after_help = "Examples:\n  clearway catalog check ./governance      a folder, without a server\n  clearway catalog check --strict          that of the server; warnings count as errors"
+    )]
+    Check {
+        /// A governance folder; the server's catalog if absent.
+        folder: Option<PathBuf>,
+        /// Take warnings as errors.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Draw services and what they call, as DOT for Graphviz or as a picture.
+    #[command(
+        after_help = "Examples:\n  clearway catalog graph --governance ./governance > catalog.dot\n  clearway catalog graph checkout --hops 3 --out checkout.svg"
+    )]
+    Graph {
+        /// The service in the middle; everything if absent.
+        service: Option<String>,
+        /// The form; that of the ending of `--out` if absent, and otherwise DOT.
+        #[arg(long, value_enum)]
+        format: Option<Drawing>,
+        /// The file to write to; standard output if absent.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// How many calls away from the service, on both sides.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=1_000), requires = "service")]
+        hops: u16,
+        /// A governance folder; the server's catalog if absent.
+        #[arg(long, value_name = "DIR")]
+        governance: Option<PathBuf>,
+    },
+    /// Show a service: who answers for it, what it calls, who calls it, and who notices when it fails.
+    #[command(after_help = "Example:\n  clearway catalog show checkout --governance ./governance")]
+    Show {
+        service: String,
+        /// A governance folder; the server's catalog if absent.
+        #[arg(long, value_name = "DIR")]
+        governance: Option<PathBuf>,
+    },
+    /// Find what the catalog says and is no longer so: people who are gone, overdue reviews, and calls that nobody declared.
+    #[command(
+        after_help = "Examples:\n  clearway catalog drift\n  clearway catalog drift --observed calls.csv --governance ./governance      client,server[,calls]\n  clearway catalog drift --source prometheus --config clearway.toml --since 7d"
+    )]
+    Drift(Drift),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Drawing {
+    Dot,
+    Svg,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Drift {
+    /// Calls that were seen: CSV with the columns `client,server` and maybe `calls`, or the same as JSON; `-` for standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "source")]
+    pub observed: Option<PathBuf>,
+    /// A Prometheus of clearway.toml that has the metrics of a service graph.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub source: Option<String>,
+    /// The clearway.toml that names the source.
+    #[arg(long, env = "CLEARWAY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How far back calls are counted, with `--source`.
+    #[arg(long, default_value = "24h", value_name = "TIME")]
+    pub since: change::Span,
+    /// The counter of calls, with the labels `client` and `server`.
+    #[arg(long, default_value = "traces_service_graph_request_total", value_name = "NAME")]
+    pub metric: String,
+    /// A governance folder; the server's catalog if absent.
+    #[arg(long, value_name = "DIR")]
+    pub governance: Option<PathBuf>,
+    /// End with exit code 3 if there is drift.
+    #[arg(long)]
+    pub strict: bool,
 }
 
 #[derive(Debug, Subcommand)]

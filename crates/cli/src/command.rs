@@ -1,6 +1,7 @@
 //! Commands: each reads its arguments, asks the server or the store, and prints. No rules here.
 
 mod audit;
+mod catalog;
 mod changes;
 mod files;
 mod here;
@@ -52,6 +53,7 @@ async fn short(args: Args) -> Outcome {
             replay::run(&args, *change, policy).await
         }
         Command::Audit(audit) => audit::run(&args, audit).await,
+        Command::Catalog(asked) => catalog::run(&args, asked).await,
         Command::Admin(admin) => here::admin(&args, admin).await,
         Command::Delegate(_) | Command::StopAll { .. } | Command::Debts { .. } => {
             people::run(&args, &Client::find(&args)?).await

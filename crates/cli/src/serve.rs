@@ -256,6 +256,23 @@ fn source(name: &str, configured: &Source, token: Option<drivers::Token>) -> Out
     Ok(drivers::Source { kind, access, labels: configured.labels.clone(), resolution })
 }
 
+/// Eyes on one telemetry source alone, which run nothing.
+pub(crate) fn eyes_on(name: &str, configured: &Source) -> Outcome<drivers::Probes> {
+    let token = configured.token_file.as_deref().map(read_private).transpose()?;
+    let token = token.map(|bytes| drivers::Token::new(String::from_utf8_lossy(&bytes).trim()));
+    let sources = BTreeMap::from([(name.to_owned(), source(name, configured, token)?)]);
+    let commands = drivers::CommandSettings {
+        allow: false,
+        dir: ".".into(),
+        path: String::new(),
+        home: "/".into(),
+        lang: String::new(),
+        grace: std::time::Duration::ZERO,
+    };
+    let limits = drivers::Limits { jitter: rand::random(), ..drivers::Limits::default() };
+    drivers::Probes::new(sources, commands, limits).map_err(|e| Failure::new(INVALID, e.to_string()))
+}
+
 fn read_evidence(path: &Path) -> Outcome<drivers::read::evidence::Evidence> {
     let bytes =
         std::fs::read(path).map_err(|e| Failure::new(ERROR, format!("`{}` can't be read: {e}", path.display())))?;
@@ -276,26 +293,8 @@ pub(crate) fn read_config(file: &Path) -> Outcome<Config> {
 
 /// Reads a governance folder: its YAML files and policies, and nothing else that lies there.
 fn read_governance(folder: &Path) -> Outcome<Governance> {
-    let failed =
-        |path: &Path, e: &std::io::Error| Failure::new(ERROR, format!("`{}` can't be read: {e}", path.display()));
-    let mut files = BTreeMap::new();
-    let folders =
-        [("", &["yaml"][..]), ("services", &["yaml", "yml"]), ("slos", &["yaml", "yml"]), ("policy", &["rego"])];
-    for (below, endings) in folders {
-        let dir = folder.join(below);
-        if !below.is_empty() && !dir.exists() {
-            continue;
-        }
-        for entry in std::fs::read_dir(&dir).map_err(|e| failed(&dir, &e))? {
-            let path = entry.map_err(|e| failed(&dir, &e))?.path();
-            let ours =
-                path.is_file() && path.extension().and_then(|e| e.to_str()).is_some_and(|e| endings.contains(&e));
-            let (true, Some(name)) = (ours, path.file_name().and_then(|n| n.to_str())) else { continue };
-            let name = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
-            files.insert(name, std::fs::read_to_string(&path).map_err(|e| failed(&path, &e))?);
-        }
-    }
-    Governance::read_with(&files, &drivers::read::openslo::slis).map_err(|problems| {
+    let files = crate::folder::read(folder)?;
+    Governance::read_with(&files, drivers::read::readers()).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(|(file, p)| format!("  {file}:{p}")).collect();
         Failure::new(INVALID, format!("the governance in `{}` is not valid\n{}", folder.display(), lines.join("\n")))
     })

@@ -6,6 +6,8 @@ mod audit;
 mod bad_input;
 #[path = "suite/by_hand.rs"]
 mod by_hand;
+#[path = "suite/catalog.rs"]
+mod catalog;
 #[path = "suite/demo.rs"]
 mod demo;
 #[path = "suite/examples.rs"]

@@ -1,7 +1,7 @@
 //! Readers: what other tools write, taken over as values, with a note for all that means something else here.
 //!
 //! Pure: text in, values out; no reader opens a file or asks a server. Nothing is taken over in silence that another tool meant otherwise.
-//! Recordings are in [`evidence`]; settings in [`imported`], then [`analysis`](mod@analysis), then one file for each format.
+//! Recordings are in [`evidence`], services in [`backstage`], calls between them in [`calls`]; settings in [`imported`], then [`analysis`](mod@analysis), then one file for each format.
 
 pub mod evidence;
 
@@ -10,6 +10,10 @@ pub mod imported;
 pub mod analysis;
 
 pub mod openslo;
+
+pub mod backstage;
+
+pub mod calls;
 
 mod argo;
 mod flagger;
@@ -26,3 +30,8 @@ mod tests;
 
 pub use analysis::{analysis, analysis_as, format_of};
 pub use imported::{Format, Given, Imported, JudgeFile, Level, Note};
+
+/// The readers of other tools' files that a governance folder may hold.
+pub fn readers() -> change::governance::Readers<'static> {
+    change::governance::Readers { slos: &openslo::slis, catalog: &backstage::entries }
+}

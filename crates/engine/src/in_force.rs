@@ -52,7 +52,10 @@ impl Surroundings for Here<'_> {
         let catalog = &governance.catalog;
         let near = catalog.dependents_within(services, hops);
         let slis = near.iter().filter_map(|name| catalog.service(name)).flat_map(|service| {
-            let named = governance.slis.iter().filter(|sli| service.slis.contains(&sli.name) && sli.has_objective());
+            let named = governance
+                .slis
+                .iter()
+                .filter(|sli| sli.has_objective() && service.indicators().any(|name| name == sli.name));
             named.map(|sli| (service.name.clone(), sli.clone()))
         });
         slis.collect()

@@ -120,16 +120,12 @@ fn everyday_changes_come_out_as_people_would_expect() {
 #[test]
 fn a_loaded_catalog_and_a_bad_history_are_seen() {
     let service = |name: &str, tier, depends_on: &[&str], data: &[&str]| Service {
-        name: name.into(),
-        owner: "ada".into(),
         tier,
-        slis: vec![],
         depends_on: depends_on.iter().map(|d| (*d).into()).collect(),
         data: data.iter().map(|d| (*d).into()).collect(),
-        on_call: None,
-        gates: Default::default(),
+        ..Service::named(name, "ada")
     };
-    let catalog = Catalog { services: vec![service("cart", 1, &[], &["payment"]), service("web", 2, &["cart"], &[])] };
+    let catalog = Catalog::new(vec![service("cart", 1, &[], &["payment"]), service("web", 2, &["cart"], &[])]);
     let mut proposal = proposal("code");
     proposal.services.insert("ghost".into());
     let history = History { ended: 4, rolled_back: 1, same_effect_rolled_back: true };

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{about, changes, commands, log, people, plans};
+use super::{about, catalog, changes, commands, log, people, plans};
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
 
@@ -50,6 +50,8 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(events::of_all))
         .routes(routes!(log::entries))
         .routes(routes!(log::proof))
+        .routes(routes!(catalog::all))
+        .routes(routes!(catalog::one))
         .routes(routes!(about::measures))
         .routes(routes!(about::whoami))
         .routes(routes!(about::drivers))
@@ -147,6 +149,7 @@ mod tests {
             .collect();
         lines.sort_by_key(|line| line.split(' ').nth(1).map(str::to_owned));
         expect![[r#"
+            get /api/v1/catalog showCatalog
             get /api/v1/changes listChanges
             post /api/v1/changes proposeChange
             post /api/v1/changes/check checkChange
@@ -174,6 +177,7 @@ mod tests {
             get /api/v1/measures measure
             post /api/v1/plans planFile
             get /api/v1/schemas/{kind} showSchema
+            get /api/v1/services/{name} showService
             get /api/v1/whoami whoAmI
             get /checkpoint showCheckpoint
             get /livez isAlive

@@ -70,7 +70,7 @@ async fn list_page(server: &Shared, query: ListQuery) -> Result<Page, Problem> {
         list: changes::rows(server, &params).await?,
         group: Group::ALL.into_iter().find(|g| query.phase.as_deref() == Some(g.name())),
         service,
-        services: server.handle.in_force().governance.catalog.services.iter().map(|s| s.name.clone()).collect(),
+        services: server.handle.in_force().governance.catalog.services().iter().map(|s| s.name.clone()).collect(),
         is_older: params.before.is_some(),
     };
     Ok(page.page())

@@ -195,3 +195,12 @@ async fn drivers_schemas_and_measures_are_shown() {
     world.proposed().await;
     assert_eq!(world.get("cleo", "/api/v1/measures").await.status, StatusCode::OK);
 }
+
+// LC2, D4: the catalog in force can be read, and a service that is not in it is said to be missing.
+#[tokio::test]
+async fn the_catalog_is_shown_and_a_stranger_in_it_is_not_found() {
+    let world = World::new().await;
+    let catalog = world.get("ada", "/api/v1/catalog").await;
+    assert_eq!((catalog.status, catalog.json()), (StatusCode::OK, json!({"services": [], "findings": []})));
+    world.get("ada", "/api/v1/services/ghost").await.problem(404, "not_found");
+}
