@@ -205,7 +205,7 @@ impl Governance {
         if !files.contains_key("access.yaml") {
             reading.say("access.yaml", "", "the file is missing: it says who there is and what each may do");
         }
-        let access = access.unwrap_or_default();
+        let access = reading.with_places(access.unwrap_or_default());
         for (pointer, message) in access.problems() {
             reading.say("access.yaml", &pointer, &message);
         }
@@ -261,6 +261,11 @@ impl Reading<'_> {
                 None
             }
         }
+    }
+
+    fn with_places(&self, access: Access) -> Access {
+        let document = self.files.get("access.yaml").and_then(|text| Document::from_yaml(text).ok());
+        document.map_or(access.clone(), |document| access.read_from(&document))
     }
 
     fn folder<T: JsonSchema + DeserializeOwned>(&mut self, folder: &str) -> Vec<(String, T)> {

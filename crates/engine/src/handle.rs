@@ -588,7 +588,7 @@ impl Engine {
             }
         }
         let reason = format!("{id}: {rejection}");
-        let event = Event::CommandRefused { command: command.to_owned(), code: rejection.code().to_owned(), reason };
+        let event = Event::CommandRefused { command: command.to_owned(), code: rejection.code().to_owned(), reason, unwritten: 0 };
         if let Err(error) = self.note(REFUSALS, event, actor).await {
             tracing::error!(change = %id, %error, "a refusal could not be recorded");
         }
