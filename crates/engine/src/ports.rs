@@ -366,6 +366,10 @@ pub struct Series {
 pub trait Voice: Send + Sync + 'static {
     /// Pages; returns the channel by which people were told.
     async fn page(&self, change: ChangeId, title: &str, reason: &str) -> Result<String, String>;
+    /// Pages about the server itself.
+    async fn alarm(&self, _title: &str, _reason: &str) -> Result<String, String> {
+        Err("this channel tells of changes only".into())
+    }
 }
 
 /// Milliseconds since the machine was started, sleep included: the clock of leases, which no one sets.

@@ -118,7 +118,7 @@ mod tests {
         let service = |name: &&str| -> Service {
             serde_json::from_value(serde_json::json!({"name": name, "owner": "ada"})).expect("a service")
         };
-        Catalog { services: names.iter().map(service).collect(), ..Catalog::default() }
+        Catalog { services: names.iter().map(service).collect() }
     }
 
     #[test]
