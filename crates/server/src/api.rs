@@ -6,6 +6,9 @@ pub(crate) mod changes;
 pub(crate) mod commands;
 pub(crate) mod plans;
 
+pub(crate) mod access;
+pub(crate) mod tokens;
+
 pub(crate) mod about;
 pub(crate) mod log;
 

@@ -14,6 +14,7 @@ mod desk;
 mod evidence;
 mod offers;
 mod view;
+mod visible;
 
 mod extract;
 mod identity;

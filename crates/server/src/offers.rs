@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use change::actor::{Limits, row};
 use change::approval::{APPROVERS, SERVICE_OWNERS};
 use change::governance::Governance;
 use change::lifecycle::{Found, Rejection};
@@ -99,12 +100,27 @@ pub(crate) struct Offers {
 }
 
 impl Offers {
-    pub(crate) fn to(user: &str, change: &Change, governance: &Governance, now: Timestamp) -> Self {
+    /// What is offered to somebody whose token leaves them this much.
+    pub(crate) fn to(user: &str, limits: &Limits, change: &Change, governance: &Governance, now: Timestamp) -> Self {
+        let offers = Self::of(change, &given(user, change, governance, now));
         let (services, environment) = (&change.proposal.services, &change.proposal.environment);
-        let may = governance.access.permissions(user, services, environment);
-        let groups = groups(user, services, &may, governance);
-        let given = Given { may, groups, ..Given::bare(now, Actor::User(user.to_owned())) };
-        Self::of(change, &given)
+        let is_left = |act: &Act| {
+            let needs = row(act.word()).and_then(|row| row.needs);
+            needs.is_none_or(|needs| limits.gap(needs, services, environment).is_none())
+        };
+        Self { acts: offers.acts.into_iter().filter(is_left).collect(), ..offers }
+    }
+
+    /// What the core would say to one act.
+    pub(crate) fn rejection(
+        user: &str,
+        act: Act,
+        change: &Change,
+        governance: &Governance,
+        now: Timestamp,
+    ) -> Option<Rejection> {
+        let command = act.command("to be written".into(), change.proposal.effect_digest, None);
+        decide(change, command, &given(user, change, governance, now)).err()
     }
 
     pub(crate) fn of(change: &Change, given: &Given) -> Self {
@@ -122,6 +138,13 @@ impl Offers {
         };
         Self { acts, not_approve, asks_what_was_found: unknown }
     }
+}
+
+fn given(user: &str, change: &Change, governance: &Governance, now: Timestamp) -> Given {
+    let (services, environment) = (&change.proposal.services, &change.proposal.environment);
+    let may = governance.access.permissions(user, services, environment);
+    let groups = groups(user, services, &may, governance);
+    Given { may, groups, ..Given::bare(now, Actor::User(user.to_owned())) }
 }
 
 /// The groups for which a user can vote.
