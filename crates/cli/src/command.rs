@@ -1,13 +1,16 @@
 //! Commands: each reads its arguments, asks the server or the store, and prints. No rules here.
 
+mod access;
 mod audit;
 mod changes;
 mod files;
 mod here;
 mod import;
+mod init;
 mod judge;
 mod plan;
 mod replay;
+mod token;
 
 use clap::CommandFactory as _;
 
@@ -24,6 +27,7 @@ pub(crate) fn run(args: Args) -> Outcome {
             Ok(())
         }
         Command::Schema { kind } => files::schema(*kind),
+        Command::Init(init) => init::run(&args, init),
         Command::Import(options) => import::run(&args, options),
         Command::Judge(options) if options.command.is_none() => judge::run(&args, options),
         Command::Serve(_) | Command::Demo(_) | Command::Router { .. } | Command::DemoShop(_) => {
@@ -52,7 +56,8 @@ async fn short(args: Args) -> Outcome {
         }
         Command::Audit(audit) => audit::run(&args, audit).await,
         Command::Admin(admin) => here::admin(&args, admin).await,
-        Command::Token(token) => here::token(&args, token).await,
+        Command::Token(token) => token::run(&args, token).await,
+        Command::Access(asked) => access::run(&args, asked).await,
         _ => changes::run(&args, &Client::find(&args)?).await,
     }
 }
