@@ -26,7 +26,7 @@ const TABLE: &str = "
     get  /api/v1/changes/{id}/plan             401 404 422 422 422
     post /api/v1/changes/{id}/promote          401 404 403 403 409
     post /api/v1/changes/{id}/reject           401 404 403 403 200
-    post /api/v1/changes/{id}/replay           401 404 200 200 200
+    post /api/v1/changes/{id}/replay           401 404 400 400 400
     post /api/v1/changes/{id}/resume           401 404 403 403 409
     post /api/v1/changes/{id}/review           401 404 403 403 409
     post /api/v1/changes/{id}/rollback         401 404 403 403 409
