@@ -574,13 +574,15 @@ pub(crate) enum Access {
     /// List users and what they may, where.
     List {
         /// A governance folder; what is in force at the server if absent.
-        dir: Option<PathBuf>,
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
     },
     /// Look for what nobody can have meant: unused roles, groups without members, keys of two users, services that don't exist.
     #[command(after_help = "Examples:\n  clearway access check\n  clearway access check ./governance --strict")]
     Check {
         /// A governance folder; what is in force at the server if absent.
-        dir: Option<PathBuf>,
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
         /// End with exit code 3 if there is anything.
         #[arg(long)]
         strict: bool,
@@ -592,10 +594,13 @@ pub(crate) enum Access {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Init {
     /// Write a small, commented governance folder with yourself as its administrator.
-    #[command(after_help = "Example:\n  clearway init governance ./governance && clearway serve --governance ./governance")]
+    #[command(
+        after_help = "Example:\n  clearway init governance ./governance && clearway serve --governance ./governance"
+    )]
     Governance {
         /// The folder, which must be empty or not there.
-        dir: PathBuf,
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
         /// The id of the administrator; your name on this machine if absent.
         #[arg(long)]
         admin: Option<String>,

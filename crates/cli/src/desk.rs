@@ -116,7 +116,9 @@ impl Desk {
                 Err(error) => tracing::error!(%error, "an administrator could not be recovered"),
             },
             Ok(Err(error)) => tracing::error!(%error, "a request to recover an administrator can't be read"),
-            Err(failure) => tracing::error!(why = failure.message, "a request to recover an administrator can't be read"),
+            Err(failure) => {
+                tracing::error!(why = failure.message, "a request to recover an administrator can't be read")
+            }
         }
         let _ = std::fs::remove_file(&taken);
     }

@@ -13,8 +13,8 @@ use engine::{Handle, InForce, Settings};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Args, Serve};
-use crate::desk::Desk;
 use crate::config::{ACT_LIMIT, Config, Header, LONGEST_COMMAND, Source};
+use crate::desk::Desk;
 use crate::exit::{ERROR, Failure, INVALID, Outcome};
 use crate::place::{Place, Running, read_private, write_private};
 use crate::tokens::Tokens;
@@ -69,7 +69,9 @@ pub(crate) async fn serve(args: &Args, options: &Serve) -> Outcome {
     eprintln!("clearway {} serves {} from {}", env!("CARGO_PKG_VERSION"), serving.url, place.dir.display());
     eprintln!("the token of `{}` is in {}", admin_of(&serving.handle), place.token().display());
     if config.governance.is_none() {
-        eprintln!("`{ADMIN}` is the only user and may do everything; to name people and rules: `clearway init governance DIR`, then `clearway serve --governance DIR`");
+        eprintln!(
+            "`{ADMIN}` is the only user and may do everything; to name people and rules: `clearway init governance DIR`, then `clearway serve --governance DIR`"
+        );
     }
     tokio::select! {
         () = shutdown() => {}

@@ -141,7 +141,8 @@ impl Tokens {
     fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<String, Kept>) -> Outcome<T>) -> Outcome<T> {
         let guard = self.file.with_extension("lock");
         let failed = |e: std::io::Error| Failure::new(ERROR, format!("`{}` can't be locked: {e}", guard.display()));
-        let locked = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&guard).map_err(failed)?;
+        let locked =
+            std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&guard).map_err(failed)?;
         rustix::fs::flock(&locked, rustix::fs::FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
         let mut known = lock(&self.known);
         let mut tokens = self.read()?;

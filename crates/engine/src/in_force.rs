@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use change::Timestamp;
+use change::actor::Access;
 use change::governance::Governance;
 use change::proposal::{Claims, Surroundings};
 use change::rollout::{PartProblem, Plan};
-use change::Timestamp;
-use change::actor::Access;
 use change::verification::Sli;
 use policy::Bundle;
 

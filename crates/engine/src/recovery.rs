@@ -31,7 +31,9 @@ impl Handle {
         self.engine.note(ACCESS, event, &Actor::Clearway(Part::Server)).await?;
         self.engine.take_up(Recovered { user: user.clone(), until });
         let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-        self.engine.clone().sound_alarm(format!("`{user}` may govern until {until}, made so on the machine itself{why}"), until);
+        self.engine
+            .clone()
+            .sound_alarm(format!("`{user}` may govern until {until}, made so on the machine itself{why}"), until);
         Ok(until)
     }
 

@@ -134,9 +134,8 @@ mod tests {
     #[test]
     fn nobody_fills_the_log_and_nobody_hides_behind_somebody_else() {
         let mut refusals = Refusals::default();
-        let written: usize = (0..5_000)
-            .map(|i| refusals.take(refusal("eve", &format!("command-{i}")), "CHG-1", at(0)).len())
-            .sum();
+        let written: usize =
+            (0..5_000).map(|i| refusals.take(refusal("eve", &format!("command-{i}")), "CHG-1", at(0)).len()).sum();
         assert_eq!(written, MOST_OF_ONE);
         assert_eq!(refusals.take(refusal("ada", "pause"), "CHG-1", at(1)).len(), 1);
         let rest = refusals.rest();

@@ -23,8 +23,8 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::time::Instant;
 
 use crate::Shared;
-use crate::extract::Id;
 use crate::api::changes::load;
+use crate::extract::Id;
 use crate::identity::{Caller, Reader};
 use crate::problem::Problem;
 use crate::schema::documented;

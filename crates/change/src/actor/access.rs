@@ -294,7 +294,9 @@ impl Access {
         let numbered = users.enumerate().chain(groups.enumerate()).chain(roles.enumerate());
         let mut seen = BTreeSet::new();
         let again = numbered.filter(|(_, (_, what, id))| !seen.insert((*what, *id)));
-        again.map(|(i, (list, what, id))| (format!("/{list}/{i}/id"), format!("the {what} `{id}` is listed twice"))).collect()
+        again
+            .map(|(i, (list, what, id))| (format!("/{list}/{i}/id"), format!("the {what} `{id}` is listed twice")))
+            .collect()
     }
 }
 

@@ -88,7 +88,10 @@ impl Access {
             because,
         };
         let Some((i, user)) = self.users.iter().enumerate().find(|(_, user)| user.id == question.user) else {
-            return answer(false, vec![Because::new(false, format!("there is no user `{}` in access.yaml", question.user))]);
+            return answer(
+                false,
+                vec![Because::new(false, format!("there is no user `{}` in access.yaml", question.user))],
+            );
         };
         if !self.is_here(user) {
             return answer(false, vec![Because::new(false, left(user)).at(self.place(&format!("/users/{i}")))]);
@@ -192,7 +195,10 @@ mod tests {
             let place = one.place.as_deref().map(|place| format!(" ({place})")).unwrap_or_default();
             format!("{} {}{place}", if one.holds { "+" } else { "-" }, one.sentence)
         });
-        std::iter::once(if answer.allowed { "yes".to_owned() } else { "no".to_owned() }).chain(lines).collect::<Vec<_>>().join("\n")
+        std::iter::once(if answer.allowed { "yes".to_owned() } else { "no".to_owned() })
+            .chain(lines)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     // I10

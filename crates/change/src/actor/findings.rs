@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::access::{Access, UserKind};
 use super::Permission;
+use super::access::{Access, UserKind};
 use crate::catalog::Catalog;
 use crate::document::{list, nearest};
 
@@ -53,7 +53,12 @@ impl Access {
             let dead = grant.on.services.iter().filter(|s| !known.is_empty() && !known.contains(&s.as_str()));
             found.extend(dead.map(|service| {
                 let near = nearest(service, known.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
-                let sentence = format!("the role `{}` of `{}` names the service `{service}`, which the catalog does not have{}", grant.role, user.id, near.unwrap_or_default());
+                let sentence = format!(
+                    "the role `{}` of `{}` names the service `{service}`, which the catalog does not have{}",
+                    grant.role,
+                    user.id,
+                    near.unwrap_or_default()
+                );
                 self.finding(&at, sentence)
             }));
         }
@@ -65,7 +70,10 @@ impl Access {
         empty
             .map(|(i, group)| {
                 let why = if group.members.is_empty() { "has no members" } else { "has only members who have left" };
-                self.finding(&format!("/groups/{i}"), format!("the group `{}` {why}: what asks for it never passes", group.id))
+                self.finding(
+                    &format!("/groups/{i}"),
+                    format!("the group `{}` {why}: what asks for it never passes", group.id),
+                )
             })
             .collect()
     }
@@ -73,9 +81,11 @@ impl Access {
     fn of_roles(&self) -> Vec<Finding> {
         let used: BTreeSet<&str> = self.users.iter().flat_map(|u| &u.roles).map(|grant| grant.role.as_str()).collect();
         let unused = self.roles.iter().enumerate().filter(|(_, role)| !used.contains(role.id.as_str()));
-        let of_unused = unused.map(|(i, role)| self.finding(&format!("/roles/{i}"), format!("nobody has the role `{}`", role.id)));
+        let of_unused =
+            unused.map(|(i, role)| self.finding(&format!("/roles/{i}"), format!("nobody has the role `{}`", role.id)));
         let idle = self.roles.iter().enumerate().filter(|(_, role)| role.may.is_empty());
-        let of_idle = idle.map(|(i, role)| self.finding(&format!("/roles/{i}"), format!("the role `{}` allows nothing", role.id)));
+        let of_idle = idle
+            .map(|(i, role)| self.finding(&format!("/roles/{i}"), format!("the role `{}` allows nothing", role.id)));
         of_unused.chain(of_idle).collect()
     }
 

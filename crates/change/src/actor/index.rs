@@ -62,7 +62,8 @@ impl Allowed {
 
 impl Index {
     pub(super) fn of(access: &Access) -> Self {
-        let roles: BTreeMap<&str, Allowed> = access.roles.iter().map(|r| (r.id.as_str(), Allowed::of(&r.may))).collect();
+        let roles: BTreeMap<&str, Allowed> =
+            access.roles.iter().map(|r| (r.id.as_str(), Allowed::of(&r.may))).collect();
         let entry = |user: &super::User| {
             let is_active = access.is_here(user);
             let holds = |grant: &&super::Grant| is_active && access.still_holds(grant);

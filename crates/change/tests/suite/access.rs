@@ -25,7 +25,8 @@ fn commands() -> Vec<(&'static str, Command)> {
 
 fn asked(command: Command, may: BTreeSet<Permission>) -> Option<Permission> {
     let author = Actor::User("ada".into());
-    let proposed = change::proposal::Proposed { uid: uuid::Uuid::nil(), author: author.clone(), proposal: proposal("a") };
+    let proposed =
+        change::proposal::Proposed { uid: uuid::Uuid::nil(), author: author.clone(), proposal: proposal("a") };
     let change = evolve(None, ID, &Event::Proposed(Box::new(proposed)), &author, start()).expect("a change");
     let given = Given { may, ..Given::bare(start(), Actor::User("bob".into())) };
     match decide(&change, command, &given) {

@@ -19,13 +19,13 @@ pub(super) async fn run(args: &Args, asked: &Access) -> Outcome {
             let path = format!("/access/explain?user={user}&action={action}{change}");
             explain(args, &Client::find(args)?.get(&path).await?)
         }
-        Access::List { dir } => {
-            let view = view(args, dir.as_deref()).await?;
+        Access::List { folder } => {
+            let view = view(args, folder.as_deref()).await?;
             print(args, &view, || users(&view));
             Ok(())
         }
-        Access::Check { dir, strict } => {
-            let view = view(args, dir.as_deref()).await?;
+        Access::Check { folder, strict } => {
+            let view = view(args, folder.as_deref()).await?;
             let findings = view.get("findings").and_then(Value::as_array).cloned().unwrap_or_default();
             print(args, &json!({"findings": findings}), || match findings.as_slice() {
                 [] => "nothing to look at".into(),

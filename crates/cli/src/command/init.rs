@@ -17,7 +17,7 @@ const SERVICE: &str = include_str!("../../init/services/example.yaml");
 
 pub(super) fn run(args: &Args, init: &Init) -> Outcome {
     match init {
-        Init::Governance { dir, admin } => governance(args, dir, admin.as_deref()),
+        Init::Governance { folder, admin } => governance(args, folder, admin.as_deref()),
     }
 }
 
@@ -39,7 +39,12 @@ fn governance(args: &Args, dir: &Path, admin: Option<&str>) -> Outcome {
     std::fs::create_dir_all(dir.join("policy")).map_err(failed)?;
     let email = git_email().map_or_else(|| "[]".to_owned(), |email| json!([email]).to_string());
     let fill = |text: &str| text.replace("ADMIN_EMAILS", &email).replace("ADMIN", &admin);
-    let files = [("access.yaml", ACCESS), ("approvals.yaml", APPROVALS), ("calendar.yaml", CALENDAR), ("services/example.yaml", SERVICE)];
+    let files = [
+        ("access.yaml", ACCESS),
+        ("approvals.yaml", APPROVALS),
+        ("calendar.yaml", CALENDAR),
+        ("services/example.yaml", SERVICE),
+    ];
     for (name, text) in files {
         std::fs::write(dir.join(name), fill(text)).map_err(failed)?;
     }
@@ -48,7 +53,10 @@ fn governance(args: &Args, dir: &Path, admin: Option<&str>) -> Outcome {
     let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
     print(args, &json!({"dir": dir, "administrator": admin, "files": names}), || {
         let dir = dir.display();
-        format!("wrote {} to {dir}, with `{admin}` as administrator\nlook at them, then: clearway check {dir} && clearway serve --governance {dir}", names.join(", "))
+        format!(
+            "wrote {} to {dir}, with `{admin}` as administrator\nlook at them, then: clearway check {dir} && clearway serve --governance {dir}",
+            names.join(", ")
+        )
     });
     Ok(())
 }
@@ -56,14 +64,16 @@ fn governance(args: &Args, dir: &Path, admin: Option<&str>) -> Outcome {
 /// The name of whoever runs this, in the form of an id.
 fn present_user() -> String {
     let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default().to_lowercase();
-    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
+    let plain: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
     let plain = plain.trim_start_matches(['.', '_', '-']);
     if is_user_id(plain) { plain.to_owned() } else { crate::serve::ADMIN.to_owned() }
 }
 
 /// The address that commits are made with here, if there is one.
 fn git_email() -> Option<String> {
-    let output = Process::new("git").args(["config", "user.email"]).stderr(std::process::Stdio::null()).output().ok()?;
+    let output =
+        Process::new("git").args(["config", "user.email"]).stderr(std::process::Stdio::null()).output().ok()?;
     let email = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (output.status.success() && email.contains('@') && email.len() <= 200).then_some(email)
 }

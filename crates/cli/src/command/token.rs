@@ -63,7 +63,8 @@ async fn create(args: &Args, asked: &CreateToken) -> Outcome {
         None if args.server.is_none() => {
             let place = Place::find(args.dir.as_deref())?;
             let message = format!("there is no server's folder at `{}`", place.dir.display());
-            let help = "name it with `--dir`, start the server once (`clearway serve`), or name one with `--server URL`";
+            let help =
+                "name it with `--dir`, start the server once (`clearway serve`), or name one with `--server URL`";
             return Err(Failure::new(ERROR, message).help(help));
         }
         None => {
@@ -71,7 +72,8 @@ async fn create(args: &Args, asked: &CreateToken) -> Outcome {
                 Lasts::For(span) => span.to_string(),
                 Lasts::Always => "never".to_owned(),
             };
-            let body = json!({"user": asked.user, "name": asked.name, "may": limits.may, "on": limits.on, "expires": expires});
+            let body =
+                json!({"user": asked.user, "name": asked.name, "may": limits.may, "on": limits.on, "expires": expires});
             let made = Client::find(args)?.post("/tokens", &body, None).await?;
             let text = |field: &str| made.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
             (text("secret"), text("id"))
@@ -102,7 +104,8 @@ fn demand_user(place: &Place, user: &str) -> Outcome {
         0..=20 => format!("there are {}", list(users.iter().map(String::as_str))),
         _ => "add the user to access.yaml, and start the server with it".to_owned(),
     };
-    Err(Failure::new(NOT_FOUND, format!("there is no user `{user}`")).help(format!("{}{help}", near.unwrap_or_default())))
+    Err(Failure::new(NOT_FOUND, format!("there is no user `{user}`"))
+        .help(format!("{}{help}", near.unwrap_or_default())))
 }
 
 async fn list_all(args: &Args) -> Outcome {
@@ -127,7 +130,10 @@ fn table(found: &Value) -> String {
         };
         let state = match token.get("revoked").and_then(Value::as_str) {
             Some(at) => format!("revoked {at}"),
-            None => token.get("expires").and_then(Value::as_str).map_or_else(|| "never ends".to_owned(), |at| format!("ends {at}")),
+            None => token
+                .get("expires")
+                .and_then(Value::as_str)
+                .map_or_else(|| "never ends".to_owned(), |at| format!("ends {at}")),
         };
         vec![text("id"), text("user"), text("name"), limited(&limits), state, text("last_used")]
     };

@@ -88,7 +88,10 @@ fn what_init_writes_is_valid_and_serves_with_its_administrator() {
     assert_eq!(desk.run(&["access", "check", &governance, "--strict"]).status.code(), Some(3));
     desk.serve(&["--governance", &governance]);
     let yes = text(&desk.run(&["access", "explain", "ada", "govern"]));
-    assert!(yes.starts_with("yes\n  + access.yaml:") && yes.contains("`administrator` allows `govern` everywhere"), "{yes}");
+    assert!(
+        yes.starts_with("yes\n  + access.yaml:") && yes.contains("`administrator` allows `govern` everywhere"),
+        "{yes}"
+    );
     let unknown = desk.run(&["access", "explain", "bob", "approve"]);
     assert_eq!(unknown.status.code(), Some(4), "{}", text(&unknown));
     assert!(text(&desk.run(&["access", "list"])).contains("ada"), "users and what they may");
@@ -105,7 +108,8 @@ fn a_token_is_limited_expires_is_revoked_and_is_in_the_log_without_its_secret() 
     assert_eq!(misspelt.status.code(), Some(5));
     assert!(text(&misspelt).contains("did you mean `ada`?"), "{}", text(&misspelt));
 
-    let (file, id) = desk.token(&["ada", "--name", "ci", "--may", "propose,read", "--service", "example", "--expires", "30d"]);
+    let (file, id) =
+        desk.token(&["ada", "--name", "ci", "--may", "propose,read", "--service", "example", "--expires", "30d"]);
     let as_ci = |arguments: &[&str]| desk.run(&[&["--token-file", &file], arguments].concat());
     assert!(as_ci(&["token", "whoami"]).status.success());
     let log = as_ci(&["log"]);
@@ -177,7 +181,10 @@ fn an_administrator_is_recovered_on_the_machine_for_a_time_and_in_the_log() {
         assert!(Instant::now() < patience, "bob is not known");
     }
     let answer = desk.json(&["access", "explain", "bob", "govern"]);
-    assert_eq!(answer["because"][0]["sentence"].as_str().map(|s| s.contains("the recovery on the machine itself")), Some(true));
+    assert_eq!(
+        answer["because"][0]["sentence"].as_str().map(|s| s.contains("the recovery on the machine itself")),
+        Some(true)
+    );
     let entries = desk.entries();
     let entry = entries.iter().find(|e| e["type"] == "AdministratorRecovered").expect("it is in the log");
     assert_eq!((&entry["body"]["user"], &entry["body"]["reason"]), (&"bob".into(), &"ada has left".into()));

@@ -88,10 +88,9 @@ pub(crate) async fn explain(
     let none = Limits::default();
     let limits = if user == caller.user { &caller.limits } else { &none };
     let in_force = server.handle.in_force();
-    let subject = change.as_ref().map(|change| Subject {
-        services: &change.proposal.services,
-        environment: &change.proposal.environment,
-    });
+    let subject = change
+        .as_ref()
+        .map(|change| Subject { services: &change.proposal.services, environment: &change.proposal.environment });
     let explanation = in_force.governance.access.explain(&Question { user: &user, row, subject, limits });
     let explanation = match (&change, Act::of(row.action)) {
         (Some(change), Some(act)) => with_the_core(&server, explanation, change, act),

@@ -22,8 +22,8 @@ use crate::identity::{Caller, Reader};
 use crate::ops::to_its_end;
 use crate::problem::Problem;
 use crate::schema::documented;
-use crate::visible;
 use crate::view::{self, ChangeList, ChangeView, Checked, Log, LogEntry, LookView, Looks};
+use crate::visible;
 
 /// A change file and the digests of the files that it names.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

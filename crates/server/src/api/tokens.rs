@@ -98,11 +98,17 @@ pub(crate) async fn make(
     }
     if user != caller.user && !caller.may_everywhere(&server, Permission::Govern) {
         let detail = format!("`user:{}` may not make a token for `{user}`", caller.user);
-        return Err(refused(&server, &caller, "make-token", detail, "ask for a role with `govern` in access.yaml").await);
+        return Err(
+            refused(&server, &caller, "make-token", detail, "ask for a role with `govern` in access.yaml").await
+        );
     }
     if !server.handle.in_force().governance.access.is_active(&user) {
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_such_user", format!("there is no user `{user}`"))
-            .help("add the user to access.yaml first"));
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "no_such_user",
+            format!("there is no user `{user}`"),
+        )
+        .help("add the user to access.yaml first"));
     }
     let (name, limits) = (given.name.trim().to_owned(), Limits { may: given.may, on: given.on });
     if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
@@ -147,7 +153,9 @@ pub(crate) async fn revoke(
     let may = owner.as_ref() == Some(&caller.user) || caller.may_everywhere(&server, Permission::Govern);
     // Whose tokens there are is nobody else's business: one that is not yours is as one that does not exist.
     if owner.is_none() || !may {
-        return Err(Problem::not_found(format!("you have no token `{id}`")).help("list yours with `clearway token list`"));
+        return Err(
+            Problem::not_found(format!("you have no token `{id}`")).help("list yours with `clearway token list`")
+        );
     }
     let (desk, by) = (server.identify.clone(), caller.user.clone());
     let revoked = to_its_end(async move { desk.revoke(&id, &by).await }).await?.map_err(|error| broken(&error))?;

@@ -7,8 +7,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use change::lifecycle::Found;
 use change::Digest;
+use change::lifecycle::Found;
 use serde::Deserialize;
 
 use super::change::ChangePage;
@@ -21,8 +21,8 @@ use super::{api as api_page, assets};
 use crate::Shared;
 use crate::api::changes::{self, ListParams};
 use crate::api::log::in_words;
-use crate::extract::{Form, Id, Query};
 use crate::desk::{Identity, Stranger, public_id};
+use crate::extract::{Form, Id, Query};
 use crate::identity::{Caller, Peer, may_audit, session_id, turned_away};
 use crate::offers::{Act, Offers};
 use crate::ops::to_its_end;
@@ -240,12 +240,7 @@ struct LoginQuery {
     next: Option<String>,
 }
 
-async fn login(
-    State(server): State<Shared>,
-    peer: Peer,
-    method: Method,
-    Query(query): Query<LoginQuery>,
-) -> Response {
+async fn login(State(server): State<Shared>, peer: Peer, method: Method, Query(query): Query<LoginQuery>) -> Response {
     let next = local(query.next.as_deref());
     let Some(code) = query.code else {
         return visitor::show(Ok(LoginPage { failed: None, next }.page()), None, false, "/");

@@ -217,8 +217,10 @@ pub(crate) struct PaperDesk {
 
 impl PaperDesk {
     fn identity(token: &str) -> Option<server::Identity> {
-        let identity = |user: &str, limits| {
-            server::Identity { user: user.to_owned(), token: Some(format!("id-of-{user}")), limits }
+        let identity = |user: &str, limits| server::Identity {
+            user: user.to_owned(),
+            token: Some(format!("id-of-{user}")),
+            limits,
         };
         if let Some(user) = token.strip_prefix("checkout-of-") {
             let may = Some([change::Permission::Read, change::Permission::Approve].into());
