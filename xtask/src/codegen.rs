@@ -37,6 +37,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
         generated.push((file.to_owned(), ask(root, &["schema", kind])?));
     }
     generated.push(("cli.md".to_owned(), reference(root)?));
+    generated.push(("access.md".to_owned(), access(root)?));
     let mut stale = Vec::new();
     for (file, text) in generated {
         let path = root.join("docs/reference").join(&file);
@@ -67,6 +68,16 @@ fn ask(root: &Path, arguments: &[&str]) -> Result<String> {
         bail!("clearway {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
     }
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The page on access with its table, which the program prints.
+fn access(root: &Path) -> Result<String> {
+    const MARK: (&str, &str) = ("<!-- clearway access actions -->\n", "<!-- end -->");
+    let page = fs::read_to_string(root.join("docs/reference/access.md")).context("docs/reference/access.md")?;
+    let parts = page.split_once(MARK.0).and_then(|(before, rest)| Some((before, rest.split_once(MARK.1)?.1)));
+    let (before, after) = parts.context("docs/reference/access.md has no place for its table")?;
+    let table = ask(root, &["access", "actions"])?;
+    Ok(format!("{before}{}\n{}\n\n{}{after}", MARK.0, table.trim_end(), MARK.1))
 }
 
 /// Every command with its help.

@@ -1,6 +1,6 @@
 //! Explaining: events and states as sentences, the same in API, pages, CLI and log.
 
-use crate::actor::Actor;
+use crate::actor::{Actor, Limits};
 use crate::approval::Voided;
 use crate::document::list;
 use crate::gate::GateState;
@@ -100,7 +100,10 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::DebtNagged { debt } => format!("people were reminded that the {debt} is overdue"),
         Event::LaneTaken { change } => format!("{change} took the lane"),
         Event::LaneFreed { change } => format!("{change} left the lane"),
-        Event::CommandRefused { command, reason, .. } => format!("`{command}` was refused: {reason}"),
+        Event::CommandRefused { command, reason, unwritten: 0, .. } => format!("`{command}` was refused: {reason}"),
+        Event::CommandRefused { command, reason, unwritten, .. } => {
+            format!("`{command}` was refused: {reason} ({unwritten} like it before were not written)")
+        }
         Event::Delegated(d) => match &d.to {
             Some(to) => format!("`{to}` stands in for `{}` until {}{}", d.from, d.until, because(&d.reason)),
             None => format!("`{}` is away until {}{}", d.from, d.until, because(&d.reason)),
@@ -119,7 +122,24 @@ pub fn event(event: &Event, plan: &Plan) -> String {
             format!("governance {} was loaded from {} files", digest.short(), files.len())
         }
         Event::ServerStarted { build, timezones } => format!("server {build} started, time zones {timezones}"),
+        Event::TokenMade { token, user, name, limits, expires } => {
+            let only = if limits.are_none() { String::new() } else { format!(", limited to {}", limited(limits)) };
+            let end = expires.map_or_else(|| "never ends".to_owned(), |at| format!("ends at {at}"));
+            format!("the token `{token}` ({name}) was made for `{user}`{only}; it {end}")
+        }
+        Event::TokenFirstUsed { token, user } => format!("the token `{token}` of `{user}` was used for the first time"),
+        Event::TokenRevoked { token, user } => format!("the token `{token}` of `{user}` was revoked"),
+        Event::AdministratorRecovered { user, until, reason } => {
+            format!("`{user}` was made an administrator until {until} on the machine itself{}", because(reason))
+        }
     }
+}
+
+/// What a token leaves of its user's permissions.
+pub fn limited(limits: &Limits) -> String {
+    let may = limits.may.iter().flatten().map(ToString::to_string).collect::<Vec<_>>();
+    let may = if limits.may.is_none() { "everything".to_owned() } else { list(may.iter().map(String::as_str)) };
+    format!("{may} {}", limits.on.in_words())
 }
 
 fn because(reason: &str) -> String {

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::actor::Access;
 use crate::approval::{APPROVERS, KNOWN_GROUPS};
 use crate::assessment::{Item, Requirement, Risk, Signing, Tick, Window};
-use crate::course::EmergencyRules;
 use crate::catalog::{At, Catalog, Entries, Entry, Finding, FindingKind, Service, Severity};
+use crate::course::EmergencyRules;
 use crate::document::{Document, Form, Problem};
 use crate::id::Digest;
 use crate::proposal::{Kind, Proposal};
@@ -343,7 +343,7 @@ impl Governance {
         if !files.contains_key("access.yaml") {
             reading.say("access.yaml", "", "the file is missing: it says who there is and what each may do");
         }
-        let access = access.unwrap_or_default();
+        let access = reading.with_places(access.unwrap_or_default());
         for (pointer, message) in access.problems() {
             reading.say("access.yaml", &pointer, &message);
         }
@@ -421,6 +421,11 @@ impl Reading<'_> {
             self.problems.extend(problems.into_iter().map(|problem| (path.clone(), problem)));
         }
         Catalog::assemble(own, read(&foreign))
+    }
+
+    fn with_places(&self, access: Access) -> Access {
+        let document = self.files.get("access.yaml").and_then(|text| Document::from_yaml(text).ok());
+        document.map_or(access.clone(), |document| access.read_from(&document))
     }
 
     /// The SLIs of `slos/`, under names that `slis.yaml` does not take.

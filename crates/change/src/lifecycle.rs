@@ -669,6 +669,9 @@ pub enum Event {
         command: String,
         code: String,
         reason: String,
+        /// How many like it were not written since the last one that was.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        unwritten: u64,
     },
     GovernanceLoaded {
         digest: Digest,
@@ -703,6 +706,35 @@ pub enum Event {
         build: String,
         timezones: String,
     },
+    /// A token was made. What it is stays out of the log: only its name for people is here.
+    TokenMade {
+        token: String,
+        user: String,
+        name: String,
+        limits: crate::actor::Limits,
+        #[schemars(with = "Option<String>")]
+        expires: Option<Timestamp>,
+    },
+    /// A token was used for the first time.
+    TokenFirstUsed {
+        token: String,
+        user: String,
+    },
+    TokenRevoked {
+        token: String,
+        user: String,
+    },
+    /// Somebody with the rights of the store's files made a user an administrator for a time.
+    AdministratorRecovered {
+        user: String,
+        #[schemars(with = "String")]
+        until: Timestamp,
+        reason: String,
+    },
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a command is answered with when a rule says no.

@@ -288,6 +288,12 @@ pub(crate) enum Command {
     /// Verify and export the log.
     #[command(subcommand)]
     Audit(Audit),
+    /// Who may what, and why.
+    #[command(subcommand)]
+    Access(Access),
+    /// Write files to begin with.
+    #[command(subcommand)]
+    Init(Init),
     /// Tokens by which users and machines are known.
     #[command(subcommand)]
     Token(Token),
@@ -368,6 +374,9 @@ pub(crate) struct Serve {
     /// The folder with access.yaml, approvals.yaml, calendar.yaml, slis.yaml, slos/, services/ and policy/.
     #[arg(long, value_name = "DIR")]
     pub governance: Option<PathBuf>,
+    /// Take a governance in which nobody may `govern`.
+    #[arg(long)]
+    pub without_administrator: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -438,7 +447,7 @@ fn share(text: &str) -> Result<f64, String> {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
-    /// A change file, a `clearway.toml`, a `slis.yaml`, or a file that `clearway import` reads; `-` for standard input.
+    /// A change file, a `clearway.toml`, a `slis.yaml`, a governance folder, or a file that `clearway import` reads; `-` for standard input.
     pub file: PathBuf,
     /// Check the form only, without asking a server for the names in it.
     #[arg(long)]
@@ -685,10 +694,18 @@ pub(crate) struct Drift {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
-    /// Make a token for a user of access.yaml, on the server's machine. It is shown once and kept as a hash.
-    Create {
-        /// The id of the user.
-        user: String,
+    /// Make a token for a user of access.yaml: on the server's machine, or over the API for yourself. It is shown once and kept as a hash.
+    #[command(
+        after_help = "Examples:\n  clearway token create ada\n  clearway token create pipeline --name ci --may propose,read --service checkout --expires 30d\n  clearway token create robot --name nightly --expires never"
+    )]
+    Create(CreateToken),
+    /// List tokens: those of this machine's server, or over the API your own, and with `govern` those of everybody.
+    List,
+    /// Revoke a token by its id, and those that were made with it.
+    #[command(after_help = "Example:\n  clearway token revoke k3f9xw2mta")]
+    Revoke {
+        /// The public id: the middle of `cw_<id>_<secret>`.
+        id: String,
     },
     /// Say who the server takes you for.
     Whoami,
@@ -698,6 +715,112 @@ pub(crate) enum Token {
 pub(crate) enum Admin {
     /// Drop the tables of a store that is not being served, and make them anew from the log.
     Rebuild,
+    /// Make a user an administrator for a time, by the rights of the store's files. It is logged, people are told, and every page says so.
+    #[command(
+        after_help = "Examples:\n  clearway admin recover --user ada --reason 'the administrators have left'\n  clearway admin recover --user ada --lasts 15m --reason drill\n\nA running server takes it up within a second, one that does not run when it starts. Then make a token: `clearway token create ada`."
+    )]
+    Recover {
+        /// The id of the user; one that access.yaml does not name may be new.
+        #[arg(long)]
+        user: String,
+        /// How long, at most a day.
+        #[arg(long, default_value = "1h")]
+        lasts: change::Span,
+        /// Why, for those who read the log.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CreateToken {
+    /// The id of the user.
+    pub user: String,
+    /// What it is for.
+    #[arg(long, default_value = "made by hand")]
+    pub name: String,
+    /// Only these permissions; all of the user's if absent.
+    #[arg(long, value_delimiter = ',', value_name = "PERMISSION")]
+    pub may: Vec<change::Permission>,
+    /// Only changes of this service; can be given several times.
+    #[arg(long, value_delimiter = ',')]
+    pub service: Vec<String>,
+    /// Only changes in this environment; can be given several times.
+    #[arg(long, value_delimiter = ',')]
+    pub environment: Vec<String>,
+    /// How long it lasts, or `never`.
+    #[arg(long, default_value = "90d", value_name = "TIME")]
+    pub expires: Lasts,
+}
+
+/// How long a token lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lasts {
+    For(change::Span),
+    Always,
+}
+
+impl std::str::FromStr for Lasts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "never" => Ok(Self::Always),
+            text => match text.parse::<change::Span>() {
+                Ok(change::Span::ZERO) => Err("a token has to last; or write `never`".into()),
+                Ok(span) => Ok(Self::For(span)),
+                Err(why) => Err(format!("{why}; or write `never`")),
+            },
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Access {
+    /// Say whether a user may do something, and why.
+    #[command(
+        after_help = "Examples:\n  clearway access explain ada approve CHG-7\n  clearway access explain pipeline propose --json\n\nEnds with 0 for yes and with 4 for no. `clearway access actions` lists the words."
+    )]
+    Explain {
+        user: String,
+        /// A word of the table, such as `approve`.
+        action: String,
+        change: Option<ChangeId>,
+    },
+    /// List users and what they may, where.
+    List {
+        /// A governance folder; what is in force at the server if absent.
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// Look for what nobody can have meant: unused roles, groups without members, keys of two users, services that don't exist.
+    #[command(after_help = "Examples:\n  clearway access check\n  clearway access check ./governance --strict")]
+    Check {
+        /// A governance folder; what is in force at the server if absent.
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+        /// End with exit code 3 if there is anything.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Print the table: what needs which permission, and where.
+    Actions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Init {
+    /// Write a small, commented governance folder with yourself as its administrator.
+    #[command(
+        after_help = "Example:\n  clearway init governance ./governance && clearway serve --governance ./governance"
+    )]
+    Governance {
+        /// The folder, which must be empty or not there.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The id of the administrator; your name on this machine if absent.
+        #[arg(long)]
+        admin: Option<String>,
+    },
 }
 
 #[derive(Debug, clap::Args)]

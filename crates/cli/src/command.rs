@@ -1,15 +1,18 @@
 //! Commands: each reads its arguments, asks the server or the store, and prints. No rules here.
 
+mod access;
 mod audit;
 mod catalog;
 mod changes;
 mod files;
 mod here;
 mod import;
+mod init;
 mod judge;
 mod people;
 mod plan;
 mod replay;
+mod token;
 
 use clap::CommandFactory as _;
 
@@ -26,6 +29,7 @@ pub(crate) fn run(args: Args) -> Outcome {
             Ok(())
         }
         Command::Schema { kind } => files::schema(*kind),
+        Command::Init(init) => init::run(&args, init),
         Command::Import(options) => import::run(&args, options),
         Command::Judge(options) if options.command.is_none() => judge::run(&args, options),
         Command::Serve(_) | Command::Demo(_) | Command::Router { .. } | Command::DemoShop(_) => {
@@ -58,7 +62,8 @@ async fn short(args: Args) -> Outcome {
         Command::Delegate(_) | Command::StopAll { .. } | Command::Debts { .. } => {
             people::run(&args, &Client::find(&args)?).await
         }
-        Command::Token(token) => here::token(&args, token).await,
+        Command::Token(token) => token::run(&args, token).await,
+        Command::Access(asked) => access::run(&args, asked).await,
         _ => changes::run(&args, &Client::find(&args)?).await,
     }
 }

@@ -34,6 +34,9 @@ pub(crate) struct Config {
     pub sources: BTreeMap<String, Source>,
     /// How people are told.
     pub notify: Notify,
+    /// Whether a governance is taken in which nobody may govern; said on the command line only.
+    #[serde(skip)]
+    pub without_administrator: bool,
 }
 
 impl Default for Config {
@@ -48,6 +51,7 @@ impl Default for Config {
             routers: BTreeMap::new(),
             sources: BTreeMap::new(),
             notify: Notify::default(),
+            without_administrator: false,
         }
     }
 }

@@ -119,7 +119,8 @@ impl World {
         }
         let config = config(&governance, &shops, &admin);
         let serving = serve::start(&place, &config, "you").await?;
-        let token = |user: &str| serving.tokens.create(user);
+        let now = engine::ports::Clock::now(&engine::clock::SystemClock);
+        let token = |user: &str| serving.tokens.create_lasting(user, "the demo's", now);
         let (yours, pipelines) = (token("you")?, token("pipeline")?);
         write_private(&place.token(), yours.as_bytes())?;
         write_private(&dir.join("pipeline.token"), pipelines.as_bytes())?;

@@ -5,6 +5,7 @@ mod client;
 mod command;
 mod config;
 mod demo;
+mod desk;
 mod drawing;
 mod exit;
 mod folder;

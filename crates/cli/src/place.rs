@@ -58,6 +58,16 @@ impl Place {
         self.dir.join("tokens.json")
     }
 
+    /// Who there is, by the governance that was last in force.
+    pub(crate) fn users(&self) -> PathBuf {
+        self.dir.join("users.json")
+    }
+
+    /// A request to recover an administrator.
+    pub(crate) fn recovery(&self) -> PathBuf {
+        self.dir.join("recover.json")
+    }
+
     /// The seed of the key that signs checkpoints.
     pub(crate) fn key(&self) -> PathBuf {
         self.dir.join("log.key")

@@ -8,12 +8,13 @@ use audit::SigningKey;
 use change::governance::Governance;
 use engine::clock::SystemClock;
 use engine::handle::Parts;
-use engine::ports::{Driver, Eyes, Voice};
+use engine::ports::{Clock as _, Driver, Eyes, Voice};
 use engine::{Handle, InForce, Settings};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Args, Serve};
 use crate::config::{ACT_LIMIT, Config, Header, LONGEST_COMMAND, Source};
+use crate::desk::Desk;
 use crate::exit::{ERROR, Failure, INVALID, Outcome};
 use crate::place::{Place, Running, read_private, write_private};
 use crate::tokens::Tokens;
@@ -62,10 +63,16 @@ pub(crate) async fn serve(args: &Args, options: &Serve) -> Outcome {
     };
     config.listen = options.listen.unwrap_or(config.listen);
     config.governance = options.governance.clone().or(config.governance);
+    config.without_administrator = options.without_administrator;
     let place = Place::find(args.dir.as_deref())?;
     let mut serving = start(&place, &config, ADMIN).await?;
     eprintln!("clearway {} serves {} from {}", env!("CARGO_PKG_VERSION"), serving.url, place.dir.display());
     eprintln!("the token of `{}` is in {}", admin_of(&serving.handle), place.token().display());
+    if config.governance.is_none() {
+        eprintln!(
+            "`{ADMIN}` is the only user and may do everything; to name people and rules: `clearway init governance DIR`, then `clearway serve --governance DIR`"
+        );
+    }
     tokio::select! {
         () = shutdown() => {}
         failure = serving.broke_off() => return Err(failure),
@@ -79,7 +86,25 @@ pub(crate) async fn serve(args: &Args, options: &Serve) -> Outcome {
 }
 
 fn admin_of(handle: &Handle) -> String {
-    handle.governance().access.users.first().map_or_else(|| ADMIN.to_owned(), |u| u.id.clone())
+    first_of(&handle.in_force().governance.access).unwrap_or_else(|| ADMIN.to_owned())
+}
+
+/// The first user who has not left: the one whose token lies beside the store.
+fn first_of(access: &change::actor::Access) -> Option<String> {
+    access.users.iter().find(|user| access.is_active(&user.id)).map(|user| user.id.clone())
+}
+
+/// A governance in which nobody may govern could never be mended over the API, nor tokens be revoked.
+fn demand_administrator(governance: &Governance, folder: &Path) -> Outcome {
+    if !governance.access.governors().is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "nobody may govern with `{}`: no user who is here holds a role with `govern` everywhere",
+        folder.join("access.yaml").display()
+    );
+    Err(Failure::new(INVALID, message)
+        .help("give somebody a role with `govern` and without `on`, or start with `--without-administrator`"))
 }
 
 /// Starts a server in a folder.
@@ -88,14 +113,24 @@ pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcom
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     place.create()?;
     let governance = match &config.governance {
-        Some(folder) => read_governance(folder)?,
+        Some(folder) => {
+            let governance = read_governance(folder)?;
+            if !config.without_administrator {
+                demand_administrator(&governance, folder)?;
+            }
+            governance
+        }
         None => Governance::embedded(admin),
     };
+    let now = SystemClock.now();
     let store = open_store(place)?;
     let tokens = Arc::new(Tokens::open(place)?);
-    let first = governance.access.users.first().map_or_else(|| admin.to_owned(), |u| u.id.clone());
-    if !tokens.knows(&first) || !place.token().exists() {
-        write_private(&place.token(), tokens.create(&first)?.as_bytes())?;
+    let first = first_of(&governance.access.clone().at(now)).unwrap_or_else(|| admin.to_owned());
+    let present = read_private(&place.token()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let is_theirs = |token: String| tokens.check(token.trim(), now).is_ok_and(|kept| kept.user == first);
+    if !present.is_some_and(is_theirs) {
+        let token = tokens.create_lasting(&first, "the first user's, beside the store", now)?;
+        write_private(&place.token(), token.as_bytes())?;
     }
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|e| {
         Failure::new(ERROR, format!("`{}` can't be listened on: {e}", config.listen))
@@ -110,13 +145,16 @@ pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcom
     let parts =
         Parts { store: Arc::new(store), drivers, eyes, voice, clock: Arc::new(SystemClock), in_force, settings, build };
     let handle = Handle::start(parts).await.map_err(|e| Failure::new(ERROR, e.to_string()))?;
+    let opened = Desk::open(tokens.clone(), handle.clone(), place.clone()).await;
+    let desk = Arc::new(opened.map_err(|e| Failure::new(ERROR, e.to_string()))?);
     let app = server::App {
         handle: handle.clone(),
-        identify: tokens.clone(),
+        identify: desk.clone(),
         base_url: url.clone(),
         public_log: config.public_log,
     };
     let stop = CancellationToken::new();
+    tokio::spawn(desk.attend(stop.clone()));
     let task = tokio::spawn(server::serve(listener, app, stop.clone().cancelled_owned()));
     place.announce(&Running { url: url.clone(), pid: std::process::id() })?;
     Ok(Serving { url, handle, tokens, place: place.clone(), stop, task })
@@ -292,9 +330,14 @@ pub(crate) fn read_config(file: &Path) -> Outcome<Config> {
 }
 
 /// Reads a governance folder: its YAML files and policies, and nothing else that lies there.
-fn read_governance(folder: &Path) -> Outcome<Governance> {
+pub(crate) fn read_governance(folder: &Path) -> Outcome<Governance> {
     let files = crate::folder::read(folder)?;
-    Governance::read_with(&files, drivers::read::readers()).map_err(|problems| {
+    let read = Governance::read_with(&files, drivers::read::readers()).map(|governance| {
+        // What has an end is looked at as it is now.
+        let access = governance.access.clone().at(SystemClock.now());
+        Governance { access, ..governance }
+    });
+    read.map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(|(file, p)| format!("  {file}:{p}")).collect();
         Failure::new(INVALID, format!("the governance in `{}` is not valid\n{}", folder.display(), lines.join("\n")))
     })

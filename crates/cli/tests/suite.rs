@@ -1,5 +1,7 @@
 //! Tests of the program as a process: what a user types and what becomes of it. One binary, so that it links once.
 
+#[path = "suite/access.rs"]
+mod access;
 #[path = "suite/audit.rs"]
 mod audit;
 #[path = "suite/bad_input.rs"]

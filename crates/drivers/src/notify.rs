@@ -47,6 +47,18 @@ impl Voice for Voices {
         let names = [log::CHANNEL.to_owned()].into_iter().chain(told.into_iter().flatten());
         Ok(names.collect::<Vec<_>>().join(", "))
     }
+
+    async fn alarm(&self, title: &str, reason: &str) -> Result<String, String> {
+        log::alarm(title, reason);
+        let told = join_all(self.channels.iter().map(|channel| channel.alarm(title, reason))).await;
+        let (told, failed): (Vec<_>, Vec<_>) = told.into_iter().partition(Result::is_ok);
+        let failed: Vec<String> = failed.into_iter().filter_map(Result::err).collect();
+        if told.is_empty() && !failed.is_empty() {
+            return Err(failed.join("; "));
+        }
+        let names = [log::CHANNEL.to_owned()].into_iter().chain(told.into_iter().flatten());
+        Ok(names.collect::<Vec<_>>().join(", "))
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Cheap to clone. Nothing here decides; what may happen is asked of the core, through [`commit`](crate::commit).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 
 use change::circumstances::Circumstances;
@@ -19,13 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::checks::Rehearsals;
 use crate::commit::{Attempt, LaneCache};
-use crate::in_force::{Drivers, Here, InForce};
+use crate::in_force::{Drivers, Here, InForce, Recovered};
 use crate::planning::Forecasts;
 use crate::ports::{
     Batch, Clock, Eyes, IdempotencyKey, ListQuery, LookRow, NewEvent, Recorded, Store, StoreError, StreamWrite, Voice,
 };
 use crate::project::{self, ChangeRow};
 use crate::reconcile::Tasks;
+use crate::refusals::{self, Refusal, Refusals};
 use crate::replay::{Replayed, Strictness};
 use crate::way::{self, Way};
 
@@ -33,6 +34,8 @@ use crate::way::{self, Way};
 pub const GOVERNANCE: &str = "governance";
 /// The stream of refused commands.
 pub const REFUSALS: &str = "refusals";
+/// The stream of tokens and of administrators who were recovered.
+pub const ACCESS: &str = "access";
 /// The stream of the servers themselves.
 pub const SERVERS: &str = "servers";
 
@@ -112,7 +115,9 @@ pub(crate) struct Engine {
     pub acts: Semaphore,
     pub notices: broadcast::Sender<Notice>,
     pub folds: tokio::sync::Mutex<Folds>,
-    pub refusals: Mutex<BTreeMap<String, Timestamp>>,
+    pub refusals: Mutex<Refusals>,
+    /// The administrators who were recovered on this machine, ended ones too.
+    pub recovered: RwLock<Vec<Recovered>>,
     /// Cancelled once the store can't be written any more.
     pub broken: CancellationToken,
 }
@@ -180,13 +185,14 @@ impl Handle {
     /// If the store can't be written.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
         let (notices, _) = broadcast::channel(1_024);
+        let now = parts.clock.now();
         let engine = Engine {
             store: parts.store,
             drivers: parts.drivers,
             eyes: parts.eyes,
             voice: parts.voice,
             clock: parts.clock,
-            in_force: RwLock::new(Arc::new(parts.in_force)),
+            in_force: RwLock::new(Arc::new(parts.in_force.at(now, &[]))),
             acts: Semaphore::new(parts.settings.most_acts),
             settings: parts.settings,
             lanes: LaneCache::default(),
@@ -196,6 +202,7 @@ impl Handle {
             notices,
             folds: tokio::sync::Mutex::default(),
             refusals: Mutex::default(),
+            recovered: RwLock::default(),
             broken: CancellationToken::new(),
         };
         let handle = Self { engine: Arc::new(engine) };
@@ -209,6 +216,7 @@ impl Handle {
             )
             .await?;
         handle.record_governance().await?;
+        handle.remember_recovered().await?;
         handle.wake_all().await?;
         Ok(handle)
     }
@@ -216,6 +224,8 @@ impl Handle {
     /// Stops taking up work and waits until what is under way has come to a safe place.
     pub async fn drain(&self) {
         self.engine.tasks.drain().await;
+        let rest = lock(&self.engine.refusals).rest();
+        self.engine.write_refusals(rest).await;
     }
 
     /// Ends once the store can't be written any more: whoever serves has to start anew, which checks it.
@@ -502,11 +512,18 @@ impl Handle {
         self.in_force().governance.access.permissions(user, services, environment)
     }
 
+    /// Records that an identified user was refused what is no command of a change.
+    pub async fn refused(&self, actor: &Actor, change: Option<ChangeId>, what: &str, code: &str, reason: &str) {
+        let about = change.map(|id| id.to_string()).unwrap_or_default();
+        self.engine.refuse(Refusal::new(actor, what, code, reason.to_owned()), &about).await;
+    }
+
     /// Puts another governance in force, and its load into the log.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn govern(&self, in_force: InForce) -> Result<(), StoreError> {
+        let in_force = in_force.at(self.now(), &self.engine.all_recovered());
         *self.engine.in_force.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(in_force);
         self.record_governance().await?;
         self.wake_all().await
@@ -516,6 +533,10 @@ impl Handle {
     pub fn governance(&self) -> Governance {
         self.in_force().governance.clone()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 // A held change has been asked moments ago; asking target and telemetry again for each reader of a page would be a load of its own.
@@ -551,8 +572,19 @@ fn command_name(command: &Command) -> &'static str {
 }
 
 impl Engine {
+    /// The governance in force now. What has an end is over the moment that it ends: whoever asks comes by here.
     pub(crate) fn in_force(&self) -> Arc<InForce> {
-        self.in_force.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        let known = self.in_force.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        if !known.is_over(self.clock.now()) {
+            return known;
+        }
+        let mut newest = self.in_force.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Governance that was loaded in between is asked again, not put aside.
+        let now = self.clock.now();
+        if newest.is_over(now) {
+            *newest = Arc::new((**newest).clone().at(now, &self.all_recovered()));
+        }
+        newest.clone()
     }
 
     async fn propose(
@@ -623,30 +655,44 @@ impl Engine {
         let _ = self.notices.send(Notice { change, size });
     }
 
-    /// A refusal of an identified user is an entry; the same one again within a minute is not.
-    async fn record_refusal(&self, actor: &Actor, id: ChangeId, command: &str, rejection: &Rejection) {
-        self.record_refused(actor, &format!("{id}: "), command, rejection).await;
+    async fn record_refusal(self: &Arc<Self>, actor: &Actor, id: ChangeId, command: &str, rejection: &Rejection) {
+        let refusal = Refusal::new(actor, command, rejection.code(), format!("{id}: {rejection}"));
+        self.refuse(refusal, &id.to_string()).await;
     }
 
     /// The same for what concerns no change.
-    pub(crate) async fn record_refusal_of(&self, actor: &Actor, command: &str, rejection: &Rejection) {
-        self.record_refused(actor, "", command, rejection).await;
+    pub(crate) async fn record_refusal_of(self: &Arc<Self>, actor: &Actor, command: &str, rejection: &Rejection) {
+        self.refuse(Refusal::new(actor, command, rejection.code(), rejection.to_string()), "").await;
     }
 
-    async fn record_refused(&self, actor: &Actor, about: &str, command: &str, rejection: &Rejection) {
-        let key = format!("{actor} {about} {command} {}", rejection.code());
-        let now = self.clock.now();
-        {
-            let mut recent = self.refusals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            recent.retain(|_, at| change::time::after(*at, Span::secs(60)) > now);
-            if recent.len() >= 1_000 || recent.insert(key, now).is_some() {
-                return;
-            }
+    /// A refusal of an identified user is an entry; see [`refusals`].
+    pub(crate) async fn refuse(self: &Arc<Self>, refusal: Refusal, about: &str) {
+        let due = lock(&self.refusals).take(refusal.clone(), about, self.clock.now());
+        let is_written = due.contains(&refusal);
+        self.write_refusals(due).await;
+        if !is_written {
+            self.count_later();
         }
-        let reason = format!("{about}{rejection}");
-        let event = Event::CommandRefused { command: command.to_owned(), code: rejection.code().to_owned(), reason };
-        if let Err(error) = self.note(REFUSALS, event, actor).await {
-            tracing::error!(%error, "a refusal could not be recorded");
+    }
+
+    /// Writes the count of what was not written when its minute is over, if the engine still runs then.
+    fn count_later(self: &Arc<Self>) {
+        let engine = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(refusals::window()).await;
+            if let Some(engine) = engine.upgrade() {
+                let due = lock(&engine.refusals).due(engine.clock.now());
+                engine.write_refusals(due).await;
+            }
+        });
+    }
+
+    async fn write_refusals(&self, refusals: Vec<Refusal>) {
+        for Refusal { actor, command, code, reason, unwritten } in refusals {
+            let event = Event::CommandRefused { command, code, reason, unwritten };
+            if let Err(error) = self.note(REFUSALS, event, &actor).await {
+                tracing::error!(%actor, %error, "a refusal could not be recorded");
+            }
         }
     }
 

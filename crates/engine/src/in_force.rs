@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use change::Timestamp;
+use change::actor::Access;
 use change::catalog::Gating;
 use change::governance::Governance;
 use change::proposal::{Claims, Surroundings};
@@ -17,6 +19,10 @@ use crate::ports::{Driver, Eyes};
 pub struct InForce {
     pub governance: Governance,
     pub bundle: Bundle,
+    /// When the access table is another one by itself: somebody leaves, or a grant ends.
+    ends: Option<Timestamp>,
+    /// The access table as it was loaded, which each instant begins from.
+    loaded: Option<Arc<Access>>,
 }
 
 impl std::fmt::Debug for InForce {
@@ -32,8 +38,31 @@ impl InForce {
     /// The file, line and message of a policy that can't be compiled.
     pub fn new(governance: Governance) -> Result<Self, policy::PolicyError> {
         let bundle = Bundle::compile(&governance.policies)?;
-        Ok(Self { governance, bundle })
+        Ok(Self { governance, bundle, ends: None, loaded: None })
     }
+
+    /// The same as it is at an instant, with the administrators who were recovered on the machine itself.
+    #[must_use]
+    pub(crate) fn at(mut self, now: Timestamp, recovered: &[Recovered]) -> Self {
+        let loaded = self.loaded.get_or_insert_with(|| Arc::new(self.governance.access.clone()));
+        let access = (**loaded).clone().at(now);
+        let still = recovered.iter().filter(|one| one.until > now);
+        let access = still.fold(access, |access, one| access.with_recovered(&one.user, one.until));
+        self.ends = access.next_end();
+        self.governance.access = access;
+        self
+    }
+
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        self.ends.is_some_and(|end| end <= now)
+    }
+}
+
+/// Somebody who was made an administrator for a time, on the machine itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    pub user: String,
+    pub until: Timestamp,
 }
 
 /// The drivers of a server, by name.
@@ -100,5 +129,31 @@ impl Surroundings for Here<'_> {
 
     fn principals(&self) -> Vec<String> {
         self.in_force.governance.access.principals().into_iter().map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instant(text: &str) -> Timestamp {
+        text.parse().expect("an instant")
+    }
+
+    // X21
+    #[test]
+    fn who_was_recovered_governs_until_the_end_and_leaves_no_trace_after_it() {
+        let mut governance = Governance::embedded("ada");
+        governance.access.users[0].deactivated = true;
+        let until = instant("2026-09-01T01:00:00Z");
+        let recovered = [Recovered { user: "ada".into(), until }];
+        let loaded = InForce::new(governance).expect("no policy, so none that fails");
+        let during = loaded.at(instant("2026-09-01T00:00:00Z"), &recovered);
+        assert_eq!(during.governance.access.governors(), ["ada"]);
+        assert!(!during.is_over(instant("2026-09-01T00:59:59Z")) && during.is_over(until));
+        let twice = during.at(instant("2026-09-01T00:30:00Z"), &recovered);
+        assert_eq!(twice.governance.access.users[0].roles.len(), 1);
+        let after = twice.at(until, &recovered);
+        assert!(!after.governance.access.is_active("ada") && !after.is_over(Timestamp::MAX));
     }
 }

@@ -16,11 +16,13 @@ pub mod planning;
 pub mod ports;
 pub mod project;
 mod reconcile;
+pub mod recovery;
+mod refusals;
 pub mod replay;
 mod scanning;
 mod slis;
 pub mod way;
 
 pub use handle::{CommandError, Handle, Overview, ProposeError, Settings};
-pub use in_force::InForce;
+pub use in_force::{InForce, Recovered};
 pub use way::Way;

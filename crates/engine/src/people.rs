@@ -3,8 +3,6 @@
 //! Each is an event in a stream of its own; what follows for a change is the core's to say. Who may is asked here of the table in access.yaml, because
 //! there is no change to ask it of; a refusal is recorded like any other.
 
-use std::collections::BTreeSet;
-
 use change::circumstances::{Circumstances, Delegation, PEOPLE, STOPS, standard_stream};
 use change::lifecycle::Rejection;
 use change::{Actor, Event, Permission, Timestamp};
@@ -28,10 +26,10 @@ impl Handle {
     pub async fn delegate(&self, actor: &Actor, delegation: Delegation) -> Result<(), CommandError> {
         self.allow(actor, "delegate", actor.user() == Some(delegation.from.as_str()), Permission::Govern).await?;
         let access = &self.in_force().governance.access;
-        let known = |user: &str| access.users.iter().any(|u| u.id == user);
+        let known = |user: &str| access.is_active(user);
         let strangers = [Some(&delegation.from), delegation.to.as_ref()];
         if let Some(stranger) = strangers.into_iter().flatten().find(|user| !known(user)) {
-            return Err(CommandError::Impossible(format!("there is no user `{stranger}` in access.yaml")));
+            return Err(CommandError::Impossible(format!("no active user `{stranger}` is in access.yaml")));
         }
         if delegation.to.as_ref() == Some(&delegation.from) {
             return Err(CommandError::Impossible("nobody stands in for themselves".into()));
@@ -92,21 +90,14 @@ impl Handle {
     }
 
     async fn allow(&self, actor: &Actor, what: &str, own: bool, needed: Permission) -> Result<(), CommandError> {
-        if own || self.may_anywhere(actor).contains(&needed) {
+        let everywhere =
+            actor.user().is_some_and(|user| self.in_force().governance.access.may_everywhere(user, needed));
+        if own || everywhere {
             return Ok(());
         }
         let rejection = Rejection::NotAllowed { actor: actor.clone(), permission: needed };
         self.engine.record_refusal_of(actor, what, &rejection).await;
         Err(rejection.into())
-    }
-
-    /// What a user may do everywhere: only roles without a scope count for what concerns everything.
-    pub fn may_anywhere(&self, actor: &Actor) -> BTreeSet<Permission> {
-        let access = &self.in_force().governance.access;
-        let user = access.users.iter().find(|u| actor.user() == Some(u.id.as_str()));
-        let everywhere = user.into_iter().flat_map(|u| &u.roles).filter(|grant| grant.on == Default::default());
-        let roles = everywhere.flat_map(|grant| access.roles.iter().filter(|role| role.id == grant.role));
-        roles.flat_map(|role| role.may.iter().copied()).collect()
     }
 
     async fn note(&self, stream: &str, event: Event, actor: &Actor) -> Result<(), CommandError> {

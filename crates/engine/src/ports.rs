@@ -367,6 +367,10 @@ pub struct Series {
 pub trait Voice: Send + Sync + 'static {
     /// Tells people; returns the channel by which they were told.
     async fn tell(&self, change: ChangeId, message: &Message<'_>) -> Result<String, String>;
+    /// Pages about the server itself.
+    async fn alarm(&self, _title: &str, _reason: &str) -> Result<String, String> {
+        Err("this channel tells of changes only".into())
+    }
 }
 
 /// What people are told.

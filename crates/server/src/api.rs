@@ -8,6 +8,9 @@ pub(crate) mod commands;
 pub(crate) mod people;
 pub(crate) mod plans;
 
+pub(crate) mod access;
+pub(crate) mod tokens;
+
 pub(crate) mod about;
 pub(crate) mod log;
 

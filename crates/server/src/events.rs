@@ -23,8 +23,9 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::time::Instant;
 
 use crate::Shared;
+use crate::api::changes::load;
 use crate::extract::Id;
-use crate::identity::Reader;
+use crate::identity::{Caller, Reader};
 use crate::problem::Problem;
 use crate::schema::documented;
 
@@ -132,6 +133,8 @@ pub(crate) fn coalesced(notices: broadcast::Receiver<Notice>, only: Option<Chang
 /// Reads how changes stand, and says so where it is news.
 struct Teller {
     server: Shared,
+    /// Who listens: asked for each message what they see by then.
+    caller: Caller,
     told: BTreeMap<ChangeId, Told>,
     _permit: OwnedSemaphorePermit,
 }
@@ -143,7 +146,8 @@ struct Told {
 
 impl Teller {
     async fn moved(&mut self, id: ChangeId) -> Result<Option<Moved>, StoreError> {
-        let Some(change) = self.server.handle.change(id).await? else { return Ok(None) };
+        let change = self.server.handle.change(id).await?;
+        let Some(change) = change.filter(|change| self.caller.sees(&self.server, change)) else { return Ok(None) };
         let before = self.told.get(&id);
         let after = before.and_then(|t| t.look.as_ref()).map_or(0, |look| look.number);
         let is_rolling = change.rollout().is_some();
@@ -180,10 +184,10 @@ impl Teller {
     }
 }
 
-fn listen(server: &Shared) -> Result<Teller, Problem> {
+fn listen(server: &Shared, caller: Caller) -> Result<Teller, Problem> {
     let permit = Arc::clone(&server.listeners).try_acquire_owned();
     let permit = permit.map_err(|_| Problem::busy(format!("there are {MOST_LISTENERS} listeners already")))?;
-    Ok(Teller { server: server.clone(), told: BTreeMap::new(), _permit: permit })
+    Ok(Teller { server: server.clone(), caller, told: BTreeMap::new(), _permit: permit })
 }
 
 fn respond(stream: impl Stream<Item = Result<Message, Infallible>> + Send + 'static) -> Response {
@@ -198,11 +202,13 @@ fn respond(stream: impl Stream<Item = Result<Message, Infallible>> + Send + 'sta
 /// An event `change` with how it stands at once, and whenever it moves or a look is taken, at most four times a second.
 #[utoipa::path(get, path = "/changes/{id}/events", operation_id = "listenToChange", tag = "events", params(("id" = String, Path, description = "`CHG-7` or `7`.")),
     responses((status = 200, description = "A stream of server-sent events; the data of each is this.", content_type = "text/event-stream", body = Moved)))]
-pub(crate) async fn of_change(State(server): State<Shared>, _: Reader, Id(id): Id) -> Result<Response, Problem> {
-    if server.handle.change(id).await?.is_none() {
-        return Err(no_change(id));
-    }
-    let teller = listen(&server)?;
+pub(crate) async fn of_change(
+    State(server): State<Shared>,
+    Reader(caller): Reader,
+    Id(id): Id,
+) -> Result<Response, Problem> {
+    load(&server, &caller, id).await?;
+    let teller = listen(&server, caller)?;
     let now = futures::stream::once(async { News::Anything });
     let news = now.chain(coalesced(server.handle.subscribe(), Some(id)));
     let told = futures::stream::unfold((Box::pin(news), teller), move |(mut news, mut teller)| async move {
@@ -218,8 +224,8 @@ pub(crate) async fn of_change(State(server): State<Shared>, _: Reader, Id(id): I
 /// An event `change` whenever one moves or a look at one is taken, at most four times a second for each.
 #[utoipa::path(get, path = "/events", operation_id = "listen", tag = "events",
     responses((status = 200, description = "A stream of server-sent events; the data of each is this.", content_type = "text/event-stream", body = Moved)))]
-pub(crate) async fn of_all(State(server): State<Shared>, _: Reader) -> Result<Response, Problem> {
-    let teller = listen(&server)?;
+pub(crate) async fn of_all(State(server): State<Shared>, Reader(caller): Reader) -> Result<Response, Problem> {
+    let teller = listen(&server, caller)?;
     let news = Box::pin(coalesced(server.handle.subscribe(), None));
     let told = futures::stream::unfold((news, teller), |(mut news, mut teller)| async move {
         let ids = match news.next().await? {

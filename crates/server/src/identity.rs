@@ -1,33 +1,95 @@
-//! Identity: who asks, and whether they may read at all.
+//! Identity: who asks, what they can see, and whether their token leaves them what they ask for.
 //!
 //! A bearer token, or the session of the pages; with a session, whatever changes something must also carry its form token, so that no other site can
-//! ask in somebody's name. What a user may do to a change is asked of the core, never here.
+//! ask in somebody's name. What a user may do to a change is asked of the core, never here; a change that somebody can't see is to them as one that does
+//! not exist. Refusals of identified users are entries, those of strangers are counted.
 
-use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Instant;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
-use change::actor::Access;
-use change::{Actor, Permission};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use change::actor::{Access, Limits, Reach, row};
+use change::{Actor, Change, ChangeId, Permission};
 
 use crate::Shared;
+use crate::desk::{Identity, Stranger};
 use crate::problem::Problem;
 use crate::session::{self, Session};
 
 /// Where programs that use a session put its form token.
 pub(crate) const CSRF_HEADER: &str = "x-csrf-token";
 
-/// An identified user.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An identified user, and what their token leaves them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub user: String,
+    /// The public id of the token that they came with.
+    pub token: Option<String>,
+    pub limits: Limits,
+}
+
+impl From<Identity> for Caller {
+    fn from(Identity { user, token, limits }: Identity) -> Self {
+        Self { user, token, limits }
+    }
 }
 
 impl Caller {
     pub(crate) fn actor(&self) -> Actor {
         Actor::User(self.user.clone())
+    }
+
+    /// The changes that they can see now.
+    pub(crate) fn reach(&self, server: &Shared) -> Reach {
+        server.handle.in_force().governance.access.reach(&self.user, &self.limits)
+    }
+
+    /// Whether they see a change now: their token has not ended since, and a role of theirs touches it.
+    pub(crate) fn sees(&self, server: &Shared, change: &Change) -> bool {
+        let is_still = self.token.as_deref().is_none_or(|token| server.identify.still(token).is_ok());
+        is_still && self.reach(server).sees(&change.proposal.services, &change.proposal.environment)
+    }
+
+    /// Whether they may do what is about no change.
+    pub(crate) fn may_everywhere(&self, server: &Shared, permission: Permission) -> bool {
+        let access = &server.handle.in_force().governance.access;
+        access.may_everywhere(&self.user, permission) && self.limits.gap_everywhere(permission).is_none()
+    }
+
+    /// Whether their token leaves them what they ask of a change; a refusal is recorded.
+    pub(crate) async fn token_leaves(
+        &self,
+        server: &Shared,
+        action: &str,
+        id: Option<ChangeId>,
+        proposal: &change::proposal::Proposal,
+    ) -> Result<(), Problem> {
+        let Some(needs) = row(action).and_then(|row| row.needs) else { return Ok(()) };
+        let gap = self.limits.gap(needs, &proposal.services, &proposal.environment);
+        self.token_says(server, action, id, gap).await
+    }
+
+    /// Whether their token leaves them what they ask about everything; a refusal is recorded.
+    pub(crate) async fn token_leaves_everywhere(&self, server: &Shared, action: &str) -> Result<(), Problem> {
+        let Some(needs) = row(action).and_then(|row| row.needs) else { return Ok(()) };
+        self.token_says(server, action, None, self.limits.gap_everywhere(needs)).await
+    }
+
+    async fn token_says(
+        &self,
+        server: &Shared,
+        action: &str,
+        id: Option<ChangeId>,
+        gap: Option<String>,
+    ) -> Result<(), Problem> {
+        let Some(gap) = gap else { return Ok(()) };
+        let token = self.token.as_deref().unwrap_or_default();
+        let detail = format!("the token `{token}` of `user:{}` {gap}", self.user);
+        server.handle.refused(&self.actor(), id, action, "token_scope", &detail).await;
+        Err(Problem::new(StatusCode::FORBIDDEN, "token_scope", detail)
+            .help("use a token that leaves you more, or make one: `clearway token create`"))
     }
 }
 
@@ -37,18 +99,30 @@ impl FromRequestParts<Shared> for Caller {
     async fn from_request_parts(parts: &mut Parts, server: &Shared) -> Result<Self, Problem> {
         if let Some(given) = parts.headers.get(header::AUTHORIZATION) {
             let token = given.to_str().ok().and_then(bearer).ok_or_else(|| {
+                server.metrics.turn_away("malformed");
                 Problem::unauthenticated("the header `Authorization` does not have the form `Bearer <token>`")
             })?;
-            let user = server.identify.user(token);
-            return user.map(|user| Self { user }).ok_or_else(|| Problem::unauthenticated("the token is not known"));
+            let known = server.identify.bearer(token).await;
+            return known.map(Self::from).map_err(|stranger| turned_away(server, &stranger));
         }
-        let session = session_of(&parts.headers, server)
-            .ok_or_else(|| Problem::unauthenticated("the request says nothing of who you are"))?;
+        let session = session_of(&parts.headers, server).ok_or_else(|| {
+            server.metrics.turn_away("nobody");
+            Problem::unauthenticated("the request says nothing of who you are")
+        })?;
         if !is_safe(&parts.method) && !carries(&parts.headers, &session) {
             let detail = format!("a request with a session that changes something needs its token in `{CSRF_HEADER}`");
             return Err(Problem::not_allowed(detail).help("reload the page, or use a bearer token"));
         }
-        Ok(Self { user: session.user })
+        Ok(session.caller)
+    }
+}
+
+/// What somebody hears whose token lets nobody in.
+pub(crate) fn turned_away(server: &Shared, stranger: &Stranger) -> Problem {
+    server.metrics.turn_away(stranger.why());
+    match stranger {
+        Stranger::Broken => Problem::busy(stranger.to_string()),
+        _ => Problem::unauthenticated(stranger.to_string()).help(stranger.help()),
     }
 }
 
@@ -65,6 +139,18 @@ fn carries(headers: &HeaderMap, session: &Session) -> bool {
     headers.get(CSRF_HEADER).and_then(|v| v.to_str().ok()).is_some_and(|token| session::is_same(token, &session.csrf))
 }
 
+/// The address that a request comes from, where it came over a socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub Option<IpAddr>);
+
+impl FromRequestParts<Shared> for Peer {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Self::Rejection> {
+        Ok(Self(parts.extensions.get::<ConnectInfo<std::net::SocketAddr>>().map(|ConnectInfo(address)| address.ip())))
+    }
+}
+
 /// The id of the session that the cookies name.
 pub(crate) fn session_id(headers: &HeaderMap, server: &Shared) -> Option<String> {
     let name = session::cookie_name(server.is_https());
@@ -72,12 +158,24 @@ pub(crate) fn session_id(headers: &HeaderMap, server: &Shared) -> Option<String>
     cookies.filter_map(|c| session::read_cookie(c, name)).map(str::to_owned).next()
 }
 
-/// The session that the cookies name, if it is one.
+/// The session that the cookies name, if it is one. It ends with the token that it began with.
 pub(crate) fn session_of(headers: &HeaderMap, server: &Shared) -> Option<Session> {
-    server.sessions.find(&session_id(headers, server)?, Instant::now())
+    let id = session_id(headers, server)?;
+    let session = server.sessions.find(&id, Instant::now())?;
+    match session.caller.token.as_deref().map(|token| server.identify.still(token)) {
+        None | Some(Ok(())) => Some(session),
+        Some(Err(stranger)) => {
+            server.metrics.turn_away(stranger.why());
+            // What can't be checked now is not let in, and not forgotten either.
+            if stranger != Stranger::Broken {
+                server.sessions.end(&id);
+            }
+            None
+        }
+    }
 }
 
-/// A user who may read: somebody who holds any permission at all.
+/// A user who may read something: somebody who holds any permission at all. Which changes is asked for each.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader(pub Caller);
 
@@ -86,17 +184,27 @@ impl FromRequestParts<Shared> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, server: &Shared) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, server).await?;
-        may_read(server, &caller.user)?;
+        may_read(server, &caller).await?;
         Ok(Self(caller))
     }
 }
 
-pub(crate) fn may_read(server: &Shared, user: &str) -> Result<(), Problem> {
-    if held(&server.handle.in_force().governance.access, user).is_empty() {
-        return Err(Problem::not_allowed(format!("`user:{user}` may not read here"))
-            .help("ask for a role in access.yaml; any role allows to read"));
+pub(crate) async fn may_read(server: &Shared, caller: &Caller) -> Result<(), Problem> {
+    if !caller.reach(server).is_nothing() {
+        return Ok(());
     }
-    Ok(())
+    let user = &caller.user;
+    let detail = if has_left(&server.handle.in_force().governance.access, user) {
+        format!("`user:{user}` has left and may nothing here")
+    } else {
+        format!("`user:{user}` may not read here")
+    };
+    server.handle.refused(&caller.actor(), None, "read", "not_allowed", &detail).await;
+    Err(Problem::not_allowed(detail).help("ask for a role in access.yaml; any role allows to read"))
+}
+
+fn has_left(access: &Access, user: &str) -> bool {
+    access.user(user).is_some() && !access.is_active(user)
 }
 
 /// Somebody who may read the log as a whole: an auditor, or anybody where the log is public.
@@ -111,24 +219,19 @@ impl FromRequestParts<Shared> for Auditor {
             return Ok(Self);
         }
         let caller = Caller::from_request_parts(parts, server).await?;
-        may_audit(server, &caller.user)?;
+        may_audit(server, &caller).await?;
         Ok(Self)
     }
 }
 
-pub(crate) fn may_audit(server: &Shared, user: &str) -> Result<(), Problem> {
-    if server.public_log || held(&server.handle.in_force().governance.access, user).contains(&Permission::Audit) {
+pub(crate) async fn may_audit(server: &Shared, caller: &Caller) -> Result<(), Problem> {
+    if server.public_log || caller.may_everywhere(server, Permission::Audit) {
         return Ok(());
     }
-    Err(Problem::not_allowed(format!("`user:{user}` may not read the log of all changes"))
-        .help("ask for a role with `audit` in access.yaml, or for `public_log` in clearway.toml"))
-}
-
-/// Everything that a user may do anywhere.
-pub(crate) fn held(access: &Access, user: &str) -> BTreeSet<Permission> {
-    let grants = access.users.iter().filter(|u| u.id == user).flat_map(|u| &u.roles);
-    let roles = grants.flat_map(|grant| access.roles.iter().filter(move |role| role.id == grant.role));
-    roles.flat_map(|role| role.may.iter().copied()).collect()
+    let detail = format!("`user:{}` may not read the log of all changes", caller.user);
+    server.handle.refused(&caller.actor(), None, "audit", "not_allowed", &detail).await;
+    Err(Problem::not_allowed(detail)
+        .help("ask for a role with `audit`, everywhere, in access.yaml, or for `public_log` in clearway.toml"))
 }
 
 #[cfg(test)]
@@ -136,15 +239,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_role_on_one_service_is_enough_to_read_and_an_unknown_user_holds_nothing() {
+    fn who_has_left_is_told_apart_from_who_was_never_here() {
         let access: Access = serde_json::from_value(serde_json::json!({
-            "users": [{"id": "ada", "roles": [{"role": "operator", "on": {"services": ["checkout"], "environments": ["production"]}}]}, {"id": "bob"}],
-            "roles": [{"id": "operator", "may": ["pause"]}],
+            "users": [{"id": "ada", "roles": []}, {"id": "bob", "deactivated": true}],
         }))
         .expect("an access table");
-        assert_eq!(held(&access, "ada"), [Permission::Pause].into());
-        assert!(held(&access, "bob").is_empty());
-        assert!(held(&access, "eve").is_empty());
+        assert_eq!(["ada", "bob", "eve"].map(|user| has_left(&access, user)), [false, true, false]);
     }
 
     #[test]

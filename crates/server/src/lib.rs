@@ -10,9 +10,11 @@ mod tiles;
 
 mod pages;
 
+mod desk;
 mod evidence;
 mod offers;
 mod view;
+mod visible;
 
 mod extract;
 mod identity;
@@ -25,11 +27,11 @@ mod session;
 mod sample;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
 pub use api::document::openapi;
+pub use desk::{Identify, Identity, Made, NewToken, Stranger, TokenView, public_id};
 pub use run::serve;
 
 /// What a server is made of.
@@ -51,14 +53,6 @@ impl std::fmt::Debug for App {
     }
 }
 
-/// Tells who somebody is. Secrets are compared in constant time by whoever implements this.
-pub trait Identify: Send + Sync {
-    /// The id of the user with this token.
-    fn user(&self, token: &str) -> Option<String>;
-    /// The id of the user to whom this code was given. A code works once.
-    fn one_time(&self, code: &str) -> Option<String>;
-}
-
 /// Everything that the server answers.
 pub fn router(app: App) -> axum::Router {
     let server = Arc::new(Server {
@@ -67,7 +61,7 @@ pub fn router(app: App) -> axum::Router {
         base_url: app.base_url.trim_end_matches('/').to_owned(),
         public_log: app.public_log,
         sessions: session::Sessions::default(),
-        tries: session::Tries::full(Instant::now()),
+        tries: session::Tries::default(),
         listeners: Arc::new(Semaphore::new(events::MOST_LISTENERS)),
         metrics: ops::Metrics::default(),
     });

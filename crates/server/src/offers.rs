@@ -3,6 +3,7 @@
 //! Asks the core what it would say, with a reason that is yet to be written. Nothing is decided here: the command itself is asked again, with all that
 //! is true then. A refusal that a reader would wonder about is shown in the core's own words.
 
+use change::actor::{Limits, row};
 use change::lifecycle::{Found, Rejection};
 use change::rollout::StepState;
 use change::{Change, Command, Digest, Given, decide};
@@ -110,6 +111,23 @@ pub(crate) struct Offers {
 }
 
 impl Offers {
+    /// What is offered to somebody whose token leaves them this much.
+    pub(crate) fn to(limits: &Limits, change: &Change, given: &Given) -> Self {
+        let offers = Self::of(change, given);
+        let (services, environment) = (&change.proposal.services, &change.proposal.environment);
+        let is_left = |act: &Act| {
+            let needs = row(act.word()).and_then(|row| row.needs);
+            needs.is_none_or(|needs| limits.gap(needs, services, environment).is_none())
+        };
+        Self { acts: offers.acts.into_iter().filter(is_left).collect(), ..offers }
+    }
+
+    /// What the core would say to one act.
+    pub(crate) fn rejection(act: Act, change: &Change, given: &Given) -> Option<Rejection> {
+        let command = act.command("to be written".into(), change.proposal.effect_digest, None);
+        decide(change, command, given).err()
+    }
+
     pub(crate) fn of(change: &Change, given: &Given) -> Self {
         let unknown =
             change.rollout().is_some_and(|r| r.back.is_none() && matches!(r.state, StepState::Unknown { .. }));

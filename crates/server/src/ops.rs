@@ -36,6 +36,12 @@ pub(crate) struct Metrics {
     micros: Family<Route, Counter>,
     listeners: Gauge<i64, std::sync::atomic::AtomicI64>,
     panics: Counter<u64, AtomicU64>,
+    strangers: Family<Why, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    why: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,12 +61,13 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("clearway_http");
         let (requests, micros) = (Family::default(), Family::default());
-        let (listeners, panics) = (Gauge::default(), Counter::default());
+        let (listeners, panics, strangers) = (Gauge::default(), Counter::default(), Family::default());
         registry.register("requests", "Requests by route, method and class of status", requests.clone());
         registry.register("busy_microseconds", "Time until answers began, by route", micros.clone());
         registry.register("listeners", "Listeners to events now", listeners.clone());
         registry.register("panics", "Handlers that panicked", panics.clone());
-        Self { registry, requests, micros, listeners, panics }
+        registry.register("strangers", "Requests of somebody who was not identified, by why", strangers.clone());
+        Self { registry, requests, micros, listeners, panics, strangers }
     }
 }
 
@@ -72,6 +79,11 @@ impl Metrics {
         self.micros.get_or_create(&Route { route: route.clone() }).inc_by(u64::try_from(took.as_micros()).unwrap_or(0));
         let status = format!("{}xx", status.as_u16() / 100);
         self.requests.get_or_create(&Answered { route, method: known.to_owned(), status }).inc();
+    }
+
+    /// Counts somebody who was not identified; `why` is one of few words.
+    pub(crate) fn turn_away(&self, why: &'static str) {
+        self.strangers.get_or_create(&Why { why: why.to_owned() }).inc();
     }
 
     fn text(&self) -> String {

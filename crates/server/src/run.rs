@@ -24,7 +24,8 @@ pub async fn serve(
         stop.await;
         tell.cancel();
     };
-    let serving = axum::serve(listener, crate::router(app)).with_graceful_shutdown(stopping);
+    let service = crate::router(app).into_make_service_with_connect_info::<std::net::SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(stopping);
     let late = async {
         told.cancelled().await;
         tokio::time::sleep(LAST_WORDS).await;

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::identity::Caller;
+
 /// How long a session lasts: a working day.
 pub(crate) const LASTS: Duration = Duration::from_secs(12 * 3_600);
 /// The most sessions at once; beyond it the one that ends first is dropped.
@@ -15,7 +17,8 @@ const MOST: usize = 10_000;
 /// Somebody who is logged in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Session {
-    pub user: String,
+    /// Who, with what their token leaves them: a session never gives more than the token that it began with.
+    pub caller: Caller,
     /// What a form has to send back, so that no other site can send it.
     pub csrf: String,
     until: Instant,
@@ -27,7 +30,7 @@ pub(crate) struct Sessions(Mutex<BTreeMap<String, Session>>);
 
 impl Sessions {
     /// Begins a session; returns its id.
-    pub(crate) fn begin(&self, user: String, now: Instant) -> String {
+    pub(crate) fn begin(&self, caller: Caller, now: Instant) -> String {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, session| session.until > now);
         if sessions.len() >= MOST {
@@ -35,7 +38,7 @@ impl Sessions {
             first.and_then(|id| sessions.remove(&id));
         }
         let id = random_hex();
-        sessions.insert(id.clone(), Session { user, csrf: random_hex(), until: now + LASTS });
+        sessions.insert(id.clone(), Session { caller, csrf: random_hex(), until: now + LASTS });
         id
     }
 
@@ -85,38 +88,63 @@ pub(crate) fn read_cookie<'a>(header: &'a str, name: &str) -> Option<&'a str> {
     header.split(';').filter_map(|pair| pair.trim().split_once('=')).find(|(n, _)| *n == name).map(|(_, value)| value)
 }
 
-/// A bucket of tries that fills up with time: guessing is slow for everybody together.
-#[derive(Debug)]
-pub(crate) struct Tries(Mutex<(f64, Instant)>);
+/// Buckets of tries that fill up with time, one for each address and one for each user: guessing is slow, and nobody is slowed down by somebody else.
+#[derive(Debug, Default)]
+pub(crate) struct Tries(Mutex<BTreeMap<String, (f64, Instant)>>);
 
 impl Tries {
     const MOST: f64 = 20.0;
     const A_SECOND: f64 = 0.5;
+    /// The most buckets; a full one need not be kept, since a bucket that is not there is full.
+    const MOST_BUCKETS: usize = 10_000;
 
-    pub(crate) fn full(now: Instant) -> Self {
-        Self(Mutex::new((Self::MOST, now)))
-    }
-
-    /// Takes one try, if there is one.
-    pub(crate) fn take(&self, now: Instant) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (left, since) = *state;
-        let left = (left + now.saturating_duration_since(since).as_secs_f64() * Self::A_SECOND).min(Self::MOST);
-        let granted = left >= 1.0;
-        *state = (if granted { left - 1.0 } else { left }, now.max(since));
+    /// Takes one try from each of these buckets, if every one of them has one.
+    pub(crate) fn take(&self, names: &[String], now: Instant) -> bool {
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() + names.len() > Self::MOST_BUCKETS {
+            make_room(&mut buckets, now);
+        }
+        let granted = names.iter().all(|name| left(buckets.get(name), now) >= 1.0);
+        for name in names.iter().filter(|_| granted) {
+            let rest = left(buckets.get(name), now) - 1.0;
+            buckets.insert(name.clone(), (rest, now));
+        }
         granted
     }
+}
+
+fn left(bucket: Option<&(f64, Instant)>, now: Instant) -> f64 {
+    bucket.map_or(Tries::MOST, |(left, since)| {
+        (left + now.saturating_duration_since(*since).as_secs_f64() * Tries::A_SECOND).min(Tries::MOST)
+    })
+}
+
+/// Forgets the fuller half: whoever guesses most is remembered longest.
+fn make_room(buckets: &mut BTreeMap<String, (f64, Instant)>, now: Instant) {
+    let mut fill: Vec<f64> = buckets.values().map(|bucket| left(Some(bucket), now)).collect();
+    fill.sort_by(f64::total_cmp);
+    let middle = fill.get(fill.len() / 2).copied().unwrap_or(0.0);
+    let mut surplus = buckets.len() / 2;
+    buckets.retain(|_, bucket| {
+        let goes = surplus > 0 && left(Some(bucket), now) >= middle;
+        surplus -= usize::from(goes);
+        !goes
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn who(user: &str) -> Caller {
+        Caller { user: user.into(), ..Caller::default() }
+    }
+
     #[test]
     fn a_session_ends_after_twelve_hours_and_at_logout() {
         let (sessions, now) = (Sessions::default(), Instant::now());
-        let (ada, bob) = (sessions.begin("ada".into(), now), sessions.begin("bob".into(), now));
-        assert_eq!(sessions.find(&ada, now).map(|s| s.user), Some("ada".into()));
+        let (ada, bob) = (sessions.begin(who("ada"), now), sessions.begin(who("bob"), now));
+        assert_eq!(sessions.find(&ada, now).map(|s| s.caller.user), Some("ada".into()));
         sessions.end(&bob);
         assert_eq!(sessions.find(&bob, now), None);
         assert!(sessions.find(&ada, now + LASTS - Duration::from_secs(1)).is_some());
@@ -127,9 +155,9 @@ mod tests {
     #[test]
     fn sessions_are_bounded_and_the_oldest_goes_first() {
         let (sessions, now) = (Sessions::default(), Instant::now());
-        let first = sessions.begin("ada".into(), now);
+        let first = sessions.begin(who("ada"), now);
         for second in 1..=MOST as u64 {
-            sessions.begin("bob".into(), now + Duration::from_millis(second));
+            sessions.begin(who("bob"), now + Duration::from_millis(second));
         }
         assert_eq!(sessions.0.lock().expect("no panic").len(), MOST);
         assert_eq!(sessions.find(&first, now), None);
@@ -138,7 +166,7 @@ mod tests {
     #[test]
     fn ids_and_form_tokens_are_never_the_same() {
         let (sessions, now) = (Sessions::default(), Instant::now());
-        let (one, two) = (sessions.begin("ada".into(), now), sessions.begin("ada".into(), now));
+        let (one, two) = (sessions.begin(who("ada"), now), sessions.begin(who("ada"), now));
         let csrf = |id: &str| sessions.find(id, now).expect("a session").csrf;
         assert_eq!(one.len(), 64);
         assert_ne!(one, two);
@@ -167,11 +195,34 @@ mod tests {
 
     #[test]
     fn after_twenty_tries_there_is_one_every_two_seconds() {
-        let now = Instant::now();
-        let tries = Tries::full(now);
-        assert_eq!((0..30).filter(|_| tries.take(now)).count(), 20);
-        assert!(!tries.take(now + Duration::from_secs(1)));
-        assert!(tries.take(now + Duration::from_secs(2)));
-        assert!(!tries.take(now + Duration::from_secs(2)));
+        let (now, tries) = (Instant::now(), Tries::default());
+        let ada = ["192.0.2.1".to_owned(), "user ada".to_owned()];
+        assert_eq!((0..30).filter(|_| tries.take(&ada, now)).count(), 20);
+        assert!(!tries.take(&ada, now + Duration::from_secs(1)));
+        assert!(tries.take(&ada, now + Duration::from_secs(2)));
+        assert!(!tries.take(&ada, now + Duration::from_secs(2)));
+    }
+
+    // I10
+    #[test]
+    fn nobody_is_slowed_down_by_the_guesses_of_another_address_or_user() {
+        let (now, tries) = (Instant::now(), Tries::default());
+        let name = |address: &str, user: &str| [address.to_owned(), user.to_owned()];
+        while tries.take(&name("192.0.2.1", "user ada"), now) {}
+        assert!(tries.take(&name("192.0.2.2", "user bob"), now));
+        assert!(!tries.take(&name("192.0.2.2", "user ada"), now), "another address does not help against one user");
+        assert!(!tries.take(&name("192.0.2.1", "user bob"), now));
+    }
+
+    #[test]
+    fn buckets_are_bounded_and_who_guesses_most_is_remembered() {
+        let (now, tries) = (Instant::now(), Tries::default());
+        let worst = ["192.0.2.1".to_owned()];
+        while tries.take(&worst, now) {}
+        for i in 0..30_000 {
+            tries.take(&[format!("address {i}")], now);
+        }
+        assert!(tries.0.lock().expect("no panic").len() <= Tries::MOST_BUCKETS);
+        assert!(!tries.take(&worst, now));
     }
 }

@@ -4,6 +4,8 @@
 //! and their ratio is what counts. Nothing is asserted here: a ratio that misses its aim is printed as missed. To add a bench: a file in `bench/`, and
 //! its name in [`BENCHES`].
 
+#[path = "bench/access.rs"]
+mod access;
 #[path = "bench/acknowledgement.rs"]
 mod acknowledgement;
 #[path = "bench/appends.rs"]
@@ -32,11 +34,12 @@ use crate::table::Row;
 type Bench = (&'static str, fn() -> Result<Vec<Row>>);
 
 /// In the order in which they run: the first measures the memory of a process that has done nothing else yet.
-const BENCHES: [Bench; 4] = [
+const BENCHES: [Bench; 5] = [
     ("in_flight", in_flight::run),
     ("appends", appends::run),
     ("acknowledgement", acknowledgement::run),
     ("router", router_bench::run),
+    ("access", access::run),
 ];
 
 fn main() -> Result<()> {

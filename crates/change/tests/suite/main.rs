@@ -3,6 +3,7 @@
 
 mod world;
 
+mod access;
 mod change_file;
 mod matrix;
 mod model;

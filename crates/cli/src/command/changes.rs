@@ -186,7 +186,7 @@ async fn drivers(args: &Args, client: &Client) -> Outcome {
 }
 
 /// Percent-encodes what is not plain in a query.
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

@@ -76,6 +76,10 @@ fn commit(folder: &Path) -> Option<String> {
 
 pub(super) async fn check(args: &Args, check: &Check) -> Outcome {
     let name = check.file.display().to_string();
+    if check.file.is_dir() {
+        crate::serve::read_governance(&check.file)?;
+        return say(args, &name, &[], None);
+    }
     if check.file.extension().is_some_and(|e| e == "toml") {
         let problems = Config::read(&read_text(&check.file)?, &check.file).err().unwrap_or_default();
         return say(args, &name, &problems_json(&problems), None);

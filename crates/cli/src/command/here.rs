@@ -1,16 +1,15 @@
-//! Commands that do their work on this machine: router, shop, upkeep of a store, tokens.
+//! Commands that do their work on this machine: router, shop, upkeep of a store.
 
 use std::path::Path;
 
 use serde_json::json;
 
 use super::print;
-use crate::args::{Admin, Args, DemoShop, Token};
-use crate::client::Client;
+use crate::args::{Admin, Args, DemoShop};
+use crate::desk::Recovery;
 use crate::exit::{ERROR, Failure, INVALID, Outcome};
-use crate::place::Place;
+use crate::place::{Place, write_private};
 use crate::serve::{open_store, shutdown};
-use crate::tokens::Tokens;
 
 pub(super) async fn router(config: &Path, announce: Option<&Path>) -> Outcome {
     let text = std::fs::read_to_string(config)
@@ -70,29 +69,55 @@ pub(super) async fn admin(args: &Args, admin: &Admin) -> Outcome {
             });
             Ok(())
         }
+        Admin::Recover { user, lasts, reason } => recover(args, &place, user, *lasts, reason).await,
     }
 }
 
-pub(super) async fn token(args: &Args, token: &Token) -> Outcome {
-    match token {
-        Token::Create { user } => {
-            let place = Place::find(args.dir.as_deref())?;
-            if !place.tokens().exists() {
-                let message = format!("there is no server's folder at `{}`", place.dir.display());
-                let help = "name it with `--dir`, or start the server once: `clearway serve`";
-                return Err(Failure::new(ERROR, message).help(help));
-            }
-            let token = Tokens::open(&place)?.create(user)?;
-            print(args, &json!({"user": user, "token": token}), || token.clone());
-            eprintln!(
-                "This is the token of `{user}`, shown once. Keep it in a file with `chmod 600`, and name that with `--token-file`."
-            );
-            Ok(())
-        }
-        Token::Whoami => {
-            let who = Client::find(args)?.get("/whoami").await?;
-            print(args, &who, || who.get("user").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned());
-            Ok(())
-        }
+/// Leaves a request where only who has the rights of the store's files can; the server logs it before it has effect.
+async fn recover(args: &Args, place: &Place, user: &str, lasts: change::Span, reason: &str) -> Outcome {
+    if !place.key().exists() {
+        let message = format!("there is no server's folder at `{}`", place.dir.display());
+        return Err(Failure::new(ERROR, message).help("name it with `--dir`"));
     }
+    if !is_user_id(user) {
+        return Err(Failure::new(INVALID, format!("`{user}` is not the id of a user")));
+    }
+    if lasts == change::Span::ZERO || lasts > engine::recovery::LONGEST {
+        let message = format!("an administrator is recovered for up to {}, not for {lasts}", engine::recovery::LONGEST);
+        return Err(Failure::new(INVALID, message));
+    }
+    if reason.trim().is_empty() {
+        return Err(Failure::new(INVALID, "a reason is needed").help("add `--reason \"...\"`"));
+    }
+    let request = Recovery { user: user.to_owned(), lasts, reason: reason.to_owned() };
+    write_private(&place.recovery(), &serde_json::to_vec(&request).unwrap_or_default())?;
+    let taken_up = place.running().is_some() && is_taken(place).await;
+    print(args, &json!({"user": user, "lasts": lasts, "taken_up": taken_up}), || {
+        if taken_up {
+            format!("`{user}` may govern for {lasts} from now on; make a token with `clearway token create {user}`")
+        } else {
+            format!("`{user}` may govern for {lasts} from the moment that the server starts")
+        }
+    });
+    Ok(())
+}
+
+/// Whether a text has the form of an id in access.yaml.
+pub(super) fn is_user_id(text: &str) -> bool {
+    let is_letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(|b| is_letter(*b))
+        && bytes.len() <= 64
+        && bytes.iter().all(|b| is_letter(*b) || b"._-".contains(b))
+}
+
+/// Waits until a running server has taken up a request.
+async fn is_taken(place: &Place) -> bool {
+    for _ in 0..100 {
+        if !place.recovery().exists() && !place.recovery().with_extension("taken").exists() {
+            return true;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    false
 }

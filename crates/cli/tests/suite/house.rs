@@ -250,7 +250,7 @@ users:
   - {id: bob, name: Bob, roles: [{role: all}]}
   - {id: eve, name: Eve, roles: [{role: reader}]}
 roles:
-  - {id: all, may: [propose, approve, pause, resume, rollback, promote, read, audit]}
+  - {id: all, may: [propose, approve, pause, resume, rollback, promote, read, audit, govern]}
   - {id: reader, may: [read]}
 ";
 

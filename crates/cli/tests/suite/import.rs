@@ -117,7 +117,7 @@ fn a_server_says_what_is_wrong_with_an_openslo_file_and_where() {
     std::fs::create_dir_all(governance.join("slos")).expect("a folder");
     std::fs::write(
         governance.join("access.yaml"),
-        "users: [{id: ada, roles: [{role: all}]}]\nroles: [{id: all, may: [read]}]\n",
+        "users: [{id: ada, roles: [{role: all}]}]\nroles: [{id: all, may: [read, govern]}]\n",
     )
     .expect("written");
     std::fs::write(governance.join("slos/shop.yaml"), SLO).expect("written");

@@ -14,3 +14,7 @@ pub(super) fn tell(change: ChangeId, message: &Message<'_>) {
         Urgency::Notice => tracing::info!(%change, title, reason, to, "people are told of a change"),
     }
 }
+
+pub(super) fn alarm(title: &str, reason: &str) {
+    tracing::warn!(title, reason, "people are asked to look at the server");
+}

@@ -1,7 +1,8 @@
 //! Webhook: a POST to a URL that the operator configured.
 //!
-//! The body is `{"change", "title", "reason", "to", "urgency"}`: `to` lists users and groups, `urgency` is `page` or `notice`; and `"url"` of the change's page where the server's own address is known. Every 2xx counts as
-//! delivered. The URL is often a secret itself, so only its host is ever shown.
+//! The body is `{"change", "title", "reason", "to", "urgency"}`: `to` lists users and groups, `urgency` is `page` or `notice`; and `"url"` of the change's
+//! page where the server's own address is known; what is about the server itself names no change. Every 2xx counts as delivered. The URL is often a
+//! secret itself, so only its host is ever shown.
 
 use std::time::Duration;
 
@@ -69,7 +70,21 @@ impl Voice for Webhook {
         if let Some(server) = &self.server {
             body["url"] = json!(http::below(server, &["changes", &change.to_string()]).as_str());
         }
-        let request = self.client.post(self.url.clone()).json(&body);
+        self.post(&body).await
+    }
+
+    async fn alarm(&self, title: &str, reason: &str) -> Result<String, String> {
+        let mut message = json!({"title": title, "reason": reason});
+        if let Some(server) = &self.server {
+            message["url"] = json!(server.as_str());
+        }
+        self.post(&message).await
+    }
+}
+
+impl Webhook {
+    async fn post(&self, message: &serde_json::Value) -> Result<String, String> {
+        let request = self.client.post(self.url.clone()).json(message);
         let at = format!("the channel `{}` ({})", self.name, http::authority(&self.url));
         match http::send(request, self.token.as_ref(), BOUNDS).await {
             Ok(answer) if answer.is_success() => Ok(self.name.clone()),
@@ -120,6 +135,22 @@ mod tests {
         let mut linked = bare.clone();
         linked["url"] = json!("https://clearway.example/base/changes/CHG-7");
         assert_eq!(*heard.lock().expect("no test panics here"), [(token.clone(), linked), (token, bare)]);
+    }
+
+    // X21
+    #[tokio::test]
+    async fn an_alarm_names_no_change_and_leads_to_the_server() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let ears = heard.clone();
+        let hook = move |Json(body): Json<Value>| async move {
+            ears.lock().expect("no test panics here").push(body);
+            axum::http::StatusCode::ACCEPTED
+        };
+        let url = serve(Router::new().route("/hook", post(hook))).await;
+        let hook = webhook(&format!("{url}/hook"), Some("https://clearway.example/"));
+        assert_eq!(within(20, hook.alarm("Recovered", "`ada` governs")).await, Ok("chat".into()));
+        let wanted = json!({"title": "Recovered", "reason": "`ada` governs", "url": "https://clearway.example/"});
+        assert_eq!(*heard.lock().expect("no test panics here"), [wanted]);
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 
 use crate::Shared;
 use crate::extract::{Query, instant};
-use crate::identity::{self, Caller, Reader};
+use crate::identity::{Caller, Reader};
 use crate::problem::Problem;
 use crate::schema::documented;
 
@@ -55,9 +55,9 @@ pub(crate) async fn whoami(State(server): State<Shared>, caller: Caller) -> axum
     let in_force = server.handle.in_force();
     let access = &in_force.governance.access;
     axum::Json(WhoAmI {
-        name: access.users.iter().find(|u| u.id == caller.user).and_then(|u| u.name.clone()),
+        name: access.user(&caller.user).and_then(|u| u.name.clone()),
         groups: access.groups_of(&caller.user),
-        may: identity::held(access, &caller.user),
+        may: access.held(&caller.user).into_iter().filter(|p| caller.limits.leave(*p)).collect(),
         user: caller.user,
     })
 }
@@ -128,9 +128,14 @@ impl Period {
     responses((status = 200, description = "How changes have fared.", body = Measures)))]
 pub(crate) async fn measures(
     State(server): State<Shared>,
-    _: Reader,
+    Reader(caller): Reader,
     Query(period): Query<Period>,
 ) -> Result<axum::Json<Measures>, Problem> {
+    if !caller.reach(&server).is_everything() {
+        let detail = format!("`user:{}` sees some services only, and figures are about all of them", caller.user);
+        server.handle.refused(&caller.actor(), None, "measure", "not_allowed", &detail).await;
+        return Err(Problem::not_allowed(detail).help("ask for a role that holds everywhere in access.yaml"));
+    }
     let (from, to) = period.read(server.handle.now())?;
     let report = server.handle.measures(from, to).await?;
     Ok(axum::Json(Measures { report }))

@@ -18,11 +18,12 @@ use utoipa::IntoParams;
 use crate::Shared;
 use crate::events::no_change;
 use crate::extract::{self, Id, Idempotency, Json, Query};
-use crate::identity::Reader;
+use crate::identity::{Caller, Reader};
 use crate::ops::to_its_end;
 use crate::problem::Problem;
 use crate::schema::documented;
 use crate::view::{self, ChangeList, ChangeView, Checked, Log, LogEntry, LookView, Looks};
+use crate::visible;
 
 /// A change file and the digests of the files that it names.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -141,13 +142,31 @@ pub(crate) async fn propose(
     Idempotency(key): Idempotency,
     Json(given): Json<Proposed>,
 ) -> Result<Response, Problem> {
+    token_leaves(&server, &caller, "propose", None, &given).await?;
     let (handle, actor) = (server.handle.clone(), caller.actor());
     let way = given.way()?;
     let proposed = async move { handle.propose_by(&actor, &given.file, &given.files, key.as_deref(), &way).await };
     let change = to_its_end(proposed).await??;
     let location = format!("/api/v1/changes/{}", change.id);
-    let view = show(&server, change.id).await?;
+    let view = show(&server, &caller, change.id).await?;
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(view)).into_response())
+}
+
+/// Whether a token leaves its user to propose what a file says; a file that can't be read is refused by whoever reads it next.
+pub(crate) async fn token_leaves(
+    server: &Shared,
+    caller: &Caller,
+    action: &str,
+    id: Option<ChangeId>,
+    given: &Proposed,
+) -> Result<(), Problem> {
+    if caller.limits.are_none() {
+        return Ok(());
+    }
+    match server.handle.check(&given.file, &given.files) {
+        Ok(proposal) => caller.token_leaves(server, action, id, &proposal).await,
+        Err(_) => Ok(()),
+    }
 }
 
 /// Lists changes, newest first.
@@ -155,15 +174,15 @@ pub(crate) async fn propose(
     responses((status = 200, description = "A page of rows.", body = ChangeList)))]
 pub(crate) async fn list(
     State(server): State<Shared>,
-    _: Reader,
+    Reader(caller): Reader,
     Query(params): Query<ListParams>,
 ) -> Result<axum::Json<ChangeList>, Problem> {
-    rows(&server, &params).await.map(axum::Json)
+    rows(&server, &caller, &params).await.map(axum::Json)
 }
 
-pub(crate) async fn rows(server: &Shared, params: &ListParams) -> Result<ChangeList, Problem> {
+pub(crate) async fn rows(server: &Shared, caller: &Caller, params: &ListParams) -> Result<ChangeList, Problem> {
     let (query, limit) = params.read()?;
-    Ok(ChangeList::page(server.handle.list(&query).await?, limit))
+    visible::rows(server, &caller.reach(server), query, limit).await
 }
 
 /// Shows a change.
@@ -171,22 +190,26 @@ pub(crate) async fn rows(server: &Shared, params: &ListParams) -> Result<ChangeL
     responses((status = 200, description = "The change with everything that is known of it now.", body = ChangeView)))]
 pub(crate) async fn one(
     State(server): State<Shared>,
-    _: Reader,
+    Reader(caller): Reader,
     Id(id): Id,
 ) -> Result<axum::Json<ChangeView>, Problem> {
-    show(&server, id).await.map(axum::Json)
+    show(&server, &caller, id).await.map(axum::Json)
 }
 
-pub(crate) async fn show(server: &Shared, id: ChangeId) -> Result<ChangeView, Problem> {
-    Ok(ChangeView::of(&overview(server, id).await?, &server.base_url))
+pub(crate) async fn show(server: &Shared, caller: &Caller, id: ChangeId) -> Result<ChangeView, Problem> {
+    Ok(ChangeView::of(&overview(server, caller, id).await?, &server.base_url))
 }
 
-pub(crate) async fn overview(server: &Shared, id: ChangeId) -> Result<Overview, Problem> {
+/// A change with everything around it. One that the caller can't see is as one that does not exist.
+pub(crate) async fn overview(server: &Shared, caller: &Caller, id: ChangeId) -> Result<Overview, Problem> {
+    load(server, caller, id).await?;
     server.handle.overview(id).await?.ok_or_else(|| no_change(id))
 }
 
-async fn load(server: &Shared, id: ChangeId) -> Result<Change, Problem> {
-    server.handle.change(id).await?.ok_or_else(|| no_change(id))
+/// A change. One that the caller can't see is as one that does not exist.
+pub(crate) async fn load(server: &Shared, caller: &Caller, id: ChangeId) -> Result<Change, Problem> {
+    let change = server.handle.change(id).await?.filter(|change| caller.sees(server, change));
+    change.ok_or_else(|| no_change(id))
 }
 
 /// Asks the gates of a change.
@@ -194,8 +217,12 @@ async fn load(server: &Shared, id: ChangeId) -> Result<Change, Problem> {
 /// Each is open, or closed with a reason, and with when it opens and who can open it where that is known.
 #[utoipa::path(get, path = "/changes/{id}/gates", operation_id = "askGates", tag = "changes", params(("id" = String, Path, description = "`CHG-7` or `7`.")),
     responses((status = 200, description = "The gates as they are now.", body = Gates)))]
-pub(crate) async fn gates(State(server): State<Shared>, _: Reader, Id(id): Id) -> Result<axum::Json<Gates>, Problem> {
-    let change = load(&server, id).await?;
+pub(crate) async fn gates(
+    State(server): State<Shared>,
+    Reader(caller): Reader,
+    Id(id): Id,
+) -> Result<axum::Json<Gates>, Problem> {
+    let change = load(&server, &caller, id).await?;
     // Readiness is asked of a target and of telemetry, which may hang.
     let gates = tokio::time::timeout(Duration::from_secs(20), server.handle.gates_of(&change)).await;
     Ok(axum::Json(Gates { gates: gates.map_err(|_| Problem::timeout())?? }))
@@ -204,8 +231,12 @@ pub(crate) async fn gates(State(server): State<Shared>, _: Reader, Id(id): Id) -
 /// Shows the log of a change.
 #[utoipa::path(get, path = "/changes/{id}/log", operation_id = "showChangeLog", tag = "changes", params(("id" = String, Path, description = "`CHG-7` or `7`.")),
     responses((status = 200, description = "Everything that happened to it, in order.", body = Log)))]
-pub(crate) async fn log(State(server): State<Shared>, _: Reader, Id(id): Id) -> Result<axum::Json<Log>, Problem> {
-    let Overview { change, log, .. } = overview(&server, id).await?;
+pub(crate) async fn log(
+    State(server): State<Shared>,
+    Reader(caller): Reader,
+    Id(id): Id,
+) -> Result<axum::Json<Log>, Problem> {
+    let Overview { change, log, .. } = overview(&server, &caller, id).await?;
     let entries = log.iter().map(|recorded| LogEntry::of(recorded, &change.proposal.plan)).collect();
     Ok(axum::Json(Log { entries, next: None }))
 }
@@ -226,12 +257,12 @@ pub(crate) struct LookParams {
     responses((status = 200, description = "Looks in order.", body = Looks)))]
 pub(crate) async fn looks(
     State(server): State<Shared>,
-    _: Reader,
+    Reader(caller): Reader,
     Id(id): Id,
     Query(params): Query<LookParams>,
 ) -> Result<axum::Json<Looks>, Problem> {
     let limit = extract::limit(params.limit, 1_000, 1_000)?;
-    load(&server, id).await?;
+    load(&server, &caller, id).await?;
     let mut looks: Vec<LookView> =
         server.handle.looks(id, params.after.unwrap_or(0)).await?.into_iter().map(LookView::of).collect();
     let more = looks.len() > limit;
@@ -247,11 +278,11 @@ pub(crate) async fn looks(
     request_body = Replay, responses((status = 200, description = "Both decisions, step by step.", body = ReplayView)))]
 pub(crate) async fn replay(
     State(server): State<Shared>,
-    _: Reader,
+    Reader(caller): Reader,
     Id(id): Id,
     Json(Replay { strictness }): Json<Replay>,
 ) -> Result<axum::Json<ReplayView>, Problem> {
-    let change = load(&server, id).await?;
+    let change = load(&server, &caller, id).await?;
     if let Some(unknown) = strictness.unknown_slis(&change).first() {
         return Err(Problem::malformed(format!("{id} has no SLI `{unknown}`")));
     }

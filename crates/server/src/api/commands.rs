@@ -83,11 +83,19 @@ pub(crate) async fn ask(
     server: &Shared,
     caller: &Caller,
     id: ChangeId,
+    action: &'static str,
     command: Command,
 ) -> Result<axum::Json<ChangeView>, Problem> {
+    let change = changes::load(server, caller, id).await?;
+    caller.token_leaves(server, action, Some(id), &change.proposal).await?;
     let (handle, actor) = (server.handle.clone(), caller.actor());
     to_its_end(async move { handle.command(&actor, id, command).await }).await??;
-    changes::show(server, id).await.map(axum::Json)
+    changes::show(server, caller, id).await.map(axum::Json)
+}
+
+/// The word of a command, as the table of actions has it.
+fn word_of(path: &'static str) -> &'static str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// Amends a change before its rollout.
@@ -101,10 +109,13 @@ pub(crate) async fn amend(
     Id(id): Id,
     Json(given): Json<Proposed>,
 ) -> Result<axum::Json<ChangeView>, Problem> {
+    let change = changes::load(&server, &caller, id).await?;
+    caller.token_leaves(&server, "amend", Some(id), &change.proposal).await?;
+    changes::token_leaves(&server, &caller, "amend", Some(id), &given).await?;
     let (handle, actor) = (server.handle.clone(), caller.actor());
     let amended = to_its_end(async move { handle.amend(&actor, id, &given.file, &given.files).await }).await?;
     amended.map_err(Problem::invalid_file)??;
-    changes::show(&server, id).await.map(axum::Json)
+    changes::show(&server, &caller, id).await.map(axum::Json)
 }
 
 /// One handler for each command: its name, its path, its body, and the command that it makes.
@@ -120,7 +131,7 @@ macro_rules! commands {
             Id(id): Id,
             Json($given): Json<$body>,
         ) -> Result<axum::Json<ChangeView>, Problem> {
-            ask(&server, &caller, id, $command).await
+            ask(&server, &caller, id, word_of($path), $command).await
         }
     )+};
 }

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{about, catalog, changes, commands, log, people, plans};
+use super::{about, access, catalog, changes, commands, log, people, plans, tokens};
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
 
@@ -52,6 +52,10 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(log::proof))
         .routes(routes!(catalog::all))
         .routes(routes!(catalog::one))
+        .routes(routes!(access::all))
+        .routes(routes!(access::explain))
+        .routes(routes!(tokens::list, tokens::make))
+        .routes(routes!(tokens::revoke))
         .routes(routes!(about::measures))
         .routes(routes!(about::whoami))
         .routes(routes!(about::drivers))
@@ -150,6 +154,8 @@ mod tests {
         lines.sort_by_key(|line| line.split(' ').nth(1).map(str::to_owned));
         expect![[r#"
             get /api/v1/catalog showCatalog
+            get /api/v1/access listAccess
+            get /api/v1/access/explain explainAccess
             get /api/v1/changes listChanges
             post /api/v1/changes proposeChange
             post /api/v1/changes/check checkChange
@@ -178,6 +184,9 @@ mod tests {
             post /api/v1/plans planFile
             get /api/v1/schemas/{kind} showSchema
             get /api/v1/services/{name} showService
+            get /api/v1/tokens listTokens
+            post /api/v1/tokens makeToken
+            post /api/v1/tokens/{id}/revoke revokeToken
             get /api/v1/whoami whoAmI
             get /checkpoint showCheckpoint
             get /livez isAlive

@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use crate::Shared;
 use crate::extract::{self, Query};
-use crate::identity::{Auditor, Reader};
+use crate::identity::{Auditor, Caller, Reader};
 use crate::problem::Problem;
 use crate::view::{Log, LogEntry, no_plan};
 
@@ -66,14 +66,26 @@ pub(crate) async fn in_words(server: &Shared, recorded: &[Recorded]) -> Result<V
     responses((status = 200, description = "A `.tlog-proof` file.", content_type = "text/plain", body = String)))]
 pub(crate) async fn proof(
     State(server): State<Shared>,
-    _: Reader,
+    Reader(caller): Reader,
     Path(position): Path<String>,
 ) -> Result<Response, Problem> {
     let malformed = || Problem::malformed(format!("`{position}` is not the position of an entry"));
     let number: u64 = position.parse().map_err(|_| malformed())?;
     let proof = server.handle.proof(number).await?;
+    let is_seen = sees_entry(&server, &caller, number).await?;
+    let proof = proof.filter(|_| is_seen);
     let proof = proof.ok_or_else(|| Problem::not_found(format!("the log has no entry `{number}`")))?;
     let file = format!("inline; filename=\"{number}.tlog-proof\"");
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, file)];
     Ok((headers, proof).into_response())
+}
+
+/// Whether somebody sees an entry: it is of a change that they see, or they see everything.
+async fn sees_entry(server: &Shared, caller: &Caller, position: u64) -> Result<bool, Problem> {
+    if caller.reach(server).is_everything() {
+        return Ok(true);
+    }
+    let recorded = server.handle.log(position, 1).await?.into_iter().find(|recorded| recorded.position == position);
+    let Some(id) = recorded.and_then(|recorded| recorded.change) else { return Ok(false) };
+    Ok(server.handle.change(id).await?.is_some_and(|change| caller.sees(server, &change)))
 }

@@ -89,6 +89,7 @@ pub(crate) async fn delegate(
         (None, Some(lasts)) => state.handle.until(lasts),
         _ => return Err(Problem::malformed("say how long, either with `until` or with `lasts`")),
     };
+    caller.token_leaves_everywhere(&state, "delegate").await?;
     let Delegate { from, to, groups, reason, .. } = given;
     let from = from.unwrap_or_else(|| caller.user.clone());
     let delegation = Delegation { from, to, groups, until, reason };
@@ -105,6 +106,7 @@ pub(crate) async fn back(
     Reader(caller): Reader,
     Json(given): Json<Back>,
 ) -> Result<axum::Json<Delegations>, Problem> {
+    caller.token_leaves_everywhere(&state, "delegate").await?;
     let from = given.from.unwrap_or_else(|| caller.user.clone());
     let (handle, actor) = (state.handle.clone(), caller.actor());
     to_its_end(async move { handle.end_delegation(&actor, &from, given.to.as_deref()).await }).await??;
@@ -127,6 +129,7 @@ pub(crate) async fn stop(
     Reader(caller): Reader,
     Json(given): Json<Because>,
 ) -> Result<axum::Json<StopView>, Problem> {
+    caller.token_leaves_everywhere(&state, "stop-all").await?;
     let handle = state.handle.clone();
     asked(&caller, async move |actor| handle.stop_all(&actor, &given.reason).await).await?;
     stopped(state, Reader(caller)).await
@@ -140,6 +143,7 @@ pub(crate) async fn release(
     Reader(caller): Reader,
     Json(given): Json<Because>,
 ) -> Result<axum::Json<StopView>, Problem> {
+    caller.token_leaves_everywhere(&state, "stop-all").await?;
     let handle = state.handle.clone();
     asked(&caller, async move |actor| handle.release_all(&actor, &given.reason).await).await?;
     stopped(state, Reader(caller)).await
@@ -155,7 +159,13 @@ where
 /// Lists what is owed: reviews, and approvals of what began without them.
 #[utoipa::path(get, path = "/debts", operation_id = "listDebts", tag = "people",
     responses((status = 200, description = "All open debts.", body = Debts)))]
-pub(crate) async fn debts(State(server): State<Shared>, _: Reader) -> Result<axum::Json<Debts>, Problem> {
-    let debts = server.handle.circumstances(|c| c.debts().into_iter().cloned().collect()).await?;
+pub(crate) async fn debts(State(server): State<Shared>, Reader(caller): Reader) -> Result<axum::Json<Debts>, Problem> {
+    let mut debts: Vec<OpenDebt> = vec![];
+    for debt in server.handle.circumstances(|c| c.debts().into_iter().cloned().collect::<Vec<_>>()).await? {
+        let change = server.handle.change(debt.change).await?;
+        if change.is_some_and(|change| caller.sees(&server, &change)) {
+            debts.push(debt);
+        }
+    }
     Ok(axum::Json(Debts { debts, now: server.handle.now() }))
 }

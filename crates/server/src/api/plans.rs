@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use crate::Shared;
-use crate::events::no_change;
+use crate::api::changes::load;
 use crate::extract::{Id, Json, Query};
 use crate::identity::Reader;
 use crate::problem::Problem;
@@ -87,12 +87,12 @@ pub(crate) async fn of_file(
     responses((status = 200, description = "What the rollout will be able to see.", body = PlanView)))]
 pub(crate) async fn of_change(
     State(server): State<Shared>,
-    _: Reader,
+    Reader(caller): Reader,
     Id(id): Id,
     Query(params): Query<PlanParams>,
 ) -> Result<axum::Json<PlanView>, Problem> {
     let asked = asked(params.runs, params.suggest.unwrap_or(false))?;
-    let change = server.handle.change(id).await?.ok_or_else(|| no_change(id))?;
+    let change = load(&server, &caller, id).await?;
     answer(server.handle.plan_of(&change, asked)).await
 }
 

@@ -3,12 +3,15 @@
 use maud::{DOCTYPE, Markup, html};
 
 use super::assets;
+use crate::identity::Caller;
 
 /// The reader of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReaderView {
-    pub user: String,
+    pub caller: Caller,
     pub csrf: String,
+    /// What everybody has to know while it lasts, on every page.
+    pub notices: Vec<String>,
 }
 
 /// The places in the navigation.
@@ -48,6 +51,7 @@ impl Page {
                 body {
                     a.skip href="#main" { "Skip to the content" }
                     (self.banner(reader))
+                    @for notice in reader.iter().flat_map(|r| &r.notices) { p.failed role="alert" { (notice) } }
                     main id="main" tabindex="-1" data-events=[self.events.as_deref()] { (self.main) }
                     footer { p { "Clearway " (env!("CARGO_PKG_VERSION")) } p id="live" role="status" {} }
                 }
@@ -71,7 +75,7 @@ impl Page {
                     Some(reader) => {
                         form.who method="post" action="/logout" {
                             input type="hidden" name="csrf" value=(reader.csrf);
-                            span { (reader.user) }
+                            span { (reader.caller.user) }
                             button.quiet type="submit" { "Log out" }
                         }
                     }
@@ -97,7 +101,8 @@ mod tests {
 
     #[test]
     fn a_page_has_landmarks_a_skip_link_and_nothing_inline() {
-        let reader = ReaderView { user: "<ada>".into(), csrf: "c".into() };
+        let caller = Caller { user: "<ada>".into(), ..Caller::default() };
+        let reader = ReaderView { caller, csrf: "c".into(), notices: vec!["<look>".into()] };
         let text = page().frame(Some(&reader)).into_string();
         for wanted in [
             "<main id=\"main\"",
@@ -106,6 +111,7 @@ mod tests {
             "lang=\"en\"",
             "aria-current=\"page\"",
             "&lt;ada&gt;",
+            "role=\"alert\">&lt;look&gt;",
             "&lt;Title&gt;",
         ] {
             assert!(text.contains(wanted), "{wanted}");

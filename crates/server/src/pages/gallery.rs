@@ -82,7 +82,11 @@ fn pages() -> Vec<(&'static str, Page)> {
 }
 
 fn framed(page: &Page) -> String {
-    let reader = ReaderView { user: "dora".into(), csrf: "form-token".into() };
+    let reader = ReaderView {
+        caller: crate::identity::Caller { user: "dora".into(), ..Default::default() },
+        csrf: "form-token".into(),
+        notices: vec![],
+    };
     page.frame(Some(&reader)).into_string()
 }
 

@@ -7,8 +7,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use change::Digest;
 use change::lifecycle::Found;
-use change::{Actor, Digest};
 use serde::Deserialize;
 
 use super::change::ChangePage;
@@ -21,8 +21,9 @@ use super::{api as api_page, assets};
 use crate::Shared;
 use crate::api::changes::{self, ListParams};
 use crate::api::log::in_words;
+use crate::desk::{Identity, Stranger, public_id};
 use crate::extract::{Form, Id, Query};
-use crate::identity::{may_audit, session_id};
+use crate::identity::{Caller, Peer, may_audit, session_id, turned_away};
 use crate::offers::{Act, Offers};
 use crate::ops::to_its_end;
 use crate::problem::Problem;
@@ -55,10 +56,10 @@ struct ListQuery {
 
 async fn list(State(server): State<Shared>, visitor: Visitor, Query(query): Query<ListQuery>) -> Response {
     let fragment = query.fragment == Some(1);
-    visitor.show(list_page(&server, query).await, fragment, "/changes")
+    visitor.show(list_page(&server, &visitor.0.caller, query).await, fragment, "/changes")
 }
 
-async fn list_page(server: &Shared, query: ListQuery) -> Result<Page, Problem> {
+async fn list_page(server: &Shared, caller: &Caller, query: ListQuery) -> Result<Page, Problem> {
     let service = query.service.map(|s| s.trim().to_owned()).unwrap_or_default();
     let params = ListParams {
         phase: query.phase.clone(),
@@ -67,13 +68,22 @@ async fn list_page(server: &Shared, query: ListQuery) -> Result<Page, Problem> {
         limit: None,
     };
     let page = ListPage {
-        list: changes::rows(server, &params).await?,
+        list: changes::rows(server, caller, &params).await?,
         group: Group::ALL.into_iter().find(|g| query.phase.as_deref() == Some(g.name())),
         service,
-        services: server.handle.in_force().governance.catalog.services().iter().map(|s| s.name.clone()).collect(),
+        services: services(server, caller),
         is_older: params.before.is_some(),
     };
     Ok(page.page())
+}
+
+/// The services of which somebody sees changes.
+fn services(server: &Shared, caller: &Caller) -> Vec<String> {
+    let reach = caller.reach(server);
+    let seen = reach.services();
+    let in_force = server.handle.in_force();
+    let names = in_force.governance.catalog.services().iter().map(|s| &s.name);
+    names.filter(|name| seen.as_ref().is_none_or(|seen| seen.contains(name.as_str()))).cloned().collect()
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,15 +112,16 @@ async fn change_page(
     id: change::ChangeId,
     done: Option<Act>,
 ) -> Result<Page, Problem> {
-    let overview = changes::overview(server, id).await?;
+    let overview = changes::overview(server, &visitor.0.caller, id).await?;
     let looks = server.handle.looks(id, 0).await?;
     let plan = &overview.change.proposal.plan;
     let page = ChangePage {
         log: overview.log.iter().map(|recorded| LogEntry::of(recorded, plan)).collect(),
         looks: looks.into_iter().map(LookView::of).collect(),
-        offers: Offers::of(
+        offers: Offers::to(
+            &visitor.0.caller.limits,
             &overview.change,
-            &server.handle.given(&overview.change, &change::Actor::User(visitor.0.user.clone())).await?,
+            &server.handle.given(&overview.change, &change::Actor::User(visitor.0.caller.user.clone())).await?,
         ),
         view: ChangeView::of(&overview, &server.base_url),
         csrf: visitor.0.csrf.clone(),
@@ -153,7 +164,10 @@ async fn acted(
     visitor.sent(&form.csrf)?;
     let id: change::ChangeId = id.parse().map_err(Problem::malformed)?;
     let act = Act::of(word).ok_or_else(|| Problem::not_found(format!("a change can't be asked to `{word}`")))?;
-    let (handle, actor) = (server.handle.clone(), Actor::User(visitor.0.user.clone()));
+    let caller = &visitor.0.caller;
+    let change = changes::load(server, caller, id).await?;
+    caller.token_leaves(server, act.word(), Some(id), &change.proposal).await?;
+    let (handle, actor) = (server.handle.clone(), caller.actor());
     let command = act.command(form.text, form.effect, form.found);
     to_its_end(async move { handle.command(&actor, id, command).await }).await??;
     Ok(act)
@@ -179,8 +193,8 @@ async fn log(
         (None, Err(turned)) if !server.public_log => return turned.into_response(),
         _ => {}
     }
-    let user = reader.as_ref().map(|r| r.user.as_str()).unwrap_or_default();
-    let page = match may_audit(&server, user) {
+    let caller = reader.as_ref().map(|r| r.caller.clone()).unwrap_or_default();
+    let page = match may_audit(&server, &caller).await {
         Ok(()) => log_page(&server, query.before).await,
         Err(problem) => Err(problem),
     };
@@ -224,7 +238,7 @@ struct LoginQuery {
     next: Option<String>,
 }
 
-async fn login(State(server): State<Shared>, method: Method, Query(query): Query<LoginQuery>) -> Response {
+async fn login(State(server): State<Shared>, peer: Peer, method: Method, Query(query): Query<LoginQuery>) -> Response {
     let next = local(query.next.as_deref());
     let Some(code) = query.code else {
         return visitor::show(Ok(LoginPage { failed: None, next }.page()), None, false, "/");
@@ -233,12 +247,16 @@ async fn login(State(server): State<Shared>, method: Method, Query(query): Query
     if method == Method::HEAD {
         return StatusCode::OK.into_response();
     }
-    begin(
-        &server,
-        |server| server.identify.one_time(&code),
-        &next,
-        "the link has been used, or is too old; ask for another",
-    )
+    if !may_try(&server, peer, None) {
+        return refused(StatusCode::TOO_MANY_REQUESTS, "too many tries; wait a few seconds", &next);
+    }
+    match server.identify.one_time(&code) {
+        Some(identity) => begin(&server, identity, &next),
+        None => {
+            server.metrics.turn_away("used_link");
+            refused(StatusCode::UNAUTHORIZED, "the link has been used, or is too old; ask for another", &next)
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -247,27 +265,51 @@ struct LoginForm {
     next: Option<String>,
 }
 
-async fn log_in(State(server): State<Shared>, headers: HeaderMap, form: Result<Form<LoginForm>, Problem>) -> Response {
+async fn log_in(
+    State(server): State<Shared>,
+    peer: Peer,
+    headers: HeaderMap,
+    form: Result<Form<LoginForm>, Problem>,
+) -> Response {
     let form = match form {
         Ok(Form(form)) if !is_cross_site(&headers) => form,
         Ok(_) => return visitor::show(Err(Problem::not_allowed("another site sent this form")), None, false, "/login"),
         Err(problem) => return visitor::show(Err(problem), None, false, "/login"),
     };
     let next = local(form.next.as_deref());
-    begin(&server, |server| server.identify.user(form.token.trim()), &next, "the token is not known")
+    let token = form.token.trim();
+    if !may_try(&server, peer, public_id(token).and_then(|id| server.identify.owner(id))) {
+        return refused(StatusCode::TOO_MANY_REQUESTS, "too many tries; wait a few seconds", &next);
+    }
+    match server.identify.bearer(token).await {
+        Ok(identity) => begin(&server, identity, &next),
+        Err(stranger) => {
+            let problem = turned_away(&server, &stranger);
+            let help = if stranger == Stranger::Unknown { "" } else { stranger.help() };
+            let why = if help.is_empty() { problem.detail } else { format!("{}; {help}", problem.detail) };
+            refused(problem.status, &why, &next)
+        }
+    }
 }
 
-fn begin(server: &Shared, identify: impl FnOnce(&Shared) -> Option<String>, next: &str, refusal: &str) -> Response {
-    let now = Instant::now();
-    let refused = |status, why: &str| {
-        with_status(status, &LoginPage { failed: Some(why.to_owned()), next: next.to_owned() }.page())
-    };
-    if !server.tries.take(now) {
-        return refused(StatusCode::TOO_MANY_REQUESTS, "too many tries; wait a few seconds");
+/// Takes a try of this address, and of the user whose token it seems to be.
+fn may_try(server: &Shared, Peer(address): Peer, user: Option<String>) -> bool {
+    let address = address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
+    let names: Vec<String> = [address].into_iter().chain(user.map(|user| format!("user {user}"))).collect();
+    let granted = server.tries.take(&names, Instant::now());
+    if !granted {
+        server.metrics.turn_away("too_many_tries");
     }
-    let Some(user) = identify(server) else { return refused(StatusCode::UNAUTHORIZED, refusal) };
-    let cookie = session::set_cookie(&server.sessions.begin(user, now), server.is_https());
-    ([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response()
+    granted
+}
+
+fn refused(status: StatusCode, why: &str, next: &str) -> Response {
+    with_status(status, &LoginPage { failed: Some(why.to_owned()), next: next.to_owned() }.page())
+}
+
+fn begin(server: &Shared, identity: Identity, next: &str) -> Response {
+    let id = server.sessions.begin(identity.into(), Instant::now());
+    ([(header::SET_COOKIE, session::set_cookie(&id, server.is_https()))], Redirect::to(next)).into_response()
 }
 
 #[derive(Debug, Deserialize)]

@@ -40,7 +40,7 @@ impl FromRequestParts<Shared> for Visitor {
         let Some(reader) = reader(&parts.headers, server) else {
             return Err(turned(&parts.method, &parts.headers, path));
         };
-        match may_read(server, &reader.user) {
+        match may_read(server, &reader.caller).await {
             Ok(()) => Ok(Self(reader)),
             Err(problem) => Err(Turned::Away(Box::new(problem), reader)),
         }
@@ -49,7 +49,12 @@ impl FromRequestParts<Shared> for Visitor {
 
 /// Who reads, if they are logged in.
 pub(crate) fn reader(headers: &HeaderMap, server: &Shared) -> Option<ReaderView> {
-    session_of(headers, server).map(|session| ReaderView { user: session.user, csrf: session.csrf })
+    let session = session_of(headers, server)?;
+    let recovered = server.handle.recovered().into_iter();
+    let notices = recovered
+        .map(|one| format!("{} may govern until {}: made an administrator on the machine itself.", one.user, one.until))
+        .collect();
+    Some(ReaderView { caller: session.caller, csrf: session.csrf, notices })
 }
 
 fn turned(method: &Method, headers: &HeaderMap, path: &str) -> Turned {

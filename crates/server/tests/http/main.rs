@@ -4,6 +4,7 @@
 
 mod world;
 
+mod access;
 mod api;
 mod log_files;
 mod operating;

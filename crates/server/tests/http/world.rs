@@ -18,6 +18,7 @@ use engine::handle::Parts;
 use engine::ports::*;
 use engine::project::ChangeRow;
 use engine::{Handle, InForce, Settings};
+use futures::future::BoxFuture;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -209,24 +210,91 @@ impl Voice for Blind {
     }
 }
 
-/// Every user's token is `token-of-` and their name; the code `once` is ada's, until it is used.
+/// Every user's token is `token-of-` and their name, with the id `id-of-` and their name. With `checkout-of-` it is limited to reading and approving
+/// changes of `checkout`, with `expired-of-` it is over. The code `once` is ada's, until it is used.
 #[derive(Default)]
-struct PaperDesk {
+pub(crate) struct PaperDesk {
     used: AtomicBool,
+    pub revoked: Mutex<BTreeSet<String>>,
+    pub made: Mutex<Vec<server::NewToken>>,
+}
+
+impl PaperDesk {
+    fn identity(token: &str) -> Option<server::Identity> {
+        let identity = |user: &str, limits| server::Identity {
+            user: user.to_owned(),
+            token: Some(format!("id-of-{user}")),
+            limits,
+        };
+        if let Some(user) = token.strip_prefix("checkout-of-") {
+            let may = Some([change::Permission::Read, change::Permission::Approve].into());
+            let on = change::actor::Scope { services: vec!["checkout".into()], environments: vec![] };
+            return Some(identity(user, change::actor::Limits { may, on }));
+        }
+        token.strip_prefix("token-of-").map(|user| identity(user, change::actor::Limits::default()))
+    }
+
+    fn view(new: &server::NewToken) -> server::TokenView {
+        server::TokenView {
+            id: format!("id-of-{}", new.user),
+            user: new.user.clone(),
+            name: new.name.clone(),
+            limits: new.limits.clone(),
+            made_at: None,
+            made_by: Some(new.made_by.clone()),
+            expires: new.expires,
+            revoked: None,
+            last_used: None,
+        }
+    }
 }
 
 impl server::Identify for PaperDesk {
-    fn user(&self, token: &str) -> Option<String> {
+    fn bearer<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<server::Identity, server::Stranger>> {
         assert_ne!(token, "poison", "this token makes the desk panic");
-        token.strip_prefix("token-of-").map(str::to_owned)
+        let found = match token.strip_prefix("expired-of-") {
+            Some(user) => {
+                let at = "2026-01-01T00:00:00Z".parse().expect("an instant");
+                Err(server::Stranger::Expired { token: format!("id-of-{user}"), at })
+            }
+            None => Self::identity(token).ok_or(server::Stranger::Unknown),
+        };
+        let found = found.and_then(|who| self.still(who.token.as_deref().unwrap_or_default()).map(|()| who));
+        Box::pin(async move { found })
     }
 
-    fn one_time(&self, code: &str) -> Option<String> {
-        (code == "once" && !self.used.swap(true, Ordering::SeqCst)).then(|| "ada".to_owned())
+    fn still(&self, token: &str) -> Result<(), server::Stranger> {
+        let at = "2026-01-01T00:00:00Z".parse().expect("an instant");
+        let is_revoked = self.revoked.lock().expect("no panic").contains(token);
+        if is_revoked { Err(server::Stranger::Revoked { token: token.to_owned(), at }) } else { Ok(()) }
+    }
+
+    fn one_time(&self, code: &str) -> Option<server::Identity> {
+        let user = (code == "once" && !self.used.swap(true, Ordering::SeqCst)).then(|| "ada".to_owned());
+        user.map(|user| server::Identity { user, ..server::Identity::default() })
+    }
+
+    fn owner(&self, token: &str) -> Option<String> {
+        token.strip_prefix("id-of-").map(str::to_owned)
+    }
+
+    fn make(&self, new: server::NewToken) -> BoxFuture<'_, Result<server::Made, String>> {
+        let token = Self::view(&new);
+        self.made.lock().expect("no panic").push(new);
+        Box::pin(async move { Ok(server::Made { secret: "cw_id_secret".into(), token }) })
+    }
+
+    fn list(&self) -> Result<Vec<server::TokenView>, String> {
+        Ok(self.made.lock().expect("no panic").iter().map(Self::view).collect())
+    }
+
+    fn revoke<'a>(&'a self, token: &'a str, _: &'a str) -> BoxFuture<'a, Result<Vec<server::TokenView>, String>> {
+        self.revoked.lock().expect("no panic").insert(token.to_owned());
+        Box::pin(async move { Ok(vec![]) })
     }
 }
 
-/// Ada and bob may do everything, cleo only reads, dora is known and may nothing. Two approvals are always needed, so that nothing starts by itself.
+/// Ada and bob may do everything, cleo only reads, dora is known and may nothing, eli reads another service, flo is an auditor, gus has left. Two approvals are always needed, so that nothing starts by itself.
 fn governance() -> Governance {
     let access = json!({
         "users": [
@@ -234,9 +302,13 @@ fn governance() -> Governance {
             {"id": "bob", "roles": [{"role": "all"}]},
             {"id": "cleo", "roles": [{"role": "reader"}]},
             {"id": "dora"},
+            {"id": "eli", "roles": [{"role": "reader", "on": {"services": ["search"]}}]},
+            {"id": "flo", "roles": [{"role": "auditor"}]},
+            {"id": "gus", "roles": [{"role": "all"}], "deactivated": true},
         ],
         "groups": [{"id": "sre", "members": ["ada", "bob"]}],
-        "roles": [{"id": "all", "may": change::Permission::ALL}, {"id": "reader", "may": ["read"]}],
+        "roles": [{"id": "all", "may": change::Permission::ALL}, {"id": "reader", "may": ["read"]},
+                  {"id": "auditor", "may": ["audit"]}],
     });
     let approvals = json!({"rules": [{"require": [{"by": "approvers", "count": 2}]}]});
     Governance {
@@ -251,6 +323,7 @@ pub(crate) struct World {
     pub router: Router,
     pub store: Arc<PaperStore>,
     pub handle: Handle,
+    pub desk: Arc<PaperDesk>,
 }
 
 impl World {
@@ -273,8 +346,9 @@ impl World {
         };
         let handle = Handle::start(parts).await.expect("a store that works");
         let identify = Arc::new(PaperDesk::default());
+        let desk = identify.clone();
         let app = server::App { handle: handle.clone(), identify, base_url: base_url.to_owned(), public_log };
-        Self { router: server::router(app), store, handle }
+        Self { router: server::router(app), store, handle, desk }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -293,8 +367,12 @@ impl World {
 
     /// Proposes a change as ada, and waits until policy has answered.
     pub(crate) async fn proposed(&self) -> Value {
+        self.proposed_of(FILE).await
+    }
+
+    pub(crate) async fn proposed_of(&self, file: &str) -> Value {
         let mut notices = self.handle.subscribe();
-        let answer = self.post("ada", "/api/v1/changes", &json!({"file": FILE})).await;
+        let answer = self.post("ada", "/api/v1/changes", &json!({"file": file})).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
         let path = format!("/api/v1/changes/{}", answer.json()["change"]["id"].as_str().expect("an id"));
         loop {
@@ -336,8 +414,9 @@ pub(crate) fn post(path: &str, content_type: &str) -> axum::http::request::Build
     Request::post(path).header(header::CONTENT_TYPE, content_type)
 }
 
+/// The header of a user, or of a token that is written out (`checkout-of-ada`).
 pub(crate) fn bearer(user: &str) -> String {
-    format!("Bearer token-of-{user}")
+    if user.contains("-of-") { format!("Bearer {user}") } else { format!("Bearer token-of-{user}") }
 }
 
 /// The token in the forms of a page.

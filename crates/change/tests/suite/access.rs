@@ -1,0 +1,55 @@
+//! The table of permissions beside the core: what the table says a command needs is what `decide` asks for.
+
+use std::collections::BTreeSet;
+
+use change::actor::row;
+use change::{Actor, Command, Digest, Event, Given, Permission, Rejection, decide, evolve};
+
+use crate::world::{ID, proposal, start};
+
+fn commands() -> Vec<(&'static str, Command)> {
+    let why = || "because".to_owned();
+    vec![
+        ("amend", Command::Amend { proposal: Box::new(proposal("b")) }),
+        ("withdraw", Command::Withdraw { reason: why() }),
+        ("review", Command::Review { summary: why() }),
+        ("approve", Command::Approve { effect: Digest::of_bytes(b"x"), comment: None }),
+        ("reject", Command::Refuse { reason: why() }),
+        ("pause", Command::Pause { reason: why() }),
+        ("resume", Command::Resume { found: None }),
+        ("promote", Command::Promote { reason: why() }),
+        ("rollback", Command::Rollback { reason: why() }),
+        ("complete", Command::CompleteByHand { evidence: why() }),
+    ]
+}
+
+fn asked(command: Command, may: BTreeSet<Permission>) -> Option<Permission> {
+    let author = Actor::User("ada".into());
+    let proposed =
+        change::proposal::Proposed { uid: uuid::Uuid::nil(), author: author.clone(), proposal: proposal("a") };
+    let change = evolve(None, ID, &Event::Proposed(Box::new(proposed)), &author, start()).expect("a change");
+    let given = Given { may, ..Given::bare(start(), Actor::User("bob".into())) };
+    match decide(&change, command, &given) {
+        Err(Rejection::NotAllowed { permission, .. }) => Some(permission),
+        _ => None,
+    }
+}
+
+// I10: who may is one table, and the core keeps to it.
+#[test]
+fn the_core_asks_for_the_permission_that_the_table_names_and_for_no_other() {
+    for (action, command) in commands() {
+        let needs = row(action).and_then(|row| row.needs).expect("a row with a permission");
+        let all_but: BTreeSet<Permission> = Permission::ALL.into_iter().filter(|p| *p != needs).collect();
+        assert_eq!(asked(command.clone(), all_but), Some(needs), "{action}");
+        assert_eq!(asked(command, [needs].into()), None, "{action}");
+    }
+}
+
+// I10: an auditor reads everything and changes nothing.
+#[test]
+fn audit_alone_allows_no_command() {
+    for (action, command) in commands() {
+        assert!(asked(command, [Permission::Audit, Permission::Read].into()).is_some(), "{action}");
+    }
+}
