@@ -3,15 +3,19 @@
 //! Counts votes against what policy requires. A vote is for an effect digest and falls with it. Knows nothing of sessions; an actor arrives identified.
 //! A vote by the author is refused, not ignored: a silent refusal would look like consent. Next room: [`schedule`](crate::schedule).
 
+pub mod signers;
+pub mod statement;
+
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
-use crate::assessment::{Assessment, Requirement};
+use crate::assessment::{Assessment, Requirement, Signing};
 use crate::id::Digest;
 use crate::time::{Span, Timestamp, after};
+pub use statement::{Signature, Signed};
 
 /// How long a vote counts before the rollout begins, from when it was cast or, where the change asks for a later time, from then. Once the rollout has
 /// begun, age does not matter.
@@ -32,6 +36,9 @@ pub struct Vote {
     pub groups: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// Verified when it was cast; absent where it was not signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
     #[schemars(with = "String")]
     pub at: Timestamp,
     /// From when it no longer counts, unless the rollout has begun.
@@ -43,6 +50,12 @@ impl Vote {
     /// Whether it counts at `now` for this effect.
     pub fn counts(&self, effect: Digest, now: Timestamp) -> bool {
         self.effect == effect && now < self.until
+    }
+
+    /// Whether it is such a vote as the requirement asks for: by one of its group, and signed where it must be.
+    pub fn fits(&self, requirement: &Requirement) -> bool {
+        self.groups.contains(&requirement.by)
+            && (requirement.signature == Signing::Free || self.signature.is_some())
     }
 }
 
@@ -81,7 +94,7 @@ impl Standing {
 pub fn standing(requires: &[Requirement], votes: &[Vote], effect: Digest, now: Timestamp) -> Vec<Standing> {
     let counted: Vec<&Vote> = votes.iter().filter(|v| v.counts(effect, now)).collect();
     let places: Vec<usize> = requires.iter().enumerate().flat_map(|(i, r)| (0..r.count).map(move |_| i)).collect();
-    let fits = |place: usize, vote: usize| counted[vote].groups.contains(&requires[places[place]].by);
+    let fits = |place: usize, vote: usize| counted[vote].fits(&requires[places[place]]);
     let mut holder: Vec<Option<usize>> = vec![None; places.len()];
     for vote in 0..counted.len() {
         seat(vote, &fits, &mut holder, &mut vec![false; places.len()]);
@@ -142,6 +155,7 @@ mod tests {
             effect: Digest::of_bytes(EFFECT),
             groups,
             comment: None,
+            signature: None,
             at,
         }
     }
@@ -166,5 +180,17 @@ mod tests {
         let late = after(Timestamp::UNIX_EPOCH, VOTE_LASTS);
         assert_eq!(missing(&requires, &votes, late), 1);
         assert_eq!(standing(&requires, &votes, Digest::of_bytes(b"other"), Timestamp::UNIX_EPOCH)[0].missing(), 1);
+    }
+
+    #[test]
+    fn a_vote_without_a_signature_does_not_count_where_one_is_required() {
+        let requires = [Requirement { signature: Signing::Required, ..requirement("sre", 1) }, requirement("sre", 1)];
+        let signature = Some(Signature { key: "SHA256:x".into(), statement: "s".into(), armored: "a".into() });
+        let (plain, signed) = (vote("ada", &["sre"]), Vote { signature, ..vote("bob", &["sre"]) });
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(missing(&requires, std::slice::from_ref(&plain), now), 1);
+        assert_eq!(missing(&requires, &[plain.clone(), vote("cyd", &["sre"])], now), 1);
+        assert_eq!(missing(&requires, &[signed.clone(), plain.clone()], now), 0, "the signed one is kept for the place");
+        assert_eq!(missing(&requires, &[plain, signed], now), 0);
     }
 }

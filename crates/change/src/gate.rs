@@ -204,7 +204,7 @@ fn approvals(change: &Change, given: &Given) -> GateState {
     let missing: Vec<String> = standing
         .iter()
         .filter(|s| s.missing() > 0)
-        .map(|s| format!("{} of `{}`", s.missing(), s.requirement.by))
+        .map(|s| format!("{} of {}", s.missing(), s.requirement.whose()))
         .collect();
     let reason = if missing.is_empty() {
         "the votes have lapsed".to_owned()

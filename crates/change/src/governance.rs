@@ -11,10 +11,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Access;
+use crate::approval::signers::{self, Signer};
 use crate::approval::{APPROVERS, SERVICE_OWNERS};
-use crate::assessment::{Requirement, Risk};
+use crate::assessment::{Requirement, Risk, Signing};
 use crate::catalog::{Catalog, Service};
-use crate::document::{Document, Problem};
+use crate::document::{Document, Place, Problem};
 use crate::id::Digest;
 use crate::proposal::{Kind, Proposal};
 use crate::schedule::Calendar;
@@ -29,6 +30,8 @@ pub struct Governance {
     pub calendar: Calendar,
     pub slis: Vec<Sli>,
     pub catalog: Catalog,
+    /// The lines of `allowed_signers`.
+    pub signers: Vec<Signer>,
     /// Rego modules by path.
     pub policies: BTreeMap<String, String>,
     /// Over the paths and contents of all files.
@@ -93,6 +96,15 @@ pub struct RuleRequirement {
     pub count: u8,
     #[serde(default = "a_day")]
     pub within: Span,
+    /// Whether each vote has to carry an SSH signature.
+    #[serde(default)]
+    pub signature: Signing,
+}
+
+impl RuleRequirement {
+    pub fn into_requirement(self) -> Requirement {
+        Requirement { signature: self.signature, ..Requirement::of(self.by, self.count, self.within) }
+    }
 }
 
 fn one() -> u8 {
@@ -107,7 +119,7 @@ impl Matrix {
     /// What a server without `approvals.yaml` asks for: nobody for low risk, one approver otherwise.
     pub fn default_rules() -> Self {
         let low = Match { environment: None, kind: None, risk: Some(OneOrMany::One(Risk::Low)) };
-        let anybody = RuleRequirement { by: APPROVERS.into(), count: 1, within: a_day() };
+        let anybody = RuleRequirement { by: APPROVERS.into(), count: 1, within: a_day(), signature: Signing::Free };
         Self {
             rules: vec![
                 Rule { matches: low, require: vec![] },
@@ -124,7 +136,7 @@ impl Matrix {
                 && m.risk.as_ref().is_none_or(|r| r.contains(&risk))
         };
         let rule = self.rules.iter().find(|rule| fits(&rule.matches))?;
-        Some(rule.require.iter().map(|r| Requirement::of(&r.by, r.count, r.within)).collect())
+        Some(rule.require.iter().cloned().map(RuleRequirement::into_requirement).collect())
     }
 
     fn problems(&self, access: &Access) -> Vec<(String, String)> {
@@ -163,6 +175,7 @@ impl Governance {
             calendar: Calendar::default(),
             slis: vec![],
             catalog: Catalog::default(),
+            signers: vec![],
             policies: BTreeMap::new(),
             digest: Digest::of_bytes(b""),
             files: BTreeMap::new(),
@@ -175,7 +188,7 @@ impl Governance {
     /// Every problem of every file, with the path of the file.
     pub fn read(files: &BTreeMap<String, String>) -> Result<Self, Vec<(String, Problem)>> {
         // Without a reader a file is refused, not passed over: half a policy is none.
-        let place = crate::document::Place { line: 1, column: 1 };
+        let place = Place { line: 1, column: 1 };
         let message = "no reader of OpenSLO files was given".to_owned();
         let problem = Problem { place, path: String::new(), message, help: None };
         Self::read_with(files, &|slos| {
@@ -209,6 +222,10 @@ impl Governance {
         for (pointer, message) in access.problems() {
             reading.say("access.yaml", &pointer, &message);
         }
+        for (pointer, message) in signers::key_problems(&access) {
+            reading.say("access.yaml", &pointer, &message);
+        }
+        let signers = reading.signers();
         for (pointer, message) in approvals.problems(&access) {
             reading.say("approvals.yaml", &pointer, &message);
         }
@@ -239,6 +256,7 @@ impl Governance {
             calendar,
             slis,
             catalog: Catalog { services: services.into_iter().map(|(_, s)| s).collect() },
+            signers,
             policies: policies.map(|(path, text)| (path.clone(), text.clone())).collect(),
             digest: Digest::of_value(&digests),
             files: digests,
@@ -289,6 +307,16 @@ impl Reading<'_> {
             self.say(path, "", &format!("there is an SLI `{}` in `slis.yaml` already", sli.name));
         }
         found.into_iter().map(|(_, sli)| sli).collect()
+    }
+
+    fn signers(&mut self) -> Vec<Signer> {
+        let Some(text) = self.files.get(signers::FILE) else { return vec![] };
+        signers::read(text).unwrap_or_else(|problems| {
+            let at = |line: u32| Place { line: usize::try_from(line).unwrap_or(usize::MAX), column: 1 };
+            let problem = |(line, message)| Problem { place: at(line), path: String::new(), message, help: None };
+            self.problems.extend(problems.into_iter().map(|p| (signers::FILE.to_owned(), problem(p))));
+            vec![]
+        })
     }
 
     fn say(&mut self, path: &str, pointer: &str, message: &str) {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use audit::SigningKey;
+use change::approval::signers::FILE as SIGNERS;
 use change::governance::Governance;
 use engine::clock::SystemClock;
 use engine::handle::Parts;
@@ -274,7 +275,7 @@ pub(crate) fn read_config(file: &Path) -> Outcome<Config> {
     })
 }
 
-/// Reads a governance folder: its YAML files and policies, and nothing else that lies there.
+/// Reads a governance folder: its YAML files, policies and allowed signers, and nothing else that lies there.
 fn read_governance(folder: &Path) -> Outcome<Governance> {
     let failed =
         |path: &Path, e: &std::io::Error| Failure::new(ERROR, format!("`{}` can't be read: {e}", path.display()));
@@ -288,8 +289,9 @@ fn read_governance(folder: &Path) -> Outcome<Governance> {
         }
         for entry in std::fs::read_dir(&dir).map_err(|e| failed(&dir, &e))? {
             let path = entry.map_err(|e| failed(&dir, &e))?.path();
-            let ours =
-                path.is_file() && path.extension().and_then(|e| e.to_str()).is_some_and(|e| endings.contains(&e));
+            let is_signers = below.is_empty() && path.file_name().is_some_and(|name| name == SIGNERS);
+            let named_right = path.extension().and_then(|e| e.to_str()).is_some_and(|e| endings.contains(&e));
+            let ours = path.is_file() && (named_right || is_signers);
             let (true, Some(name)) = (ours, path.file_name().and_then(|n| n.to_str())) else { continue };
             let name = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
             files.insert(name, std::fs::read_to_string(&path).map_err(|e| failed(&path, &e))?);

@@ -25,6 +25,7 @@ use crate::ports::{
 use crate::project::{self, ChangeRow};
 use crate::reconcile::Tasks;
 use crate::replay::{Replayed, Strictness};
+use crate::signing::{self, ToSign};
 
 /// The stream of governance loads.
 pub const GOVERNANCE: &str = "governance";
@@ -367,6 +368,15 @@ impl Handle {
         let Some(change) = log.iter().fold(None, project::fold) else { return Ok(None) };
         let gates = self.gates_of(&change).await?;
         Ok(Some(Overview { change, gates, log }))
+    }
+
+    /// What this user would sign to approve the change as it is now.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn to_sign(&self, actor: &Actor, change: &Change) -> Result<ToSign, StoreError> {
+        let given = self.engine.given(change, actor).await?;
+        Ok(signing::to_sign(change, &given, &self.in_force().governance))
     }
 
     /// The gates of a change as they are now. A change that has ended has none to pass.

@@ -66,7 +66,7 @@ fn assessed(level: Risk, people: u8, denied: bool) -> Event {
 }
 
 fn approved() -> Event {
-    Event::Approved { effect: Digest::of_bytes(b"effect"), groups: [].into(), comment: None }
+    Event::Approved { effect: Digest::of_bytes(b"effect"), groups: [].into(), comment: None, signature: None }
 }
 
 fn scheduled(minutes: u64) -> Event {

@@ -61,8 +61,7 @@ impl Answers {
             all.warnings
                 .extend(warnings.into_iter().map(|(Warning::Text(said) | Warning::Reason { reason: said })| said));
             let requires = rule("require").items::<RuleRequirement>(require, REQUIRE)?;
-            let requirement = |r: RuleRequirement| Requirement::of(r.by, r.count, r.within);
-            all.requires.extend(requires.into_iter().map(requirement));
+            all.requires.extend(requires.into_iter().map(RuleRequirement::into_requirement));
         }
         all.check()?;
         all.denials.sort_by(|a, b| (&a.code, &a.reason).cmp(&(&b.code, &b.reason)));

@@ -75,7 +75,7 @@ impl Act {
     /// The command with what a form brought.
     pub(crate) fn command(self, text: String, effect: Digest, found: Option<Found>) -> Command {
         match self {
-            Self::Approve => Command::Approve { effect, comment: Some(text).filter(|t| !t.trim().is_empty()) },
+            Self::Approve => Command::Approve { effect, comment: Some(text).filter(|t| !t.trim().is_empty()), signature: None },
             Self::Reject => Command::Refuse { reason: text },
             Self::Pause => Command::Pause { reason: text },
             Self::Resume => Command::Resume { found },
@@ -118,6 +118,9 @@ impl Offers {
             Err(
                 no @ (Rejection::OwnChange { .. } | Rejection::AlreadyVoted { .. } | Rejection::NotEntitled { .. }),
             ) => Some(no.to_string()),
+            Err(no @ Rejection::SignatureNeeded { .. }) => {
+                Some(no.help().map_or_else(|| no.to_string(), |help| format!("{no}. Help: {help}")))
+            }
             _ => None,
         };
         Self { acts, not_approve, asks_what_was_found: unknown }

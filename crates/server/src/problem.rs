@@ -154,7 +154,9 @@ impl From<Rejection> for Problem {
             Rejection::NotAllowed { .. }
             | Rejection::NotForPeople
             | Rejection::OwnChange { .. }
-            | Rejection::NotEntitled { .. } => StatusCode::FORBIDDEN,
+            | Rejection::NotEntitled { .. }
+            | Rejection::BadSignature { .. }
+            | Rejection::SignatureNeeded { .. } => StatusCode::FORBIDDEN,
             Rejection::ReasonNeeded | Rejection::OutcomeNeeded { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Rejection::WrongPhase { .. }
             | Rejection::AlreadyVoted { .. }
@@ -216,6 +218,8 @@ mod tests {
             Rejection::OwnChange { actor: actor.clone(), change },
             Rejection::AlreadyVoted { actor: actor.clone() },
             Rejection::NotEntitled { actor, asked: "`sre`".into() },
+            Rejection::BadSignature { change, why: "it was made for `git`".into() },
+            Rejection::SignatureNeeded { change, asked: "`sre`".into() },
             Rejection::StaleEffect { change, given: "aa".into(), now: "bb".into() },
             Rejection::VerdictIsFail { step: "step 1".into() },
             Rejection::NothingToRollBack { change },

@@ -220,6 +220,7 @@ fn approved(proposal: &Proposal) -> Writer {
         effect: proposal.effect_digest,
         groups: [group.to_owned()].into(),
         comment: comment.map(str::to_owned),
+        signature: None,
     };
     assessed(proposal)
         .add(user("bob"), vote("service-owners", Some("looked at the pool graphs")))
@@ -235,7 +236,7 @@ fn two_steps(proposal: &Proposal) -> Writer {
 pub(crate) fn waiting() -> Vec<Recorded> {
     let proposal = proposal();
     let vote =
-        Event::Approved { effect: proposal.effect_digest, groups: ["service-owners".to_owned()].into(), comment: None };
+        Event::Approved { effect: proposal.effect_digest, groups: ["service-owners".to_owned()].into(), comment: None, signature: None };
     assessed(&proposal).add(user("bob"), vote).0
 }
 

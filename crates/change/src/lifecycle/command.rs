@@ -2,11 +2,13 @@
 //!
 //! Straight dispatch. Who may is asked first, then whether the phase allows it, then the room decides.
 
+use std::collections::BTreeSet;
+
 use super::{Change, Command, Event, Found, Given, Phase, Rejection, Stage};
 use crate::actor::{Actor, Permission};
 use crate::aftermath;
-use crate::approval::{self, Voided};
-use crate::assessment::Assessment;
+use crate::approval::{self, Signature, Signed, Voided, Vote};
+use crate::assessment::{Assessment, Signing};
 use crate::decision;
 use crate::document::list;
 use crate::gate;
@@ -27,7 +29,7 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
         Command::Amend { proposal } => amend(change, *proposal),
         Command::Withdraw { reason } => withdraw(change, reason),
         Command::Assess(assessment) => assess(change, *assessment),
-        Command::Approve { effect, comment } => approve(change, given, effect, comment),
+        Command::Approve { effect, comment, signature } => approve(change, given, effect, comment, signature),
         Command::Refuse { reason } => refuse(change, reason),
         Command::LapseVotes => Ok(lapse_votes(change, given)),
         Command::Lapse => lapse(change, given),
@@ -122,12 +124,18 @@ fn assess(change: &Change, assessment: Assessment) -> Decision {
     let mut events = vec![Event::Assessed(Box::new(assessment))];
     if needs_nobody && change.votes.is_empty() {
         let comment = Some("approved by automation: the policy asks for nobody".to_owned());
-        events.push(Event::Approved { effect, groups: [].into(), comment });
+        events.push(Event::Approved { effect, groups: [].into(), comment, signature: None });
     }
     Ok(events)
 }
 
-fn approve(change: &Change, given: &Given, effect: Digest, comment: Option<String>) -> Decision {
+fn approve(
+    change: &Change,
+    given: &Given,
+    effect: Digest,
+    comment: Option<String>,
+    signed: Option<Signed>,
+) -> Decision {
     before_rollout(change, "votes are cast before the rollout begins")?;
     let Some(assessed) = &change.assessment else {
         return Err(wrong_phase(change, "what it needs is known once policy has answered"));
@@ -143,14 +151,38 @@ fn approve(change: &Change, given: &Given, effect: Digest, comment: Option<Strin
     if actor == change.author || change.amended_by.contains(&actor) {
         return Err(Rejection::OwnChange { actor, change: change.id });
     }
-    if change.votes.iter().any(|v| v.voter == actor && v.counts(effect, given.now)) {
+    // A signed vote may take the place of one that was not signed.
+    let as_good = |v: &Vote| v.signature.is_some() || signed.is_none();
+    if change.votes.iter().any(|v| v.voter == actor && v.counts(effect, given.now) && as_good(v)) {
         return Err(Rejection::AlreadyVoted { actor });
     }
     let asked: Vec<&str> = assessed.assessment.requires.iter().map(|r| r.by.as_str()).collect();
     if !asked.iter().any(|group| given.groups.contains(*group)) {
         return Err(Rejection::NotEntitled { actor, asked: list(asked) });
     }
-    Ok(vec![Event::Approved { effect, groups: given.groups.clone(), comment }])
+    let signature = signature(change, given, signed)?;
+    if signature.is_none() {
+        signature_is_free(change, &assessed.assessment, &given.groups)?;
+    }
+    Ok(vec![Event::Approved { effect, groups: given.groups.clone(), comment, signature }])
+}
+
+/// The signature as it goes into the log. One that the shell could not verify is a refusal, never an unsigned vote.
+fn signature(change: &Change, given: &Given, signed: Option<Signed>) -> Result<Option<Signature>, Rejection> {
+    let Some(Signed { statement, armored }) = signed else { return Ok(None) };
+    match &given.signer {
+        Ok(key) => Ok(Some(Signature { key: key.clone(), statement, armored })),
+        Err(why) => Err(Rejection::BadSignature { change: change.id, why: why.clone() }),
+    }
+}
+
+/// A vote that can't count for anything is refused: it would look like consent.
+fn signature_is_free(change: &Change, assessment: &Assessment, groups: &BTreeSet<String>) -> Result<(), Rejection> {
+    let asked = || assessment.requires.iter().filter(|r| groups.contains(&r.by));
+    if asked().any(|r| r.signature == Signing::Free) || asked().next().is_none() {
+        return Ok(());
+    }
+    Err(Rejection::SignatureNeeded { change: change.id, asked: list(asked().map(|r| r.by.as_str())) })
 }
 
 fn refuse(change: &Change, reason: String) -> Decision {

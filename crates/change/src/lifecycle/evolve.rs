@@ -58,7 +58,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             }
         }
         Event::Assessed(assessment) => change.assessment = Some(Assessed { assessment: (**assessment).clone(), at }),
-        Event::Approved { effect, groups, comment } => {
+        Event::Approved { effect, groups, comment, signature } => {
             let until = counts_until(at, change.proposal.when.not_before(at));
             change.votes.retain(|v| v.voter != *actor);
             change.votes.push(Vote {
@@ -66,6 +66,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
                 effect: *effect,
                 groups: groups.clone(),
                 comment: comment.clone(),
+                signature: signature.clone(),
                 at,
                 until,
             });

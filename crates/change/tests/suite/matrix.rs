@@ -159,7 +159,7 @@ rows! {
         "Assess, needs one": |c, now| (Command::Assess(Box::new(allowed(c.proposal.effect_digest, 1))), now),
         "Assess, needs nobody": |c, now| (Command::Assess(Box::new(allowed(c.proposal.effect_digest, 0))), now);
     Command::Approve { .. } =>
-        "Approve": |c, now| (Command::Approve { effect: c.proposal.effect_digest, comment: None }, now);
+        "Approve": |c, now| (Command::Approve { effect: c.proposal.effect_digest, comment: None, signature: None }, now);
     Command::Refuse { .. } => "Refuse": |_, now| (Command::Refuse { reason: reason() }, now);
     Command::LapseVotes =>
         "LapseVotes": |_, now| (Command::LapseVotes, now),

@@ -565,7 +565,7 @@ impl World {
             Action::Assess(Policy::Needs(count)) => Command::Assess(Box::new(allowed(effect, count))),
             Action::Assess(Policy::Denies) => Command::Assess(Box::new(denied(effect))),
             Action::Approve { effect, .. } => {
-                Command::Approve { effect: self.proposals(&change.proposal)[effect].effect_digest, comment: None }
+                Command::Approve { effect: self.proposals(&change.proposal)[effect].effect_digest, comment: None, signature: None }
             }
             Action::Refuse => Command::Refuse { reason: reason() },
             Action::LapseVotes => Command::LapseVotes,

@@ -126,7 +126,7 @@ impl Mutant {
         match command {
             Command::Approve { comment, .. } if skipped => {
                 let effect = change.proposal.effect_digest;
-                Ok(vec![Event::Approved { effect, groups: given.groups.clone(), comment }])
+                Ok(vec![Event::Approved { effect, groups: given.groups.clone(), comment, signature: None }])
             }
             _ => sound,
         }

@@ -147,7 +147,7 @@ pub(crate) async fn overview(server: &Shared, id: ChangeId) -> Result<Overview, 
     server.handle.overview(id).await?.ok_or_else(|| no_change(id))
 }
 
-async fn load(server: &Shared, id: ChangeId) -> Result<Change, Problem> {
+pub(crate) async fn load(server: &Shared, id: ChangeId) -> Result<Change, Problem> {
     server.handle.change(id).await?.ok_or_else(|| no_change(id))
 }
 

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{about, changes, commands, log, plans};
+use super::{about, changes, commands, log, plans, votes};
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
 
@@ -23,6 +23,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(changes::gates))
         .routes(routes!(changes::log))
         .routes(routes!(changes::looks))
+        .routes(routes!(votes::statement))
         .routes(routes!(plans::of_file))
         .routes(routes!(plans::of_change))
         .routes(routes!(changes::replay))
