@@ -1,5 +1,6 @@
 //! Commands: each reads its arguments, asks the server or the store, and prints. No rules here.
 
+mod approve;
 mod audit;
 mod changes;
 mod files;
