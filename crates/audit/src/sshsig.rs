@@ -47,7 +47,9 @@ pub enum SshsigError {
     Key(#[from] KeyError),
     #[error("the signature is of the kind `{found}`, which does not go with a key of the kind `{key}`")]
     Algorithm { found: String, key: String },
-    #[error("the hardware key signed without being touched; a vote needs a person: sign with a key that asks for a touch")]
+    #[error(
+        "the hardware key signed without being touched; a vote needs a person: sign with a key that asks for a touch"
+    )]
     Untouched,
     #[error("the signature does not fit: the text, the key or the signature is another one")]
     Mismatch,

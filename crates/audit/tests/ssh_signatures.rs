@@ -225,7 +225,8 @@ fn hostile_signatures_are_refused_with_a_reason() {
     }
     assert_eq!(refused(&armor(&[&bytes[..], b"x"].concat())), SshsigError::Truncated);
     assert_eq!(refused("x".repeat(MOST_BYTES + 1).as_str()), SshsigError::TooLong { bytes: MOST_BYTES + 1 });
-    for nonsense in ["", "-----BEGIN SSH SIGNATURE-----", "-----BEGIN SSH SIGNATURE-----\n-----END SSH SIGNATURE-----"] {
+    for nonsense in ["", "-----BEGIN SSH SIGNATURE-----", "-----BEGIN SSH SIGNATURE-----\n-----END SSH SIGNATURE-----"]
+    {
         assert_eq!(refused(nonsense), SshsigError::Armor, "{nonsense}");
     }
     let mut newer = bytes.clone();

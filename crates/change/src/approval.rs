@@ -54,8 +54,7 @@ impl Vote {
 
     /// Whether it is such a vote as the requirement asks for: by one of its group, and signed where it must be.
     pub fn fits(&self, requirement: &Requirement) -> bool {
-        self.groups.contains(&requirement.by)
-            && (requirement.signature == Signing::Free || self.signature.is_some())
+        self.groups.contains(&requirement.by) && (requirement.signature == Signing::Free || self.signature.is_some())
     }
 }
 
@@ -190,7 +189,11 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         assert_eq!(missing(&requires, std::slice::from_ref(&plain), now), 1);
         assert_eq!(missing(&requires, &[plain.clone(), vote("cyd", &["sre"])], now), 1);
-        assert_eq!(missing(&requires, &[signed.clone(), plain.clone()], now), 0, "the signed one is kept for the place");
+        assert_eq!(
+            missing(&requires, &[signed.clone(), plain.clone()], now),
+            0,
+            "the signed one is kept for the place"
+        );
         assert_eq!(missing(&requires, &[plain, signed], now), 0);
     }
 }

@@ -130,13 +130,18 @@ impl Matrix {
 
     /// What a change of this risk requires, or nothing where no rule matches: the caller has to close the gate then.
     pub fn requirements(&self, proposal: &Proposal, risk: Risk) -> Option<Vec<Requirement>> {
+        let rule = &self.rules[self.row(&proposal.environment, proposal.kind, risk)?];
+        Some(rule.require.iter().cloned().map(RuleRequirement::into_requirement).collect())
+    }
+
+    /// The row that counts for such a change, from 0.
+    pub fn row(&self, environment: &String, kind: Kind, risk: Risk) -> Option<usize> {
         let fits = |m: &Match| {
-            m.environment.as_ref().is_none_or(|e| e.contains(&proposal.environment))
-                && m.kind.as_ref().is_none_or(|k| k.contains(&proposal.kind))
+            m.environment.as_ref().is_none_or(|e| e.contains(environment))
+                && m.kind.as_ref().is_none_or(|k| k.contains(&kind))
                 && m.risk.as_ref().is_none_or(|r| r.contains(&risk))
         };
-        let rule = self.rules.iter().find(|rule| fits(&rule.matches))?;
-        Some(rule.require.iter().cloned().map(RuleRequirement::into_requirement).collect())
+        self.rules.iter().position(|rule| fits(&rule.matches))
     }
 
     fn problems(&self, access: &Access) -> Vec<(String, String)> {

@@ -577,7 +577,9 @@ impl Rejection {
             Self::NotAllowed { permission, .. } => format!("ask for a role with `{permission}` in access.yaml"),
             Self::OwnChange { .. } => "ask somebody else to approve it".into(),
             Self::BadSignature { change, .. } => {
-                format!("look at what you would sign with `clearway approve {change} --statement`, and sign that; keys are listed in access.yaml")
+                format!(
+                    "look at what you would sign with `clearway approve {change} --statement`, and sign that; keys are listed in access.yaml"
+                )
             }
             Self::SignatureNeeded { change, .. } => format!("sign it: `clearway approve {change} --sign`"),
             Self::StaleEffect { change, .. } => {

@@ -467,6 +467,15 @@ impl Handle {
         self.engine.with_measures(|fold| fold.report(from, to)).await
     }
 
+    /// How approvals, policy and the records of changes have fared in a period: M4, M6, M7 and M12.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn controls(&self, from: Timestamp, to: Timestamp) -> Result<measure::ControlReport, StoreError> {
+        let in_force = self.in_force();
+        self.engine.with_measures(|fold| fold.controls(&in_force.governance.approvals, from, to)).await
+    }
+
     /// What a user may do to changes of these services in this environment.
     pub fn permissions(&self, user: &str, services: &BTreeSet<String>, environment: &str) -> BTreeSet<Permission> {
         self.in_force().governance.access.permissions(user, services, environment)

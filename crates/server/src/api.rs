@@ -4,6 +4,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod commands;
+pub(crate) mod diffs;
 pub(crate) mod plans;
 pub(crate) mod votes;
 

@@ -75,7 +75,9 @@ impl Act {
     /// The command with what a form brought.
     pub(crate) fn command(self, text: String, effect: Digest, found: Option<Found>) -> Command {
         match self {
-            Self::Approve => Command::Approve { effect, comment: Some(text).filter(|t| !t.trim().is_empty()), signature: None },
+            Self::Approve => {
+                Command::Approve { effect, comment: Some(text).filter(|t| !t.trim().is_empty()), signature: None }
+            }
             Self::Reject => Command::Refuse { reason: text },
             Self::Pause => Command::Pause { reason: text },
             Self::Resume => Command::Resume { found },

@@ -235,8 +235,12 @@ fn two_steps(proposal: &Proposal) -> Writer {
 /// Waits for a second approval.
 pub(crate) fn waiting() -> Vec<Recorded> {
     let proposal = proposal();
-    let vote =
-        Event::Approved { effect: proposal.effect_digest, groups: ["service-owners".to_owned()].into(), comment: None, signature: None };
+    let vote = Event::Approved {
+        effect: proposal.effect_digest,
+        groups: ["service-owners".to_owned()].into(),
+        comment: None,
+        signature: None,
+    };
     assessed(&proposal).add(user("bob"), vote).0
 }
 

@@ -131,10 +131,9 @@ impl Parts {
     fn read(kind: &str, reader: &mut Reader<'_>) -> Option<Self> {
         Some(match kind {
             ED25519 => Self::Ed25519 { point: reader.string()?.try_into().ok()?, application: None },
-            SK_ED25519 => Self::Ed25519 {
-                point: reader.string()?.try_into().ok()?,
-                application: Some(reader.string()?.to_vec()),
-            },
+            SK_ED25519 => {
+                Self::Ed25519 { point: reader.string()?.try_into().ok()?, application: Some(reader.string()?.to_vec()) }
+            }
             ECDSA => Self::Ecdsa { point: p256_point(reader)?, application: None },
             SK_ECDSA => Self::Ecdsa { point: p256_point(reader)?, application: Some(reader.string()?.to_vec()) },
             _ => Self::Rsa { exponent: reader.natural()?.to_vec(), modulus: reader.natural()?.to_vec() },

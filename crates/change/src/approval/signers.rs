@@ -161,7 +161,9 @@ impl Signer {
 }
 
 fn is_kind(word: &str) -> bool {
-    KINDS.contains(&word) || word.contains("-cert-v01@") || ["ssh-", "ecdsa-", "sk-"].iter().any(|k| word.starts_with(k))
+    KINDS.contains(&word)
+        || word.contains("-cert-v01@")
+        || ["ssh-", "ecdsa-", "sk-"].iter().any(|k| word.starts_with(k))
 }
 
 /// A key in its one form, `kind base64`, without a comment.
@@ -231,15 +233,8 @@ fn instant(text: &str) -> Result<Timestamp, String> {
     }
     let full = format!("{digits:0<14}");
     let part = |range: std::ops::Range<usize>| &full[range];
-    let iso = format!(
-        "{}-{}-{}T{}:{}:{}Z",
-        part(0..4),
-        part(4..6),
-        part(6..8),
-        part(8..10),
-        part(10..12),
-        part(12..14)
-    );
+    let iso =
+        format!("{}-{}-{}T{}:{}:{}Z", part(0..4), part(4..6), part(6..8), part(8..10), part(10..12), part(12..14));
     iso.parse().map_err(|_| wrong())
 }
 

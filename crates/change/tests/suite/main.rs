@@ -4,6 +4,7 @@
 mod world;
 
 mod change_file;
+mod diff;
 mod matrix;
 mod model;
 mod mutants;

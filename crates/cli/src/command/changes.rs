@@ -5,10 +5,10 @@ use change::{Change, ChangeId};
 use serde_json::{Value, json};
 
 use super::files::read_change_file;
-use super::print;
+use super::{approve, print};
 use crate::args::{Args, Command, Found, List, Log};
 use crate::client::Client;
-use crate::exit::Outcome;
+use crate::exit::{ERROR, Failure, Outcome};
 use crate::follow::{self, Style};
 use crate::show;
 
@@ -46,14 +46,9 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
             print(args, &json, || show::gates(&state, &gates));
             Ok(())
         }
+        Command::Diff { change, from, to } => diff(args, client, *change, *from, *to).await,
         Command::List(query) => list(args, client, query).await,
-        Command::Approve { change, comment, effect } => {
-            let effect = match effect {
-                Some(effect) => *effect,
-                None => state(client, *change).await?.proposal.effect_digest,
-            };
-            act(change, "approve", json!({"effect": effect, "comment": comment})).await
-        }
+        Command::Approve(vote) => approve::run(args, client, vote).await,
         Command::Reject { change, reason } => act(change, "reject", json!({"reason": reason})).await,
         Command::Pause { change, reason } => act(change, "pause", json!({"reason": reason})).await,
         Command::Resume { change, found } => {
@@ -77,7 +72,7 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
     }
 }
 
-async fn state(client: &Client, id: ChangeId) -> Outcome<Change> {
+pub(super) async fn state(client: &Client, id: ChangeId) -> Outcome<Change> {
     follow::read_change(&client.get(&format!("/changes/{id}")).await?)
 }
 
@@ -85,10 +80,20 @@ fn read_gates(view: &Value) -> Vec<Gate> {
     serde_json::from_value(view.get("gates").cloned().unwrap_or_default()).unwrap_or_default()
 }
 
-async fn act(args: &Args, client: &Client, id: ChangeId, verb: &str, body: Value) -> Outcome {
+pub(super) async fn act(args: &Args, client: &Client, id: ChangeId, verb: &str, body: Value) -> Outcome {
     let view = client.post(&format!("/changes/{id}/{verb}"), &body, None).await?;
     let change = follow::read_change(&view)?;
     print(args, &view, || format!("{id}: {}", change::explain::status(&change)));
+    Ok(())
+}
+
+async fn diff(args: &Args, client: &Client, id: ChangeId, from: Option<u32>, to: Option<u32>) -> Outcome {
+    let named = [("from", from), ("to", to)].into_iter().filter_map(|(name, n)| Some(format!("{name}={}", n?)));
+    let query = named.collect::<Vec<_>>().join("&");
+    let found = client.get(&format!("/changes/{id}/diff?{query}")).await?;
+    let diff = serde_json::from_value(found.clone())
+        .map_err(|e| Failure::new(ERROR, format!("the server's answer can't be read: {e}")))?;
+    print(args, &found, || show::diff(id, &diff));
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{about, changes, commands, log, plans, votes};
+use super::{about, changes, commands, diffs, log, plans, votes};
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
 
@@ -24,6 +24,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(changes::log))
         .routes(routes!(changes::looks))
         .routes(routes!(votes::statement))
+        .routes(routes!(diffs::diff))
         .routes(routes!(plans::of_file))
         .routes(routes!(plans::of_change))
         .routes(routes!(changes::replay))
