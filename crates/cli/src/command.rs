@@ -3,6 +3,7 @@
 mod approve;
 mod audit;
 mod changes;
+mod figures;
 mod files;
 mod here;
 mod import;

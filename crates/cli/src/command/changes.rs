@@ -5,7 +5,7 @@ use change::{Change, ChangeId};
 use serde_json::{Value, json};
 
 use super::files::read_change_file;
-use super::{approve, print};
+use super::{approve, figures, print};
 use crate::args::{Args, Command, Found, List, Log};
 use crate::client::Client;
 use crate::exit::{ERROR, Failure, Outcome};
@@ -130,27 +130,8 @@ async fn metrics(args: &Args, client: &Client, since: change::Span) -> Outcome {
         change::Timestamp::from_millisecond(now.as_millisecond() - i64::try_from(since.as_millis()).unwrap_or(0))
             .unwrap_or(change::Timestamp::UNIX_EPOCH);
     let report = client.get(&format!("/measures?from={from}&to={now}")).await?;
-    print(args, &report, || {
-        let figures = report.as_object().into_iter().flatten().filter(|(_, figure)| figure.get("samples").is_some());
-        let row = |(name, figure): (&String, &Value)| {
-            let unit = figure.get("unit").and_then(Value::as_str).unwrap_or_default();
-            let value = figure
-                .get("value")
-                .and_then(Value::as_f64)
-                .map_or_else(|| "insufficient data".into(), |v| in_unit(v, unit));
-            vec![name.replace('_', " "), value, figure.get("samples").map(ToString::to_string).unwrap_or_default()]
-        };
-        show::table(&["figure", "value", "samples"], figures.map(row).collect())
-    });
+    print(args, &report, || figures::text(&report));
     Ok(())
-}
-
-fn in_unit(value: f64, unit: &str) -> String {
-    match unit {
-        "ratio" => format!("{:.1} %", value * 100.0),
-        "seconds" => change::Span::millis((value * 1_000.0) as u64).to_string(),
-        _ => format!("{value}"),
-    }
 }
 
 async fn drivers(args: &Args, client: &Client) -> Outcome {

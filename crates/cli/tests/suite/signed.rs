@@ -180,6 +180,13 @@ async fn a_vote_that_has_to_be_signed_counts_only_with_the_voters_own_key_for_ex
     office.house.wait_for("CHG-1", &["assessed"]);
     office.refused("bob", &["approve", "CHG-1", "--signature", &stale], "it says `effect: sha256:");
 
+    // X2, F2: whoever approves is shown what is another since the revision that they have seen.
+    let diff = text(&office.run("bob", &["diff", "CHG-1"]));
+    assert!(diff.starts_with("CHG-1, revision 1 to 2: the effect was "), "{diff}");
+    assert!(diff.contains("\n  effect  artifact: shop@sha256:0000 -> shop@sha256:1111\n"), "{diff}");
+    let none = office.run("bob", &["diff", "CHG-1", "--from", "1", "--to", "3"]);
+    assert_eq!(none.status.code(), Some(5), "{}", text(&none));
+
     let fresh = office.sign_elsewhere("bob", "bob", NAMESPACE);
     let yes = office.run("bob", &["approve", "CHG-1", "--signature", &fresh]);
     assert!(yes.status.success(), "{}", text(&yes));
@@ -192,6 +199,18 @@ async fn a_vote_that_has_to_be_signed_counts_only_with_the_voters_own_key_for_ex
     drop(agent);
     office.house.wait_for("CHG-1", &["scheduled", "held", "rolling_out", "watching", "completed"]);
 
+    let seen = text(&office.run("bob", &["diff", "CHG-1"]));
+    assert!(seen.starts_with("CHG-1, revision 2 to 2: the effect is the same"), "{seen}");
+    let page = office.page_of("bob").await;
+    assert!(page.contains("signed with <code>SHA256:"), "{page}");
+    assert!(office.page_of("ada").await.contains("Changed since revision 1"));
+    // M4, M6, M7, M12: in the answer for programs and in the tables for people.
+    let figures = office.house.json(&["metrics"]);
+    assert_eq!(figures["M4"]["by_group"]["approvers"]["count"], 1, "{figures:#}");
+    assert!(["M6", "M7", "M12"].iter().all(|name| figures[name].is_object()), "{figures:#}");
+    let tables = text(&office.house.run(&["metrics"]));
+    assert!(tables.contains("group approvers") && tables.contains("user cyd"), "{tables}");
+
     let log = office.house.json(&["log", "CHG-1"]);
     let votes: Vec<&Value> =
         log["entries"].as_array().expect("entries").iter().filter(|e| e["type"] == "Approved").collect();
@@ -203,6 +222,26 @@ async fn a_vote_that_has_to_be_signed_counts_only_with_the_voters_own_key_for_ex
 }
 
 impl Office {
+    /// The page of the change as a user sees it.
+    async fn page_of(&self, user: &str) -> String {
+        let made = self.house.json(&["token", "create", user]);
+        let token = made["token"].as_str().expect("a token").to_owned();
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        let running = std::fs::read(self.house.store().join("server.json")).expect("the server is running");
+        let running: Value = serde_json::from_slice(&running).expect("JSON");
+        let url = running["url"].as_str().expect("a URL").trim_end_matches('/').to_owned();
+        let login = http
+            .post(format!("{url}/login"))
+            .header("origin", &url)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("token={token}"));
+        let login = login.send().await;
+        let cookie = login.expect("an answer").headers()["set-cookie"].to_str().expect("a cookie").to_owned();
+        let page =
+            http.get(format!("{url}/changes/CHG-1")).header("cookie", cookie.split(';').next().unwrap_or_default());
+        page.send().await.expect("an answer").text().await.expect("a page")
+    }
+
     /// Verifies a signature out of the log as a stranger would: with ssh-keygen, and a list of whose key is whose.
     fn verify_alone(&self, signature: &Value, who: &str) {
         let public = std::fs::read_to_string(self.folder.join(format!("{who}.pub"))).expect("a public key");
