@@ -146,6 +146,7 @@ mod tests {
             post /api/v1/changes/{id}/amend amendChange
             post /api/v1/changes/{id}/approve approveChange
             post /api/v1/changes/{id}/complete completeChange
+            get /api/v1/changes/{id}/diff showDiff
             get /api/v1/changes/{id}/events listenToChange
             get /api/v1/changes/{id}/gates askGates
             get /api/v1/changes/{id}/log showChangeLog
@@ -158,6 +159,7 @@ mod tests {
             post /api/v1/changes/{id}/resume resumeChange
             post /api/v1/changes/{id}/review reviewChange
             post /api/v1/changes/{id}/rollback rollBackChange
+            get /api/v1/changes/{id}/statement showStatement
             post /api/v1/changes/{id}/withdraw withdrawChange
             get /api/v1/drivers listDrivers
             get /api/v1/events listen
