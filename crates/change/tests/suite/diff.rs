@@ -17,7 +17,7 @@ fn between(old: &Proposal, new: &Proposal) -> Diff {
     diff::between(&revision(1, old, &author), &revision(2, new, &other))
 }
 
-fn check(edit: impl FnOnce(&mut Proposal), expected: Expect) {
+fn check(edit: impl FnOnce(&mut Proposal), expected: &Expect) {
     let old = proposal("shop@sha256:aa");
     let mut new = old.clone();
     edit(&mut new);
@@ -46,7 +46,7 @@ fn each_difference_is_named_in_the_words_of_the_change_file() {
             p.files.insert("./smoke.sh".into(), Digest::of_bytes(b"x"));
             p.links = vec!["https://tracker.example/1".into()];
         },
-        expect![[r#"
+        &expect![[r#"
             effect  artifact: shop@sha256:aa -> shop@sha256:bb
             effect  files: nothing -> {"./smoke.sh":"sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}
             effect  plan.steps[0].weight: 10% -> 20%
@@ -59,7 +59,7 @@ fn each_difference_is_named_in_the_words_of_the_change_file() {
             words   title: raise the limit of the basket -> another title
         "#]],
     );
-    check(|_| {}, expect![""]);
+    check(|_| {}, &expect![""]);
 }
 
 #[test]

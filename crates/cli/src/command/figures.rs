@@ -151,7 +151,7 @@ mod tests {
             "M6 without a human approval insufficient data 2",
             "M7 complete records 50.0 % 2",
             "risk high 3 insufficient data insufficient data",
-            "group sre 5 1m30s 10m",
+            "group sre 5 90s 10m",
             "group sre 5 1 1h 10m",
             "rollback plan 1 CHG-1",
             "no runbook 2 CHG-1, CHG-2",
