@@ -80,6 +80,7 @@ impl<'a> Story<'a> {
         story.then(Event::Proposed(Box::new(proposed)), "bob", minute)
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a story reads better without borrows")]
     fn then(self, event: Event, by: &str, minute: u64) -> Self {
         self.fold.add(self.id, &event, &user(by), at(minute));
         self
