@@ -27,6 +27,8 @@ pub mod proof_file;
 
 pub mod verify;
 
+pub mod sshsig;
+
 pub use checkpoint::Checkpoint;
 pub use entry::Envelope;
 pub use hash::Hash;

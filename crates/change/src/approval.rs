@@ -4,15 +4,19 @@
 //! is up follows from the requirement and the clock; silence is never a yes. Knows nothing of sessions; an actor arrives identified.
 //! A vote by the author is refused, not ignored: a silent refusal would look like consent. Next room: [`schedule`](crate::schedule).
 
+pub mod signers;
+pub mod statement;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
-use crate::assessment::Requirement;
+use crate::assessment::{Requirement, Signing};
 use crate::id::Digest;
 use crate::time::{Span, Timestamp, after};
+pub use statement::{Signature, Signed};
 
 /// How long a vote counts before the rollout begins, from when it was cast or, where the change asks for a later time, from then. Once the rollout has
 /// begun, age does not matter.
@@ -40,6 +44,9 @@ pub struct Vote {
     pub on_behalf: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// Verified when it was cast; absent where it was not signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
     #[schemars(with = "String")]
     pub at: Timestamp,
     /// From when it no longer counts, unless the rollout has begun.
@@ -51,6 +58,12 @@ impl Vote {
     /// Whether it counts at `now` for this effect.
     pub fn counts(&self, effect: Digest, now: Timestamp) -> bool {
         self.effect == effect && now < self.until
+    }
+
+    /// Whether it is such a vote as the requirement asks for: by one of the groups that are asked, and signed where it must be.
+    pub fn fits(&self, requirement: &Requirement, asked: &[&str]) -> bool {
+        let speaks = asked.iter().any(|group| self.groups.contains(*group));
+        speaks && (requirement.signature == Signing::Free || self.signature.is_some())
     }
 }
 
@@ -159,7 +172,8 @@ impl Standing {
     /// What is missing: ``1 of `sre` or `sre-leads` ``.
     pub fn in_words(&self) -> String {
         let groups: Vec<String> = self.asked.iter().map(|group| format!("`{group}`")).collect();
-        format!("{} of {}", self.missing(), groups.join(" or "))
+        let signed = if self.requirement.signature == Signing::Required { ", signed" } else { "" };
+        format!("{} of {}{signed}", self.missing(), groups.join(" or "))
     }
 }
 
@@ -176,7 +190,7 @@ pub fn standing(
     let counted: Vec<&Vote> = votes.iter().filter(|v| v.counts(effect, now)).collect();
     let places: Vec<usize> = requires.iter().enumerate().flat_map(|(i, r)| (0..r.count).map(move |_| i)).collect();
     let groups: Vec<Vec<&str>> = requires.iter().map(|r| groups_asked(r, asked)).collect();
-    let fits = |place: usize, vote: usize| groups[places[place]].iter().any(|g| counted[vote].groups.contains(*g));
+    let fits = |place: usize, vote: usize| counted[vote].fits(&requires[places[place]], &groups[places[place]]);
     let mut holder: Vec<Option<usize>> = vec![None; places.len()];
     for vote in 0..counted.len() {
         seat(vote, &fits, &mut holder, &mut vec![false; places.len()]);
@@ -234,6 +248,7 @@ mod tests {
             groups,
             on_behalf: BTreeMap::new(),
             comment: None,
+            signature: None,
             at,
         }
     }
@@ -293,5 +308,21 @@ mod tests {
         assert_eq!(missing(&AskedFor::new()), 1);
         let escalated = Asked { since: Timestamp::UNIX_EPOCH, escalated: 1, reminded: false };
         assert_eq!(missing(&[("security".to_owned(), escalated)].into()), 0);
+    }
+
+    #[test]
+    fn a_vote_without_a_signature_does_not_count_where_one_is_required() {
+        let requires = [Requirement { signature: Signing::Required, ..requirement("sre", 1) }, requirement("sre", 1)];
+        let signature = Some(Signature { key: "SHA256:x".into(), statement: "s".into(), armored: "a".into() });
+        let (plain, signed) = (vote("ada", &["sre"]), Vote { signature, ..vote("bob", &["sre"]) });
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(missing(&requires, std::slice::from_ref(&plain), now), 1);
+        assert_eq!(missing(&requires, &[plain.clone(), vote("cyd", &["sre"])], now), 1);
+        assert_eq!(
+            missing(&requires, &[signed.clone(), plain.clone()], now),
+            0,
+            "the signed one is kept for the place"
+        );
+        assert_eq!(missing(&requires, &[plain, signed], now), 0);
     }
 }

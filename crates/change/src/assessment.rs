@@ -158,6 +158,12 @@ impl Requirement {
     pub fn of(by: impl Into<String>, count: u8, within: Span) -> Self {
         Self { by: by.into(), count, within, escalate: vec![], remind: None, signature: Signing::Free }
     }
+
+    /// Whose votes it asks for, in words: `` `security` ``, or `` `security`, signed ``.
+    pub fn whose(&self) -> String {
+        let signed = if self.signature == Signing::Required { ", signed" } else { "" };
+        format!("`{}`{signed}", self.by)
+    }
 }
 
 /// Whether votes are signed.

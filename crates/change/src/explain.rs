@@ -24,15 +24,16 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         }
         Event::Withdrawn { reason } => format!("withdrawn{}", because(reason)),
         Event::Assessed(a) if a.allows() => {
-            let needs: Vec<String> = a.requires.iter().map(|r| format!("{} of `{}`", r.count, r.by)).collect();
+            let needs: Vec<String> = a.requires.iter().map(|r| format!("{} of {}", r.count, r.whose())).collect();
             let needs = if needs.is_empty() { "no approval by a person".into() } else { needs.join(" and ") };
             format!("assessed at {} of 100 ({} risk); it needs {needs}", a.score, a.level)
         }
         Event::Assessed(a) => {
             format!("denied by policy: {}", a.denials.iter().map(|d| d.reason.as_str()).collect::<Vec<_>>().join("; "))
         }
-        Event::Approved { effect, comment, .. } => {
-            format!("approved the effect {}{}", effect.short(), because(comment.as_deref().unwrap_or_default()))
+        Event::Approved { effect, comment, signature, .. } => {
+            let signed = signature.as_ref().map_or_else(String::new, |s| format!(", signed with {}", s.key));
+            format!("approved the effect {}{signed}{}", effect.short(), because(comment.as_deref().unwrap_or_default()))
         }
         Event::Refused { reason } => format!("refused{}", because(reason)),
         Event::VotesVoided { voters, why } => {

@@ -4,18 +4,19 @@
 //! digest of them all. A set of files with one problem in it is refused as a whole: half a policy is none. The files in `slos/` are OpenSLO, and those in
 //! `services/` may be Backstage's: other tools' formats, whose [`Readers`] come from outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Access;
+use crate::approval::signers::{self, Signer};
 use crate::approval::{APPROVERS, KNOWN_GROUPS};
 use crate::assessment::{Item, Requirement, Risk, Signing, Tick, Window};
 use crate::catalog::{At, Catalog, Entries, Entry, Finding, FindingKind, Service, Severity};
 use crate::course::EmergencyRules;
-use crate::document::{Document, Form, Problem};
+use crate::document::{Document, Form, Place, Problem};
 use crate::id::Digest;
 use crate::proposal::{Kind, Proposal};
 use crate::schedule::Calendar;
@@ -30,6 +31,8 @@ pub struct Governance {
     pub calendar: Calendar,
     pub slis: Vec<Sli>,
     pub catalog: Catalog,
+    /// The lines of `allowed_signers`.
+    pub signers: Vec<Signer>,
     /// Rego modules by path.
     pub policies: BTreeMap<String, String>,
     /// Over the paths and contents of all files.
@@ -157,6 +160,16 @@ fn a_day() -> Span {
     Span::secs(86_400)
 }
 
+/// What a row is matched against.
+#[derive(Clone, Copy, Debug)]
+pub struct Asks<'a> {
+    pub environment: &'a String,
+    pub kind: Kind,
+    pub risk: Risk,
+    pub services: &'a BTreeSet<String>,
+    pub owner: &'a String,
+}
+
 impl Matrix {
     /// What a server without `approvals.yaml` asks for: nobody for low risk, one approver otherwise.
     pub fn default_rules() -> Self {
@@ -171,14 +184,26 @@ impl Matrix {
 
     /// The rule for a change of this risk: the first that matches. Where there is none, the caller has to close the gate.
     pub fn rule(&self, proposal: &Proposal, risk: Risk) -> Option<&Rule> {
-        let fits = |m: &Match| {
-            m.environment.as_ref().is_none_or(|e| e.contains(&proposal.environment))
-                && m.kind.as_ref().is_none_or(|k| k.contains(&proposal.kind))
-                && m.risk.as_ref().is_none_or(|r| r.contains(&risk))
-                && m.service.as_ref().is_none_or(|s| s.iter().any(|s| proposal.services.contains(s)))
-                && m.owner.as_ref().is_none_or(|o| o.contains(&proposal.owner))
+        let asked = Asks {
+            environment: &proposal.environment,
+            kind: proposal.kind,
+            risk,
+            services: &proposal.services,
+            owner: &proposal.owner,
         };
-        self.rules.iter().find(|rule| fits(&rule.matches))
+        self.rules.get(self.row(&asked)?)
+    }
+
+    /// The row that counts for such a change, from 0.
+    pub fn row(&self, asked: &Asks<'_>) -> Option<usize> {
+        let fits = |m: &Match| {
+            m.environment.as_ref().is_none_or(|e| e.contains(asked.environment))
+                && m.kind.as_ref().is_none_or(|k| k.contains(&asked.kind))
+                && m.risk.as_ref().is_none_or(|r| r.contains(&asked.risk))
+                && m.service.as_ref().is_none_or(|s| s.iter().any(|s| asked.services.contains(s)))
+                && m.owner.as_ref().is_none_or(|o| o.contains(asked.owner))
+        };
+        self.rules.iter().position(|rule| fits(&rule.matches))
     }
 
     fn problems(&self, access: &Access) -> Vec<(String, String)> {
@@ -315,6 +340,7 @@ impl Governance {
             calendar: Calendar::default(),
             slis: vec![],
             catalog: Catalog::default(),
+            signers: vec![],
             policies: BTreeMap::new(),
             digest: Digest::of_bytes(b""),
             files: BTreeMap::new(),
@@ -347,6 +373,10 @@ impl Governance {
         for (pointer, message) in access.problems() {
             reading.say("access.yaml", &pointer, &message);
         }
+        for (pointer, message) in signers::key_problems(&access) {
+            reading.say("access.yaml", &pointer, &message);
+        }
+        let signers = reading.signers();
         for (pointer, message) in approvals.problems(&access) {
             reading.say("approvals.yaml", &pointer, &message);
         }
@@ -367,6 +397,7 @@ impl Governance {
             calendar,
             slis,
             catalog,
+            signers,
             policies: policies.map(|(path, text)| (path.clone(), text.clone())).collect(),
             digest: Digest::of_value(&digests),
             files: digests,
@@ -448,6 +479,16 @@ impl Reading<'_> {
             self.say(path, "", &format!("there is an SLI `{}` in `slis.yaml` already", sli.name));
         }
         found.into_iter().map(|(_, sli)| sli).collect()
+    }
+
+    fn signers(&mut self) -> Vec<Signer> {
+        let Some(text) = self.files.get(signers::FILE) else { return vec![] };
+        signers::read(text).unwrap_or_else(|problems| {
+            let at = |line: u32| Place { line: usize::try_from(line).unwrap_or(usize::MAX), column: 1 };
+            let problem = |(line, message)| Problem { place: at(line), path: String::new(), message, help: None };
+            self.problems.extend(problems.into_iter().map(|p| (signers::FILE.to_owned(), problem(p))));
+            vec![]
+        })
     }
 
     fn say(&mut self, path: &str, pointer: &str, message: &str) {

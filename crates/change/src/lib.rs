@@ -14,6 +14,7 @@ pub mod rollout;
 pub mod schedule;
 pub mod verification;
 
+pub mod diff;
 pub mod explain;
 pub mod facts;
 pub mod gate;

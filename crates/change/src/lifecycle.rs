@@ -19,7 +19,7 @@ pub use evolve::evolve;
 
 use crate::actor::{Actor, Permission};
 use crate::aftermath::{Debt, Owed};
-use crate::approval::{self, AskedFor, Call, ChangesRequested, Standing, Voided, Vote};
+use crate::approval::{self, AskedFor, Call, ChangesRequested, Signature, Signed, Standing, Voided, Vote};
 use crate::assessment::Assessment;
 use crate::catalog::Gating;
 use crate::circumstances::{Delegation, OpenDebt, Stopped};
@@ -319,6 +319,8 @@ pub enum Command {
     Approve {
         effect: Digest,
         comment: Option<String>,
+        /// Counts only if [`Given::signer`] says whose it is.
+        signature: Option<Signed>,
     },
     Refuse {
         reason: String,
@@ -433,6 +435,8 @@ pub struct Given {
     pub may: BTreeSet<Permission>,
     /// The groups that the actor can speak for.
     pub groups: BTreeSet<String>,
+    /// The fingerprint of the key that made the command's signature and is the actor's, or why there is none: asked by the shell, just now.
+    pub signer: Result<String, String>,
     /// The lanes of the change's resources.
     pub lanes: Vec<Lane>,
     /// Those changes that it comes after, which are completed.
@@ -468,6 +472,7 @@ impl Given {
             actor,
             may: BTreeSet::new(),
             groups: BTreeSet::new(),
+            signer: Err("nobody has verified it".into()),
             lanes: vec![],
             completed: BTreeSet::new(),
             frozen: vec![],
@@ -506,6 +511,8 @@ pub enum Event {
         on_behalf: BTreeMap<String, String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         comment: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signature: Option<Signature>,
     },
     Refused {
         reason: String,
@@ -752,6 +759,10 @@ pub enum Rejection {
     AlreadyVoted { actor: Actor },
     #[error("`{actor}` is in none of the groups whose approval is asked for: {asked}")]
     NotEntitled { actor: Actor, asked: String },
+    #[error("the signature does not count: {why}")]
+    BadSignature { change: ChangeId, why: String },
+    #[error("a vote for {asked} has to be signed")]
+    SignatureNeeded { change: ChangeId, asked: String },
     #[error("this approves the effect {given}, but `{change}` has the effect {now} now")]
     StaleEffect { change: ChangeId, given: String, now: String },
     #[error("the verdict of {step} is `fail`; a failing step can't be promoted")]
@@ -794,6 +805,8 @@ impl Rejection {
             Self::OwnChange { .. } => "own_change",
             Self::AlreadyVoted { .. } => "already_voted",
             Self::NotEntitled { .. } => "not_entitled",
+            Self::BadSignature { .. } => "bad_signature",
+            Self::SignatureNeeded { .. } => "signature_needed",
             Self::StaleEffect { .. } => "stale_effect",
             Self::VerdictIsFail { .. } => "verdict_is_fail",
             Self::NothingToRollBack { .. } => "nothing_to_roll_back",
@@ -817,6 +830,12 @@ impl Rejection {
         Some(match self {
             Self::NotAllowed { permission, .. } => format!("ask for a role with `{permission}` in access.yaml"),
             Self::OwnChange { .. } => "ask somebody else to approve it".into(),
+            Self::BadSignature { change, .. } => {
+                format!(
+                    "look at what you would sign with `clearway approve {change} --statement`, and sign that; keys are listed in access.yaml"
+                )
+            }
+            Self::SignatureNeeded { change, .. } => format!("sign it: `clearway approve {change} --sign`"),
             Self::StaleEffect { change, .. } => {
                 format!("look at it again with `clearway show {change}`, then approve what it is now")
             }

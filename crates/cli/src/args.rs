@@ -71,6 +71,17 @@ pub(crate) enum Command {
     /// Show a change: where it stands, its gates, steps and verdict.
     #[command(after_help = "Examples:\n  clearway show CHG-7\n  clearway show 7 --json")]
     Show { change: ChangeId },
+    /// Show what is another between two revisions of a change: by default since your last vote.
+    #[command(after_help = "Examples:\n  clearway diff CHG-7\n  clearway diff CHG-7 --from 1 --to 2 --json")]
+    Diff {
+        change: ChangeId,
+        /// A revision, from 1; the one that you voted for last, or the first, if absent.
+        #[arg(long, value_name = "REVISION")]
+        from: Option<u32>,
+        /// A revision; the newest if absent.
+        #[arg(long, value_name = "REVISION")]
+        to: Option<u32>,
+    },
     /// List changes, newest first.
     #[command(
         after_help = "Examples:\n  clearway list\n  clearway list --phase rolling_out --phase paused\n  clearway list --service checkout --json"
@@ -81,16 +92,9 @@ pub(crate) enum Command {
     Why { change: ChangeId },
     /// Approve the effect that a change has now.
     #[command(
-        after_help = "Examples:\n  clearway approve CHG-7\n  clearway approve CHG-7 --comment 'looked at the plan'\n  clearway approve CHG-7 --effect sha256:4f2c...   refuses if the effect is another one by now"
+        after_help = "Examples:\n  clearway approve CHG-7\n  clearway approve CHG-7 --comment 'looked at the plan'\n  clearway approve CHG-7 --effect sha256:4f2c...   refuses if the effect is another one by now\n  clearway approve CHG-7 --sign                    signs with your SSH key, in a file, an agent or hardware\n  clearway approve CHG-7 --statement > vote.txt    to sign elsewhere: ssh-keygen -Y sign -n clearway-approval@v1 -f KEY vote.txt\n  clearway approve CHG-7 --signature vote.txt.sig  with vote.txt beside it"
     )]
-    Approve {
-        change: ChangeId,
-        #[arg(long)]
-        comment: Option<String>,
-        /// The effect digest that you have looked at; the present one if absent.
-        #[arg(long)]
-        effect: Option<change::Digest>,
-    },
+    Approve(Approve),
     /// Refuse a change.
     #[command(after_help = "Example:\n  clearway reject CHG-7 --reason 'the runbook is missing'")]
     Reject {
@@ -351,6 +355,26 @@ pub(crate) struct Delegate {
     /// End it: you are back.
     #[arg(long)]
     pub end: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Approve {
+    pub change: ChangeId,
+    #[arg(long)]
+    pub comment: Option<String>,
+    /// The effect digest that you have looked at; the present one if absent.
+    #[arg(long)]
+    pub effect: Option<change::Digest>,
+    /// Sign the vote, with this key or with the one of yours that the server knows.
+    #[arg(long, value_name = "KEYFILE", num_args = 0..=1, conflicts_with_all = ["statement", "signature"])]
+    #[expect(clippy::option_option, reason = "absent, without a key, with a key")]
+    pub sign: Option<Option<PathBuf>>,
+    /// Print what you would sign, and cast no vote.
+    #[arg(long, conflicts_with_all = ["signature", "comment"])]
+    pub statement: bool,
+    /// The signature of a statement that was printed before; the statement lies beside it, without `.sig`.
+    #[arg(long, value_name = "FILE")]
+    pub signature: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

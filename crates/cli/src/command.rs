@@ -1,9 +1,11 @@
 //! Commands: each reads its arguments, asks the server or the store, and prints. No rules here.
 
 mod access;
+mod approve;
 mod audit;
 mod catalog;
 mod changes;
+mod figures;
 mod files;
 mod here;
 mod import;

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use change::diff::{Diff, Difference};
 use change::gate::{Gate, GateState};
-use change::{Change, explain};
+use change::{Change, ChangeId, explain};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
@@ -160,4 +161,23 @@ pub(crate) fn event(event: &Value) -> String {
     let text = |field: &str| event.get(field).and_then(Value::as_str).unwrap_or_default();
     let time = text("time").get(11..19).unwrap_or_default();
     format!("{time}  {:<18} {}", text("actor").trim_start_matches("user:"), text("sentence"))
+}
+/// What is another between two revisions, one line each, those with effect first.
+pub(crate) fn diff(id: ChangeId, diff: &Diff) -> String {
+    let effect = if diff.effect_before == diff.effect_after {
+        "the effect is the same".to_owned()
+    } else {
+        format!("the effect was {} and is {}", diff.effect_before.short(), diff.effect_after.short())
+    };
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".into());
+    let row = |d: &Difference| {
+        let kind = if d.has_effect { "effect" } else { "words " };
+        format!("  {kind}  {}: {} -> {}", d.path, value(&d.before), value(&d.after))
+    };
+    let mut lines = vec![format!("{id}, revision {} to {}: {effect}", diff.from, diff.to)];
+    lines.extend(diff.differences.iter().map(row));
+    if diff.more > 0 {
+        lines.push(format!("  and {} more", diff.more));
+    }
+    lines.join("\n")
 }

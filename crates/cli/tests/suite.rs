@@ -28,3 +28,5 @@ mod killed;
 mod plan;
 #[path = "suite/prometheus.rs"]
 mod prometheus;
+#[path = "suite/signed.rs"]
+mod signed;

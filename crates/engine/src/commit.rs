@@ -15,6 +15,7 @@ use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission,
 use crate::handle::{CommandError, Engine};
 use crate::ports::{Batch, LookRow, NewEvent, StoreError, StreamWrite};
 use crate::project::{self, ChangeRow};
+use crate::signing;
 
 /// How often a command is asked again after a conflict.
 const MOST_CONFLICTS: usize = 20;
@@ -64,6 +65,9 @@ impl Engine {
             let (mut given, lane_versions) = self.asked(&change, &attempt.actor).await?;
             if let Some(readiness) = &attempt.readiness {
                 given.readiness = readiness.clone();
+            }
+            if let Command::Approve { signature: Some(signed), .. } = &command {
+                given.signer = signing::verify(&change, &given, &self.in_force().governance, signed);
             }
             let events = decide(&change, command.clone(), &given)?;
             if events.is_empty() && attempt.looks.is_empty() {

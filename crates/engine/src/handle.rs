@@ -28,6 +28,7 @@ use crate::project::{self, ChangeRow};
 use crate::reconcile::Tasks;
 use crate::refusals::{self, Refusal, Refusals};
 use crate::replay::{Replayed, Strictness};
+use crate::signing::{self, ToSign};
 use crate::way::{self, Way};
 
 /// The stream of governance loads.
@@ -411,6 +412,15 @@ impl Handle {
         Ok(Some(Overview { change, gates, log }))
     }
 
+    /// What this user would sign to approve the change as it is now.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn to_sign(&self, actor: &Actor, change: &Change) -> Result<ToSign, StoreError> {
+        let given = self.engine.given(change, actor).await?;
+        Ok(signing::to_sign(change, &given, &self.in_force().governance))
+    }
+
     /// The gates of a change as they are now. A change that has ended has none to pass.
     ///
     /// # Errors
@@ -505,6 +515,15 @@ impl Handle {
     /// If the store fails.
     pub async fn measures(&self, from: Timestamp, to: Timestamp) -> Result<measure::Report, StoreError> {
         self.engine.with_folds(|folds| folds.measures.report(from, to)).await
+    }
+
+    /// How approvals, policy and the records of changes have fared in a period: M4, M6, M7 and M12.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn controls(&self, from: Timestamp, to: Timestamp) -> Result<measure::ControlReport, StoreError> {
+        let in_force = self.in_force();
+        self.engine.with_folds(|folds| folds.measures.controls(&in_force.governance.approvals, from, to)).await
     }
 
     /// What a user may do to changes of these services in this environment.

@@ -20,6 +20,7 @@ pub mod recovery;
 mod refusals;
 pub mod replay;
 mod scanning;
+pub mod signing;
 mod slis;
 pub mod way;
 

@@ -11,10 +11,13 @@ use change::proposal::Proposal;
 use change::verification::Answer;
 use change::{Actor, ChangeId, Digest, Event, Timestamp};
 
+use crate::controls::Controls;
+
 /// The records of all changes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fold {
     pub(crate) changes: BTreeMap<ChangeId, Record>,
+    pub(crate) controls: Controls,
 }
 
 /// What is remembered of one change.
@@ -73,6 +76,7 @@ pub(crate) enum Outcome {
 impl Fold {
     /// Adds one event of a change. The events of one change have to come in their order; those before its `Proposed` are passed over.
     pub fn add(&mut self, id: ChangeId, event: &Event, actor: &Actor, at: Timestamp) {
+        self.controls.add(id, event, actor, at);
         if let Event::Proposed(proposed) = event {
             self.changes.entry(id).or_insert_with(|| Record::new(&proposed.proposal, at));
         }

@@ -4,8 +4,11 @@
 //! nothing to count it is absent, never zero. It must never read a clock or a store: events and periods are arguments. [`fold`] keeps what is needed
 //! of each change, [`report`] makes the figures of a period from it.
 
+pub mod control_report;
+pub mod controls;
 pub mod fold;
 pub mod report;
 
+pub use control_report::ControlReport;
 pub use fold::Fold;
 pub use report::{ByRisk, Figure, Report, Unit};

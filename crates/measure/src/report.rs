@@ -163,7 +163,7 @@ impl<'a> Period<'a> {
     }
 }
 
-fn share(sample: impl Iterator<Item = (ChangeId, bool)>) -> Figure {
+pub(crate) fn share(sample: impl Iterator<Item = (ChangeId, bool)>) -> Figure {
     let sample: Vec<_> = sample.collect();
     let changes: Vec<ChangeId> = sample.iter().filter(|(_, has)| *has).map(|(id, _)| *id).collect();
     let ratio = |samples: usize| changes.len() as f64 / samples as f64;

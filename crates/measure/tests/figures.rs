@@ -67,7 +67,8 @@ fn assessed(level: Risk, people: u8, denied: bool) -> Event {
 }
 
 fn approved() -> Event {
-    Event::Approved { effect: Digest::of_bytes(b"effect"), groups: [].into(), on_behalf: [].into(), comment: None }
+    let effect = Digest::of_bytes(b"effect");
+    Event::Approved { effect, groups: [].into(), on_behalf: [].into(), comment: None, signature: None }
 }
 
 fn scheduled(minutes: u64) -> Event {

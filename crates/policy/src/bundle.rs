@@ -285,7 +285,8 @@ fn in_short(error: &str) -> String {
     if error.contains("--> ") { PolicyError::of_interpreter(error, "").to_string() } else { error.to_owned() }
 }
 
-/// The matrix's requirements, and those of policies: for a group that both name, the larger count and the shorter time.
+/// The matrix's requirements, and those of policies: for a group that both name, the larger count, the shorter time, and a signature if either
+/// asks for one.
 fn merge(from_matrix: Vec<Requirement>, from_policies: Vec<Requirement>) -> Vec<Requirement> {
     let mut merged = from_matrix;
     for more in from_policies {
@@ -293,6 +294,7 @@ fn merge(from_matrix: Vec<Requirement>, from_policies: Vec<Requirement>) -> Vec<
             Some(known) => {
                 known.count = known.count.max(more.count);
                 known.within = known.within.min(more.within);
+                known.signature = known.signature.max(more.signature);
             }
             None => merged.push(more),
         }
@@ -303,6 +305,19 @@ fn merge(from_matrix: Vec<Requirement>, from_policies: Vec<Requirement>) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_policy_and_the_matrix_both_ask_is_the_stricter_of_each() {
+        let hour = change::Span::secs(3_600);
+        let signed = |by: &str, count| Requirement {
+            signature: change::assessment::Signing::Required,
+            ..Requirement::of(by, count, hour)
+        };
+        let (free, strict) = (Requirement::of("sre", 2, hour.times(2)), signed("sre", 1));
+        for (one, other) in [(&free, &strict), (&strict, &free)] {
+            assert_eq!(merge(vec![one.clone()], vec![other.clone()]), [signed("sre", 2)]);
+        }
+    }
 
     #[test]
     fn every_test_of_the_built_in_rules_passes() {

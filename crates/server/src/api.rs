@@ -5,8 +5,10 @@
 pub(crate) mod catalog;
 pub(crate) mod changes;
 pub(crate) mod commands;
+pub(crate) mod diffs;
 pub(crate) mod people;
 pub(crate) mod plans;
+pub(crate) mod votes;
 
 pub(crate) mod access;
 pub(crate) mod tokens;

@@ -84,7 +84,9 @@ impl Act {
     /// The command with what a form brought.
     pub(crate) fn command(self, text: String, effect: Digest, found: Option<Found>) -> Command {
         match self {
-            Self::Approve => Command::Approve { effect, comment: Some(text).filter(|t| !t.trim().is_empty()) },
+            Self::Approve => {
+                Command::Approve { effect, comment: Some(text).filter(|t| !t.trim().is_empty()), signature: None }
+            }
             Self::RequestChanges => Command::RequestChanges { reason: text },
             Self::TakeBack => Command::TakeBack { reason: text },
             Self::Reject => Command::Refuse { reason: text },
@@ -142,6 +144,9 @@ impl Offers {
                 | Rejection::NotEntitled { .. }
                 | Rejection::Excluded { .. }),
             ) => Some(no.to_string()),
+            Err(no @ Rejection::SignatureNeeded { .. }) => {
+                Some(no.help().map_or_else(|| no.to_string(), |help| format!("{no}. Help: {help}")))
+            }
             _ => None,
         };
         Self { acts, not_approve, asks_what_was_found: unknown }

@@ -157,7 +157,9 @@ impl From<Rejection> for Problem {
             | Rejection::NotEntitled { .. }
             | Rejection::Excluded { .. }
             | Rejection::HardRule { .. }
-            | Rejection::NotAnOverrider { .. } => StatusCode::FORBIDDEN,
+            | Rejection::NotAnOverrider { .. }
+            | Rejection::BadSignature { .. }
+            | Rejection::SignatureNeeded { .. } => StatusCode::FORBIDDEN,
             Rejection::ReasonNeeded | Rejection::OutcomeNeeded { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Rejection::WrongPhase { .. }
             | Rejection::AlreadyVoted { .. }
@@ -226,6 +228,8 @@ mod tests {
             Rejection::OwnChange { actor: actor.clone(), change },
             Rejection::AlreadyVoted { actor: actor.clone() },
             Rejection::NotEntitled { actor, asked: "`sre`".into() },
+            Rejection::BadSignature { change, why: "it was made for `git`".into() },
+            Rejection::SignatureNeeded { change, asked: "`sre`".into() },
             Rejection::StaleEffect { change, given: "aa".into(), now: "bb".into() },
             Rejection::VerdictIsFail { step: "step 1".into() },
             Rejection::NothingToRollBack { change },
@@ -246,6 +250,8 @@ mod tests {
             403 own_change: `user:ada` wrote `CHG-7` or a part of it; a change is approved by somebody else
             409 already_voted: `user:ada` has approved this effect already
             403 not_entitled: `user:ada` is in none of the groups whose approval is asked for: `sre`
+            403 bad_signature: the signature does not count: it was made for `git`
+            403 signature_needed: a vote for `sre` has to be signed
             409 stale_effect: this approves the effect aa, but `CHG-7` has the effect bb now
             409 verdict_is_fail: the verdict of step 1 is `fail`; a failing step can't be promoted
             409 nothing_to_roll_back: nothing of `CHG-7` has been rolled out yet

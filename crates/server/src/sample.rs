@@ -227,6 +227,7 @@ fn approved(proposal: &Proposal) -> Writer {
         groups: [group.to_owned()].into(),
         on_behalf: [].into(),
         comment: comment.map(str::to_owned),
+        signature: None,
     };
     assessed(proposal)
         .add(user("bob"), vote("service-owners", Some("looked at the pool graphs")))
@@ -246,6 +247,7 @@ pub(crate) fn waiting() -> Vec<Recorded> {
         groups: ["service-owners".to_owned()].into(),
         on_behalf: [].into(),
         comment: None,
+        signature: None,
     };
     assessed(&proposal).add(user("bob"), vote).0
 }

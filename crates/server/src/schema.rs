@@ -128,6 +128,8 @@ mod tests {
         lossless::<crate::view::Checked>();
         lossless::<crate::api::plans::PlanView>();
         lossless::<crate::problem::ProblemDetails>();
+        lossless::<crate::api::diffs::DiffView>();
+        lossless::<crate::api::votes::StatementView>();
         lossless::<crate::api::changes::Replay>();
         lossless::<crate::api::changes::ReplayView>();
         lossless::<crate::api::commands::Approve>();

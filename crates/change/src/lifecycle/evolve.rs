@@ -73,7 +73,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             change.asked = assessment.requires.iter().map(|r| (r.by.clone(), Asked::at(at))).collect();
             change.assessment = Some(Assessed { assessment: (**assessment).clone(), at });
         }
-        Event::Approved { effect, groups, on_behalf, comment } => {
+        Event::Approved { effect, groups, on_behalf, comment, signature } => {
             let until = counts_until(at, change.proposal.when.not_before(at));
             change.votes.retain(|v| v.voter != *actor);
             change.votes.push(Vote {
@@ -82,6 +82,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
                 groups: groups.clone(),
                 on_behalf: on_behalf.clone(),
                 comment: comment.clone(),
+                signature: signature.clone(),
                 at,
                 until,
             });

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use super::{Assessed, Change, Event, Given, Page, Phase, Rejection, Stage, Urgency, calls};
 use crate::actor::Actor;
 use crate::aftermath::{self, Debt, Owed};
-use crate::approval::{self, Call, Voided, Vote};
-use crate::assessment::{Level, Requirement, Tick};
+use crate::approval::{self, Call, Signature, Signed, Voided, Vote};
+use crate::assessment::{Level, Requirement, Signing, Tick};
 use crate::document::list;
 use crate::exception;
 use crate::id::Digest;
@@ -18,7 +18,13 @@ use crate::time::Timestamp;
 
 type Decision = Result<Vec<Event>, Rejection>;
 
-pub(super) fn approve(change: &Change, given: &Given, effect: Digest, comment: Option<String>) -> Decision {
+pub(super) fn approve(
+    change: &Change,
+    given: &Given,
+    effect: Digest,
+    comment: Option<String>,
+    signed: Option<Signed>,
+) -> Decision {
     let Some(assessed) = &change.assessment else {
         return Err(wrong_phase(change, "what it needs is known once policy has answered"));
     };
@@ -37,16 +43,42 @@ pub(super) fn approve(change: &Change, given: &Given, effect: Digest, comment: O
     if let Some(why) = &given.excluded {
         return Err(Rejection::Excluded { actor, change: change.id, why: why.clone() });
     }
-    if change.votes.iter().any(|v| v.voter == actor && v.counts(effect, given.now)) {
+    // A signed vote may take the place of one that was not signed.
+    let as_good = |v: &Vote| v.signature.is_some() || signed.is_none();
+    if change.votes.iter().any(|v| v.voter == actor && v.counts(effect, given.now) && as_good(v)) {
         return Err(Rejection::AlreadyVoted { actor });
     }
     let asked: Vec<&str> = wanted.iter().flat_map(|r| approval::groups_asked(r, &change.asked)).collect();
     if !asked.iter().any(|group| given.groups.contains(*group)) {
         return Err(Rejection::NotEntitled { actor, asked: list(asked) });
     }
+    let signature = signature(change, given, signed)?;
+    if signature.is_none() {
+        signature_is_free(change, wanted, &given.groups)?;
+    }
+    let paid = paid_by_vote(change, assessed, given, signature.as_ref());
     let on_behalf = given.on_behalf.clone();
-    let vote = Event::Approved { effect, groups: given.groups.clone(), on_behalf, comment };
-    Ok(std::iter::once(vote).chain(paid_by_vote(change, assessed, given)).collect())
+    let vote = Event::Approved { effect, groups: given.groups.clone(), on_behalf, comment, signature };
+    Ok(std::iter::once(vote).chain(paid).collect())
+}
+
+/// The signature as it goes into the log. One that the shell could not verify is a refusal, never an unsigned vote.
+fn signature(change: &Change, given: &Given, signed: Option<Signed>) -> Result<Option<Signature>, Rejection> {
+    let Some(Signed { statement, armored }) = signed else { return Ok(None) };
+    match &given.signer {
+        Ok(key) => Ok(Some(Signature { key: key.clone(), statement, armored })),
+        Err(why) => Err(Rejection::BadSignature { change: change.id, why: why.clone() }),
+    }
+}
+
+/// A vote that can't count for anything is refused: it would look like consent.
+fn signature_is_free(change: &Change, wanted: &[Requirement], groups: &BTreeSet<String>) -> Result<(), Rejection> {
+    let speaks = |r: &&Requirement| approval::groups_asked(r, &change.asked).iter().any(|group| groups.contains(*group));
+    let asked = || wanted.iter().filter(speaks);
+    if asked().any(|r| r.signature == Signing::Free) {
+        return Ok(());
+    }
+    Err(Rejection::SignatureNeeded { change: change.id, asked: list(asked().map(|r| r.by.as_str())) })
 }
 
 fn wrote(change: &Change, actor: &Actor) -> bool {
@@ -66,7 +98,12 @@ fn wanted<'a>(change: &Change, assessed: &'a Assessed) -> Result<&'a [Requiremen
 }
 
 /// The debt of an approval is paid by the vote that makes it complete.
-fn paid_by_vote(change: &Change, assessed: &Assessed, given: &Given) -> Option<Event> {
+fn paid_by_vote(
+    change: &Change,
+    assessed: &Assessed,
+    given: &Given,
+    signature: Option<&Signature>,
+) -> Option<Event> {
     if !change.owes(Debt::Approval) {
         return None;
     }
@@ -77,6 +114,7 @@ fn paid_by_vote(change: &Change, assessed: &Assessed, given: &Given) -> Option<E
         groups: given.groups.clone(),
         on_behalf: given.on_behalf.clone(),
         comment: None,
+        signature: signature.cloned(),
         at: given.now,
         until: Timestamp::MAX,
     };
@@ -221,7 +259,7 @@ pub(super) fn approve_by_automation(change: &Change) -> Decision {
 /// The vote of automation, for what needs nobody.
 pub(super) fn by_automation(effect: Digest) -> Event {
     let comment = Some("approved by automation: the policy asks for nobody".to_owned());
-    Event::Approved { effect, groups: [].into(), on_behalf: [].into(), comment }
+    Event::Approved { effect, groups: [].into(), on_behalf: [].into(), comment, signature: None }
 }
 
 pub(super) fn lapse_votes(change: &Change, given: &Given) -> Vec<Event> {

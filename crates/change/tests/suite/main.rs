@@ -5,6 +5,7 @@ mod world;
 
 mod access;
 mod change_file;
+mod diff;
 mod matrix;
 mod model;
 mod mutants;

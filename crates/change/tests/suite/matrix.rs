@@ -179,7 +179,7 @@ rows! {
         "Assess, needs one": |c, now| (Command::Assess(Box::new(allowed(c.proposal.effect_digest, 1))), now),
         "Assess, needs nobody": |c, now| (Command::Assess(Box::new(allowed(c.proposal.effect_digest, 0))), now);
     Command::Approve { .. } =>
-        "Approve": |c, now| (Command::Approve { effect: c.proposal.effect_digest, comment: None }, now);
+        "Approve": |c, now| (Command::Approve { effect: c.proposal.effect_digest, comment: None, signature: None }, now);
     Command::Refuse { .. } => "Refuse": |_, now| (Command::Refuse { reason: reason() }, now);
     Command::RequestChanges { .. } => "RequestChanges": |_, now| (Command::RequestChanges { reason: reason() }, now);
     Command::TakeBack { .. } => "TakeBack": |_, now| (Command::TakeBack { reason: reason() }, now);

@@ -571,9 +571,11 @@ impl World {
             Action::Withdraw => Command::Withdraw { reason: reason() },
             Action::Assess(Policy::Needs(count)) => Command::Assess(Box::new(allowed(effect, count))),
             Action::Assess(Policy::Denies) => Command::Assess(Box::new(denied(effect))),
-            Action::Approve { effect, .. } => {
-                Command::Approve { effect: self.proposals(&change.proposal)[effect].effect_digest, comment: None }
-            }
+            Action::Approve { effect, .. } => Command::Approve {
+                effect: self.proposals(&change.proposal)[effect].effect_digest,
+                comment: None,
+                signature: None,
+            },
             Action::Refuse => Command::Refuse { reason: reason() },
             Action::LapseVotes => Command::LapseVotes,
             Action::Lapse => Command::Lapse,

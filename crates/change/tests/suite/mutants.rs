@@ -126,7 +126,7 @@ impl Mutant {
         match command {
             Command::Approve { comment, .. } if skipped => {
                 let effect = change.proposal.effect_digest;
-                Ok(vec![Event::Approved { effect, groups: given.groups.clone(), on_behalf: [].into(), comment }])
+                Ok(vec![Event::Approved { effect, groups: given.groups.clone(), on_behalf: [].into(), comment, signature: None }])
             }
             _ => sound,
         }

@@ -154,8 +154,8 @@ fn command(change: &Change, draw: &Draw, now: Timestamp) -> Command {
         0 => Command::Amend { proposal: Box::new(amended(&change.proposal, salt)) },
         1 if salt < 64 => Command::Withdraw { reason: reason() },
         2 if salt < 64 => Command::Refuse { reason: reason() },
-        3..=7 => Command::Approve { effect: change.proposal.effect_digest, comment: None },
-        8 => Command::Approve { effect: change.proposal.revision_digest, comment: None },
+        3..=7 => Command::Approve { effect: change.proposal.effect_digest, comment: None, signature: None },
+        8 => Command::Approve { effect: change.proposal.revision_digest, comment: None, signature: None },
         9 => Command::Pause { reason: reason() },
         10 | 11 => Command::Resume { found: None },
         12 => Command::Resume { found: Some(Found::Applied) },
@@ -178,7 +178,7 @@ fn command(change: &Change, draw: &Draw, now: Timestamp) -> Command {
         31 => Command::RevokeVotes,
         _ => match intents.get(usize::from(salt) % intents.len().max(1)) {
             Some(intent) => carried_out(change, intent, salt, now),
-            None => Command::Approve { effect: change.proposal.effect_digest, comment: None },
+            None => Command::Approve { effect: change.proposal.effect_digest, comment: None, signature: None },
         },
     }
 }

@@ -285,7 +285,7 @@ impl Life {
 
     pub(crate) fn approved(self) -> Self {
         let effect = self.effect();
-        self.assessed().then(Command::Approve { effect, comment: None })
+        self.assessed().then(Command::Approve { effect, comment: None, signature: None })
     }
 
     pub(crate) fn scheduled(self) -> Self {

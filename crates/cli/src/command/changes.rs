@@ -5,10 +5,10 @@ use change::{Change, ChangeId};
 use serde_json::{Value, json};
 
 use super::files::read_change_file;
-use super::print;
+use super::{approve, figures, print};
 use crate::args::{Args, Command, Found, List, Log};
 use crate::client::Client;
-use crate::exit::{Failure, INVALID, Outcome};
+use crate::exit::{ERROR, Failure, INVALID, Outcome};
 use crate::follow::{self, Style};
 use crate::show;
 
@@ -35,14 +35,8 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
             print(args, &json, || show::gates(&state, &gates));
             Ok(())
         }
+        Command::Diff { change, from, to } => diff(args, client, *change, *from, *to).await,
         Command::List(query) => list(args, client, query).await,
-        Command::Approve { change, comment, effect } => {
-            let effect = match effect {
-                Some(effect) => *effect,
-                None => state(client, *change).await?.proposal.effect_digest,
-            };
-            act(change, "approve", json!({"effect": effect, "comment": comment})).await
-        }
         Command::RequestChanges { change, reason } => act(change, "request-changes", json!({"reason": reason})).await,
         Command::TakeBack { change, reason } => act(change, "take-back", json!({"reason": reason})).await,
         Command::Override { change, rule, reason } => {
@@ -66,6 +60,7 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
             body["afterwards"] = json!({"deployed_at": deployed_at, "reason": reason});
             propose(args, client, &body, key.as_deref(), false).await.map(|_| ())
         }
+        Command::Approve(vote) => approve::run(args, client, vote).await,
         Command::Reject { change, reason } => act(change, "reject", json!({"reason": reason})).await,
         Command::Pause { change, reason } => act(change, "pause", json!({"reason": reason})).await,
         Command::Resume { change, found } => {
@@ -100,7 +95,7 @@ async fn propose(args: &Args, client: &Client, body: &Value, key: Option<&str>, 
     Ok(id)
 }
 
-async fn state(client: &Client, id: ChangeId) -> Outcome<Change> {
+pub(super) async fn state(client: &Client, id: ChangeId) -> Outcome<Change> {
     follow::read_change(&client.get(&format!("/changes/{id}")).await?)
 }
 
@@ -108,10 +103,20 @@ fn read_gates(view: &Value) -> Vec<Gate> {
     serde_json::from_value(view.get("gates").cloned().unwrap_or_default()).unwrap_or_default()
 }
 
-async fn act(args: &Args, client: &Client, id: ChangeId, verb: &str, body: Value) -> Outcome {
+pub(super) async fn act(args: &Args, client: &Client, id: ChangeId, verb: &str, body: Value) -> Outcome {
     let view = client.post(&format!("/changes/{id}/{verb}"), &body, None).await?;
     let change = follow::read_change(&view)?;
     print(args, &view, || format!("{id}: {}", change::explain::status(&change)));
+    Ok(())
+}
+
+async fn diff(args: &Args, client: &Client, id: ChangeId, from: Option<u32>, to: Option<u32>) -> Outcome {
+    let named = [("from", from), ("to", to)].into_iter().filter_map(|(name, n)| Some(format!("{name}={}", n?)));
+    let query = named.collect::<Vec<_>>().join("&");
+    let found = client.get(&format!("/changes/{id}/diff?{query}")).await?;
+    let diff = serde_json::from_value(found.clone())
+        .map_err(|e| Failure::new(ERROR, format!("the server's answer can't be read: {e}")))?;
+    print(args, &found, || show::diff(id, &diff));
     Ok(())
 }
 
@@ -148,27 +153,8 @@ async fn metrics(args: &Args, client: &Client, since: change::Span) -> Outcome {
         change::Timestamp::from_millisecond(now.as_millisecond() - i64::try_from(since.as_millis()).unwrap_or(0))
             .unwrap_or(change::Timestamp::UNIX_EPOCH);
     let report = client.get(&format!("/measures?from={from}&to={now}")).await?;
-    print(args, &report, || {
-        let figures = report.as_object().into_iter().flatten().filter(|(_, figure)| figure.get("samples").is_some());
-        let row = |(name, figure): (&String, &Value)| {
-            let unit = figure.get("unit").and_then(Value::as_str).unwrap_or_default();
-            let value = figure
-                .get("value")
-                .and_then(Value::as_f64)
-                .map_or_else(|| "insufficient data".into(), |v| in_unit(v, unit));
-            vec![name.replace('_', " "), value, figure.get("samples").map(ToString::to_string).unwrap_or_default()]
-        };
-        show::table(&["figure", "value", "samples"], figures.map(row).collect())
-    });
+    print(args, &report, || figures::text(&report));
     Ok(())
-}
-
-fn in_unit(value: f64, unit: &str) -> String {
-    match unit {
-        "ratio" => format!("{:.1} %", value * 100.0),
-        "seconds" => change::Span::millis((value * 1_000.0) as u64).to_string(),
-        _ => format!("{value}"),
-    }
 }
 
 async fn drivers(args: &Args, client: &Client) -> Outcome {

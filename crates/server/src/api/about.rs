@@ -44,6 +44,8 @@ pub(crate) struct DriverView {
 pub(crate) struct Measures {
     #[serde(flatten)]
     pub report: measure::Report,
+    #[serde(flatten)]
+    pub controls: measure::ControlReport,
 }
 
 documented!(WhoAmI, Drivers, Measures);
@@ -138,7 +140,8 @@ pub(crate) async fn measures(
     }
     let (from, to) = period.read(server.handle.now())?;
     let report = server.handle.measures(from, to).await?;
-    Ok(axum::Json(Measures { report }))
+    let controls = server.handle.controls(from, to).await?;
+    Ok(axum::Json(Measures { report, controls }))
 }
 
 #[cfg(test)]

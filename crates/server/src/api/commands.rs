@@ -1,6 +1,7 @@
 //! Commands: what people ask of a change. The core says whether it happens.
 
 use axum::extract::State;
+use change::approval::Signed;
 use change::lifecycle::Found;
 use change::{ChangeId, Command, Digest};
 use schemars::JsonSchema;
@@ -22,6 +23,8 @@ pub(crate) struct Approve {
     /// The effect digest that is approved: the one that was looked at.
     pub effect: Digest,
     pub comment: Option<String>,
+    /// The statement of the vote and its SSH signature; the statement is that of `GET /changes/{id}/statement`.
+    pub signature: Option<Signed>,
 }
 
 /// Why.
@@ -139,7 +142,7 @@ macro_rules! commands {
 commands! {
     /// Approves the effect of a change.
     approve, "/changes/{id}/approve", "approveChange", Approve
-        => |given| Command::Approve { effect: given.effect, comment: given.comment };
+        => |given| Command::Approve { effect: given.effect, comment: given.comment, signature: given.signature };
     /// Refuses a change; that ends it.
     reject, "/changes/{id}/reject", "rejectChange", Because => |given| Command::Refuse { reason: given.reason };
     /// Withdraws a change before its rollout.

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{about, access, catalog, changes, commands, log, people, plans, tokens};
+use super::{about, access, catalog, changes, commands, diffs, log, people, plans, tokens, votes};
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
 
@@ -23,6 +23,8 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(changes::gates))
         .routes(routes!(changes::log))
         .routes(routes!(changes::looks))
+        .routes(routes!(votes::statement))
+        .routes(routes!(diffs::diff))
         .routes(routes!(plans::of_file))
         .routes(routes!(plans::of_change))
         .routes(routes!(changes::replay))
@@ -163,6 +165,7 @@ mod tests {
             post /api/v1/changes/{id}/amend amendChange
             post /api/v1/changes/{id}/approve approveChange
             post /api/v1/changes/{id}/complete completeChange
+            get /api/v1/changes/{id}/diff showDiff
             get /api/v1/changes/{id}/events listenToChange
             get /api/v1/changes/{id}/gates askGates
             get /api/v1/changes/{id}/log showChangeLog
@@ -175,6 +178,7 @@ mod tests {
             post /api/v1/changes/{id}/resume resumeChange
             post /api/v1/changes/{id}/review reviewChange
             post /api/v1/changes/{id}/rollback rollBackChange
+            get /api/v1/changes/{id}/statement showStatement
             post /api/v1/changes/{id}/withdraw withdrawChange
             get /api/v1/drivers listDrivers
             get /api/v1/events listen

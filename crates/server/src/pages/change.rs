@@ -4,9 +4,11 @@
 
 mod about;
 mod actions;
+mod since;
 mod steps;
 mod verdict;
 
+use change::diff::Diff;
 use change::gate::{Gate, GateState};
 use maud::{Markup, html};
 
@@ -24,6 +26,8 @@ pub(crate) struct ChangePage {
     pub looks: Vec<LookView>,
     pub offers: Offers,
     pub csrf: String,
+    /// What is another since the reader's last vote; nothing where it is the same revision.
+    pub since: Option<Diff>,
     /// What the reader has just done.
     pub done: Option<Act>,
 }
@@ -36,6 +40,7 @@ impl ChangePage {
             (self.head())
             div.columns {
                 div.column {
+                    (since::section(self.since.as_ref()))
                     (actions::section(self))
                     (steps::section(&self.view))
                     (verdict::section(change, &self.looks))
@@ -150,6 +155,7 @@ pub(crate) mod tests {
             looks: sample::looks(looks),
             offers: Offers { acts, not_approve: None, asks_what_was_found: false },
             csrf: "form-token".into(),
+            since: None,
             done: None,
         }
     }

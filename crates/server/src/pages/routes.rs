@@ -20,6 +20,7 @@ use super::visitor::{self, Visitor, is_cross_site, with_status};
 use super::{api as api_page, assets};
 use crate::Shared;
 use crate::api::changes::{self, ListParams};
+use crate::api::diffs;
 use crate::api::log::in_words;
 use crate::desk::{Identity, Stranger, public_id};
 use crate::extract::{Form, Id, Query};
@@ -125,6 +126,7 @@ async fn change_page(
         ),
         view: ChangeView::of(&overview, &server.base_url),
         csrf: visitor.0.csrf.clone(),
+        since: diffs::since_vote(&overview, &Actor::User(visitor.0.user.clone())),
         done,
     };
     Ok(page.page())

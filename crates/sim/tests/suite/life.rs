@@ -77,9 +77,10 @@ fn a_change_that_needs_approval_waits_for_it() {
         assert_eq!(state(&handle, id).await.phase(), Phase::Assessed);
         assert!(world.deeds().is_empty(), "no driver was called");
         let effect = change.proposal.effect_digest;
-        let outsider = handle.command(&user("eve"), id, Command::Approve { effect, comment: None }).await;
+        let outsider =
+            handle.command(&user("eve"), id, Command::Approve { effect, comment: None, signature: None }).await;
         assert!(outsider.is_err_and(|e| e.to_string().contains("may not approve")));
-        handle.command(&bob(), id, Command::Approve { effect, comment: None }).await.expect("bob may");
+        handle.command(&bob(), id, Command::Approve { effect, comment: None, signature: None }).await.expect("bob may");
         assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
     });
 }
@@ -127,7 +128,10 @@ fn a_change_waits_for_the_one_it_comes_after() {
         let first = propose(&handle, &change_file("a", &STEPS, "")).await;
         let second = propose(&handle, &change_file("b", &STEPS, "after: [CHG-1]\n")).await;
         let effect = until(&handle, second, |p| p == Phase::Assessed).await.proposal.effect_digest;
-        handle.command(&bob(), second, Command::Approve { effect, comment: None }).await.expect("bob may");
+        handle
+            .command(&bob(), second, Command::Approve { effect, comment: None, signature: None })
+            .await
+            .expect("bob may");
         let held = until(&handle, second, |p| matches!(p, Phase::Held { .. })).await;
         assert!(change::explain::status(&held).contains("it comes after CHG-1"));
         handle.command(&bob(), first, Command::Refuse { reason: "not now".into() }).await.expect("bob may");

@@ -1,7 +1,7 @@
 //! About a change: what, why, who, how risky, who said yes, and what exactly is rolled out.
 
 use change::approval::Standing;
-use change::assessment::{Assessment, Denial, Item};
+use change::assessment::{Assessment, Denial, Item, Signing};
 use change::lifecycle::Assessed;
 use change::verification::OnDoubt;
 use change::{Change, explain};
@@ -141,6 +141,7 @@ fn approvals(change: &Change, standings: &[Standing]) -> Markup {
                         li {
                             (svg::mark(svg::Mark::Check)) " " strong { (explain::actor(&vote.voter)) } " for " (words::digest(vote.effect))
                             span.muted { " " (words::time(vote.at)) }
+                            @if let Some(signature) = &vote.signature { div.signature { "signed with " code { (signature.key) } } }
                             @if let Some(comment) = &vote.comment { div.comment { (prose(comment)) } }
                         }
                     }
@@ -158,6 +159,7 @@ fn requirement(standing: &Standing) -> Markup {
             (svg::mark(if missing == 0 { svg::Mark::Check } else { svg::Mark::Ring })) " "
             (standing.requirement.count) " of " code { (by) }
             @for other in standing.asked.iter().skip(1) { " or " code { (other) } }
+            @if standing.requirement.signature == Signing::Required { ", signed" }
             @if missing > 0 { strong { ", " (missing) " missing" } }
             @if !names.is_empty() { span.muted { ": " (names.join(", ")) } }
         }
