@@ -1,6 +1,6 @@
 //! Governance: the files by which an organisation rules its changes, read as one value.
 //!
-//! `access.yaml`, `approvals.yaml`, `calendar.yaml`, `slis.yaml`, `slos/*.yaml`, `services/*.yaml` and `policy/*.rego`. Each load is an event with the
+//! `access.yaml`, `approvals.yaml`, `calendar.yaml`, `paths.yaml`, `slis.yaml`, `slos/*.yaml`, `services/*.yaml` and `policy/*.rego`. Each load is an event with the
 //! digest of them all. A set of files with one problem in it is refused as a whole: half a policy is none. The files in `slos/` are OpenSLO, another
 //! tool's format, whose reader comes from outside.
 
@@ -15,6 +15,7 @@ use crate::approval::{APPROVERS, SERVICE_OWNERS};
 use crate::assessment::{Requirement, Risk};
 use crate::catalog::{Catalog, Service};
 use crate::document::{Document, Problem};
+use crate::facts::paths::{PathFile, Paths};
 use crate::id::Digest;
 use crate::proposal::{Kind, Proposal};
 use crate::schedule::Calendar;
@@ -27,6 +28,8 @@ pub struct Governance {
     pub access: Access,
     pub approvals: Matrix,
     pub calendar: Calendar,
+    /// Which kind of thing each file of a repository is.
+    pub paths: Paths,
     pub slis: Vec<Sli>,
     pub catalog: Catalog,
     /// Rego modules by path.
@@ -161,6 +164,7 @@ impl Governance {
             access: Access::of_one(admin),
             approvals: Matrix::default_rules(),
             calendar: Calendar::default(),
+            paths: Paths::default(),
             slis: vec![],
             catalog: Catalog::default(),
             policies: BTreeMap::new(),
@@ -192,6 +196,7 @@ impl Governance {
         let access: Option<Access> = reading.file("access.yaml");
         let approvals = reading.file("approvals.yaml").unwrap_or_else(Matrix::default_rules);
         let calendar: Calendar = reading.file("calendar.yaml").unwrap_or_default();
+        let paths = reading.paths();
         let SliFile { mut slis } = reading.file("slis.yaml").unwrap_or_default();
         for i in (1..slis.len()).filter(|i| slis[..*i].iter().any(|other| other.name == slis[*i].name)) {
             reading.say(
@@ -237,6 +242,7 @@ impl Governance {
             access,
             approvals,
             calendar,
+            paths,
             slis,
             catalog: Catalog { services: services.into_iter().map(|(_, s)| s).collect() },
             policies: policies.map(|(path, text)| (path.clone(), text.clone())).collect(),
@@ -267,6 +273,17 @@ impl Reading<'_> {
         let is_ours = |p: &&String| p.starts_with(folder) && (p.ends_with(".yaml") || p.ends_with(".yml"));
         let paths: Vec<String> = self.files.keys().filter(is_ours).cloned().collect();
         paths.into_iter().filter_map(|path| self.file(&path).map(|value| (path, value))).collect()
+    }
+
+    /// The rules of `paths.yaml`, or those of the product.
+    fn paths(&mut self) -> Paths {
+        let file: PathFile = self.file("paths.yaml").unwrap_or_default();
+        Paths::compile(&file).unwrap_or_else(|problems| {
+            for (pointer, message) in problems {
+                self.say("paths.yaml", &pointer, &message);
+            }
+            Paths::default()
+        })
     }
 
     /// The SLIs of `slos/`, under names that `slis.yaml` does not take.

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, RwLock};
 
 use change::document::Problem;
+use change::facts::Facts;
+use change::facts::material::Material;
 use change::gate::{self, Gate};
 use change::governance::Governance;
 use change::lifecycle::Rejection;
@@ -272,7 +274,31 @@ impl Handle {
         proposal::read(text, files, &here)
     }
 
-    /// Proposes a change. With a key, the same request made again answers with the same change.
+    /// The same of a change that is made of this: the path rules in force sort it, and it is cut to what an entry of the log can hold.
+    ///
+    /// # Errors
+    /// Every problem of the file.
+    pub fn check_made_of(&self, text: &str, files: &Files, material: &Material) -> Result<Proposal, Vec<Problem>> {
+        let proposal = self.check(text, files)?;
+        Ok(proposal.made_of(material.clone(), &self.in_force().governance.paths))
+    }
+
+    /// What policy would see of a change file and what it is made of, if this actor proposed it now. Nothing is kept.
+    ///
+    /// # Errors
+    /// The problems of the file, or a fault of the store.
+    pub async fn facts(
+        &self,
+        actor: &Actor,
+        text: &str,
+        files: &Files,
+        material: &Material,
+    ) -> Result<Facts, ProposeError> {
+        let proposal = self.check_made_of(text, files, material).map_err(ProposeError::Invalid)?;
+        Ok(self.engine.facts(&proposal, actor, &self.in_force()).await?)
+    }
+
+    /// Proposes a change of which nothing is known but its file.
     ///
     /// # Errors
     /// See [`ProposeError`].
@@ -283,11 +309,26 @@ impl Handle {
         files: &Files,
         key: Option<&str>,
     ) -> Result<Change, ProposeError> {
-        let request = Digest::of_value(&(text, files));
+        self.propose_made_of(actor, text, files, &Material::default(), key).await
+    }
+
+    /// Proposes a change. With a key, the same request made again answers with the same change.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
+    pub async fn propose_made_of(
+        &self,
+        actor: &Actor,
+        text: &str,
+        files: &Files,
+        material: &Material,
+        key: Option<&str>,
+    ) -> Result<Change, ProposeError> {
+        let request = request_digest(text, files, material);
         if let Some(earlier) = self.earlier(actor, key, request).await? {
             return Ok(earlier);
         }
-        let proposal = self.check(text, files).map_err(ProposeError::Invalid)?;
+        let proposal = self.check_made_of(text, files, material).map_err(ProposeError::Invalid)?;
         let may = self.engine.permissions(actor, &proposal);
         if !may.contains(&Permission::Propose) {
             return Err(ProposeError::NotAllowed { actor: actor.clone() });
@@ -339,8 +380,9 @@ impl Handle {
         id: ChangeId,
         text: &str,
         files: &Files,
+        material: &Material,
     ) -> Result<Result<Change, CommandError>, Vec<Problem>> {
-        let proposal = Box::new(self.check(text, files)?);
+        let proposal = Box::new(self.check_made_of(text, files, material)?);
         // The core asks what the actor may do to the change as it is; an amendment must not carry it to where they may propose nothing.
         if !self.engine.permissions(actor, &proposal).contains(&Permission::Propose) {
             let rejection = Rejection::NotAllowed { actor: actor.clone(), permission: Permission::Propose };
@@ -485,6 +527,11 @@ fn readiness_of(gates: &[Gate]) -> gate::Readiness {
         _ => None,
     });
     closed.map_or(gate::Readiness::Ready, |reason| gate::Readiness::NotReady { problems: vec![reason] })
+}
+
+// A request without material has the digest that it had before there was any.
+fn request_digest(text: &str, files: &Files, material: &Material) -> Digest {
+    if material.is_empty() { Digest::of_value(&(text, files)) } else { Digest::of_value(&(text, files, material)) }
 }
 
 fn command_name(command: &Command) -> &'static str {
