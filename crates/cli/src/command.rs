@@ -6,6 +6,7 @@ mod files;
 mod here;
 mod import;
 mod judge;
+mod material;
 mod plan;
 mod replay;
 

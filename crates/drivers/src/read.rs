@@ -1,7 +1,8 @@
 //! Readers: what other tools write, taken over as values, with a note for all that means something else here.
 //!
-//! Pure: text in, values out; no reader opens a file or asks a server. Nothing is taken over in silence that another tool meant otherwise.
-//! Recordings are in [`evidence`]; settings in [`imported`], then [`analysis`](mod@analysis), then one file for each format.
+//! Pure: text in, values out; no reader opens a file or asks a server, but [`git`], which asks the `git` program. Nothing is taken over in silence that
+//! another tool meant otherwise. Recordings are in [`evidence`]; settings in [`imported`], then [`analysis`](mod@analysis), then one file for each
+//! format. What a change is made of (`change::facts::material`) is read by [`git`], [`terraform`], [`manifests`], [`migration`], [`junit`] and [`cost`].
 
 pub mod evidence;
 
@@ -10,6 +11,14 @@ pub mod imported;
 pub mod analysis;
 
 pub mod openslo;
+
+pub mod cost;
+pub mod git;
+pub mod junit;
+pub mod manifests;
+pub mod migration;
+pub mod terraform;
+pub mod unread;
 
 mod argo;
 mod flagger;

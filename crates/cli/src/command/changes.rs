@@ -4,8 +4,7 @@ use change::gate::Gate;
 use change::{Change, ChangeId};
 use serde_json::{Value, json};
 
-use super::files::read_change_file;
-use super::print;
+use super::{material, print};
 use crate::args::{Args, Command, Found, List, Log};
 use crate::client::Client;
 use crate::exit::Outcome;
@@ -17,7 +16,8 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
     let act = async |id: &ChangeId, verb: &str, body: Value| act(args, client, *id, verb, body).await;
     match &args.command {
         Command::Propose(propose) => {
-            let body = read_change_file(&propose.file)?;
+            let body = material::request(propose.file.as_deref(), &propose.material).await?;
+            material::warn(args, &body);
             let view = client.post("/changes", &body, propose.key.as_deref()).await?;
             let change = follow::read_change(&view)?;
             if !(propose.watch && args.json) {
@@ -32,7 +32,12 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
             }
             if propose.watch { follow::to_completion(client, change.id, style).await } else { Ok(()) }
         }
-        Command::Amend { change, file } => act(change, "amend", read_change_file(file)?).await,
+        Command::Amend { change, file, material } => {
+            let body = material::request(file.as_deref(), material).await?;
+            material::warn(args, &body);
+            act(change, "amend", body).await
+        }
+        Command::Facts(asked) => material::facts(args, client, asked).await,
         Command::Show { change } => {
             let view = client.get(&format!("/changes/{change}")).await?;
             let (state, gates) = (follow::read_change(&view)?, read_gates(&view));
