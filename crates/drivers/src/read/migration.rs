@@ -132,7 +132,7 @@ const DESTROYING: [&str; 10] = [
 /// What may do anything, because its effect stands elsewhere or in text.
 const OPAQUE: [&str; 5] = ["DO", "CALL", "EXECUTE", "LOAD", "COPY"];
 /// What is undone by its opposite, or needs no undoing.
-const REVERSIBLE: [&str; 27] = [
+const REVERSIBLE: [&str; 28] = [
     "BEGIN",
     "COMMIT",
     "ROLLBACK",
@@ -156,6 +156,7 @@ const REVERSIBLE: [&str; 27] = [
     "DISCARD",
     "CHECKPOINT",
     "VACUUM",
+    "CLUSTER",
     "REINDEX",
     "DROP_INDEX",
     "ALTER_INDEX",
@@ -201,6 +202,10 @@ fn hazards(node: &SyntaxNode, has_way_back: bool) -> BTreeSet<Hazard> {
     }
     if has(&["LOCK", "TRUNCATE", "ALTER_COLUMN"]) {
         found.insert(Hazard::Locking);
+    }
+    let rewrites = own == "CLUSTER" || (own == "VACUUM" && node.text().to_string().to_lowercase().contains("full"));
+    if rewrites {
+        found.extend([Hazard::Locking, Hazard::Slow]);
     }
     if !has_way_back && !is_reversible(node, &own, &within) {
         found.insert(Hazard::Irreversible);

@@ -77,7 +77,7 @@ async fn a_range_says_what_happens_to_every_file() {
     ]);
     repository.write("a.rs", "one\nthree\nfour\n");
     repository.write("image.bin", "\0\u{1}\0");
-    repository.write("odd name\t\"x\n.txt", "1\n");
+    repository.write("odd name\t\"x\n.txt", "other\n");
     repository.git(&["mv", "old.md", "new.md"]);
     repository.git(&["rm", "-q", "gone.txt"]);
     std::os::unix::fs::symlink("/etc/passwd", repository.path().join("link")).expect("a link");
@@ -91,7 +91,7 @@ async fn a_range_says_what_happens_to_every_file() {
     repository.write("elsewhere", "1\n");
     repository.commit();
     let range = repository.range("main..topic").await.expect("a range");
-    assert_eq!((range.files.total, range.added, range.removed), (8, 4, 2));
+    assert_eq!((range.files.total, range.added, range.removed), (8, 5, 2));
     let a = file(&range, "a.rs");
     assert_eq!((a.how, a.added, a.removed), (How::Modified, 2, 1));
     assert_eq!(file(&range, "new.md").was.as_deref(), Some("old.md"));
@@ -201,6 +201,7 @@ async fn a_name_is_never_an_option_and_what_is_missing_is_said() {
     let nowhere = tempfile::tempdir().expect("a scratch folder");
     assert!(Clone::at(nowhere.path()).range("main..topic").await.is_err());
     repository.git(&["checkout", "-q", "--orphan", "other"]);
+    repository.write("a", "of another history\n");
     repository.commit();
     let error = repository.range("main..other").await.expect_err("no common history");
     assert_eq!(error.message, "both ends have no common history");

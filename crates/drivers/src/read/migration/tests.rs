@@ -19,7 +19,25 @@ fn said(sql: &str) -> String {
 // X3, L3: each statement is classified; what nothing undoes is named with its place.
 #[test]
 fn each_statement_says_what_it_risks() {
-    expect![[r#""#]]
+    expect![[r#"
+        24 statements
+        1.sql:4 alter table: drop column: {DataLoss, Irreversible}
+        1.sql:5 create index: {Locking, Slow}
+        1.sql:7 drop table: {DataLoss, Irreversible}
+        1.sql:8 truncate: {Locking, DataLoss, Irreversible}
+        1.sql:9 delete: {DataLoss, Irreversible, Slow}
+        1.sql:10 update: {Irreversible, Slow}
+        1.sql:12 alter table: alter column: {Locking, DataLoss, Irreversible, Slow}
+        1.sql:13 alter table: alter column: {Locking, Irreversible, Slow}
+        1.sql:14 alter table: add constraint: {Locking, Slow}
+        1.sql:16 create view: {Irreversible}
+        1.sql:17 do: {Locking, DataLoss, Irreversible, Slow}
+        1.sql:18 select: {Irreversible}
+        1.sql:20 select: {DataLoss, Irreversible, Slow}
+        1.sql:21 drop function: {Irreversible}
+        1.sql:23 drop sequence: {DataLoss, Irreversible}
+        1.sql:24 vacuum: {Locking, Slow}
+        1.sql:25 lock: {Locking}"#]]
     .assert_eq(&said(
         "-- a comment\ncreate table a (id bigint primary key);\nalter table a add column b text;\nalter table a drop column b;\n\
          create index i on a (id);\ncreate index concurrently j on a (id);\ndrop table a;\ntruncate a;\ndelete from a;\n\
