@@ -11,7 +11,7 @@ use drivers::read::git::Clone;
 use drivers::read::manifests::{self, Side, is_manifest};
 use drivers::read::unread::{MOST_FILE_BYTES, Unread};
 use drivers::read::{cost, junit, migration, terraform};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::files::{change_request, folder_of, read_text};
 use super::print;
@@ -335,6 +335,8 @@ fn lines(value: &Value, at: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
