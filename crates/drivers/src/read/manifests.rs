@@ -348,7 +348,7 @@ mod tests {
             &format!("{}1", "[".repeat(500)),
             &"x: 1\n".repeat(300_000),
         ] {
-            assert!(diff("", bad).is_err(), "{:.20}", bad);
+            assert!(diff("", bad).is_err(), "{bad:.20}");
         }
     }
 }

@@ -16,12 +16,29 @@ use super::unread::{Unread, text};
 
 /// A migration is rarely longer; what is, was dumped and not written.
 const MOST_SQL_BYTES: usize = 1 << 20;
+/// The parser descends one level for each token at most, and nothing in it stops it: with more tokens than this a file is not given to it, and with so
+/// much stack no file that is overflows. The stack is an address range; only what is used of it is memory.
+const MOST_TOKENS: usize = 60_000;
+/// Brackets in brackets, and words of one statement that can stand before themselves.
+const MOST_OPEN: usize = 64;
+const MOST_PREFIXES: usize = 300;
+const DESCENDING: [&str; 7] = ["not", "case", "union", "intersect", "except", "explain", "select"];
+const STACK_BYTES: usize = 1 << 30;
 
 /// Reads migrations. `beside` are the paths that lie in the same folders: a file that leads back is found among them.
 ///
 /// # Errors
 /// If a file is no text, or too large.
 pub fn migrations(files: &[(String, Vec<u8>)], beside: &BTreeSet<String>) -> Result<Migrations, Unread> {
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().name("migrations".into()).stack_size(STACK_BYTES);
+        let broke_off = || Unread::new("migrations", "the reader broke off").help("name fewer files, or split them");
+        let reading = reader.spawn_scoped(scope, || read_all(files, beside)).map_err(|_| broke_off())?;
+        reading.join().map_err(|_| broke_off())?
+    })
+}
+
+fn read_all(files: &[(String, Vec<u8>)], beside: &BTreeSet<String>) -> Result<Migrations, Unread> {
     let mut all = Migrations::default();
     for (name, bytes) in files.iter().filter(|(name, _)| !leads_back(name)) {
         let sql = text(name, bytes)?;
@@ -41,6 +58,9 @@ pub fn migrations(files: &[(String, Vec<u8>)], beside: &BTreeSet<String>) -> Res
 fn read(name: &str, sql: &str, has_way_back: bool, all: &mut Migrations) {
     // The linter can be switched off from within the file. Same length, so that places stay.
     let sql = sql.replace("squawk", "_quawk");
+    if is_too_much(&sql) {
+        return add(all, name, 1, "too long or too deep to be read", everything());
+    }
     let parse = SourceFile::parse(&sql);
     let errors: Vec<usize> = parse.errors().iter().map(|e| usize::from(e.range().start())).collect();
     let mut linter = Linter::from(RULES.iter().map(|(rule, _)| *rule));
@@ -272,7 +292,31 @@ fn directions(sql: &str) -> (&str, Option<&str>) {
     (sql, None)
 }
 
+/// Whether a file is longer or nested deeper than people write: the parser would take hours for it, or all of the stack.
+fn is_too_much(sql: &str) -> bool {
+    let (mut at, mut open, mut prefixes) = (0, 0_usize, 0_usize);
+    for (i, token) in squawk_lexer::tokenize(sql).enumerate() {
+        let text = sql.get(at..at + token.len as usize).unwrap_or_default();
+        at += token.len as usize;
+        match text {
+            "(" | "[" => open += 1,
+            ")" | "]" => open = open.saturating_sub(1),
+            ";" => prefixes = 0,
+            "+" | "-" | "~" | "!" | "@" => prefixes += 1,
+            word if DESCENDING.iter().any(|known| known.eq_ignore_ascii_case(word)) => prefixes += 1,
+            _ => {}
+        }
+        if i >= MOST_TOKENS || open > MOST_OPEN || prefixes > MOST_PREFIXES {
+            return true;
+        }
+    }
+    false
+}
+
 fn has_statement(sql: &str) -> bool {
+    if is_too_much(sql) {
+        return false;
+    }
     let parse = SourceFile::parse(sql);
     parse.errors().is_empty() && parse.tree().stmts().any(|s| kind(s.syntax()) != "EMPTY_STMT")
 }

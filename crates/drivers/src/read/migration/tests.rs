@@ -102,8 +102,24 @@ fn huge_and_hostile_files_are_refused_or_bounded() {
     let read = |bytes: Vec<u8>| migrations(&[("1.sql".into(), bytes)], &BTreeSet::new());
     assert!(read(vec![b' '; MOST_SQL_BYTES + 1]).is_err());
     assert!(read(vec![0xff]).is_err());
-    let nested = read(format!("select {}1{};", "(".repeat(2_000), ")".repeat(2_000)).into_bytes());
-    assert!(nested.is_ok());
+    // As deep as a file can nest in each way that the parser descends: none may end the program, and all are everything at once or read.
+    for (open, close) in [
+        ("(", ")"),
+        ("not ", ""),
+        ("+ ", ""),
+        ("case when ", " then 1 end"),
+        ("(select ", ")"),
+        ("[", "]"),
+        ("1 union select ", ""),
+    ] {
+        for depth in [60, 2_000, 200_000] {
+            let sql = format!("select {}1{};", open.repeat(depth), close.repeat(depth));
+            if sql.len() <= MOST_SQL_BYTES {
+                let found = read(sql.into_bytes()).expect("text");
+                assert!(depth == 60 || found.unparsable == 1, "{open} {depth}");
+            }
+        }
+    }
     let many = read("drop table a;\n".repeat(5_000).into_bytes()).expect("text");
     assert_eq!((many.data_loss, many.risky.total, many.risky.list.len()), (5_000, 5_000, 3_000));
     let secret = read(b"update a set password = 'hunter2';".to_vec()).expect("text");
