@@ -13,12 +13,13 @@ pub(crate) enum Mode {
     Compare,
 }
 
-const SCHEMAS: [(&str, &str); 10] = [
+const SCHEMAS: [(&str, &str); 11] = [
     ("change", "change.schema.json"),
     ("config", "clearway-toml.schema.json"),
     ("access", "access.schema.json"),
     ("approvals", "approvals.schema.json"),
     ("calendar", "calendar.schema.json"),
+    ("paths", "paths.schema.json"),
     ("slis", "slis.schema.json"),
     ("judge", "judge.schema.json"),
     ("service", "service.schema.json"),

@@ -9,6 +9,7 @@ use crate::actor::{Actor, Permission};
 use crate::approval::{APPROVERS, ON_CALL, SERVICE_OWNERS, Vote};
 use crate::catalog::Gating;
 use crate::circumstances::Circumstances;
+use crate::facts::material::{Committer, names_all_committers};
 use crate::governance::Governance;
 use crate::lifecycle::Change;
 use crate::proposal::Proposal;
@@ -91,7 +92,20 @@ impl Entitlement<'_> {
         if self.circumstances.edited_since(user, self.change.proposed_at) {
             return Some("they have edited the rules since it was proposed".into());
         }
-        None
+        let committed = self.committers().any(|committer| self.governance.access.user_of_commit(committer) == Some(user));
+        committed.then(|| "they have committed to it".into())
+    }
+
+    fn committers(&self) -> impl Iterator<Item = &Committer> {
+        self.proposal().material.iter().flat_map(|m| &m.range).flat_map(|range| &range.people.list)
+    }
+
+    /// Those who committed to it and whom access.yaml does not know: nobody can say whether one of them approves it under another name.
+    pub fn unknown_committers(&self) -> BTreeSet<String> {
+        let unknown = self.committers().filter(|committer| self.governance.access.user_of_commit(committer).is_none());
+        let named = unknown.map(|committer| committer.email.clone());
+        let cut = self.proposal().material.as_ref().is_some_and(|m| !names_all_committers(m));
+        named.chain(cut.then(|| "more people than are listed".to_owned())).collect()
     }
 
     /// The voters who may no longer vote, or no longer speak for the groups for which they voted.

@@ -1,15 +1,24 @@
 //! Facts: all that policy may see of a change.
 //!
-//! One value, made from what the log and the governance hold; its digest is in every assessment, so that any of them can be run again.
+//! One value, made from what the log and the governance hold; its digest is in every assessment, so that any of them can be run again. What a change is
+//! made of comes from its sources as [`material`], is sorted by the rules of [`paths`], and becomes figures in [`seen`].
+
+pub mod material;
+pub mod paths;
+pub mod seen;
 
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::actor::Access;
 use crate::catalog::{Catalog, Service};
 use crate::proposal::{Kind, Proposal};
 use crate::time::Timestamp;
+use material::CostDelta;
+use paths::Paths;
+use seen::{Answer, Reversible, Seen};
 
 /// The input of policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,7 +31,23 @@ pub struct Facts {
     /// The services that notice when the changed ones fail.
     pub dependents: BTreeSet<String>,
     pub history: History,
+    /// The least share of an error budget that is left among the changed services, 0 to 1; `null` where it is not known.
+    #[serde(default)]
+    pub error_budget_left: Option<f64>,
+    /// What the change is made of; `null` where nothing was sent with the proposal.
+    #[serde(default)]
+    pub material: Option<Seen>,
+    /// Whether it can be taken back.
+    #[serde(default = "unknown")]
+    pub reversible: Reversible,
+    /// The difference in cost, as a cost report says; `null` without one. What the change file expects is `change.cost_per_month`.
+    #[serde(default)]
+    pub cost: Option<CostDelta>,
     pub now: Now,
+}
+
+fn unknown() -> Reversible {
+    Reversible { answer: Answer::Unknown, reasons: vec![] }
 }
 
 /// What the proposal says.
@@ -54,7 +79,7 @@ pub struct ChangeFacts {
 }
 
 /// How the changed services have fared, from the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct History {
     /// Changes of these services that ended.
     pub ended: u32,
@@ -62,6 +87,27 @@ pub struct History {
     pub rolled_back: u32,
     /// Whether this very effect was rolled back before.
     pub same_effect_rolled_back: bool,
+    /// The share of the ended changes that were rolled back, 0 to 1; `null` where none has ended.
+    #[serde(default)]
+    pub failure_rate: Option<f64>,
+    /// Days since the last change of one of these services ended; `null` where none has.
+    #[serde(default)]
+    pub last_change_age_days: Option<f64>,
+    /// Incidents of these services on record.
+    #[serde(default)]
+    pub incidents: u32,
+    /// How the author's own changes of these services fared.
+    #[serde(default)]
+    pub author: AuthorRecord,
+}
+
+/// The changes of these services by one author.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuthorRecord {
+    /// Those that ended.
+    pub changes: u32,
+    /// Those of them that were rolled back.
+    pub failures: u32,
 }
 
 /// The time of the assessment in UTC, taken apart so that rules need no arithmetic.
@@ -116,7 +162,21 @@ impl Facts {
             unknown_services: unknown.into_iter().cloned().collect(),
             dependents: catalog.dependents(&proposal.services),
             history,
+            error_budget_left: None,
+            material: None,
+            reversible: Reversible::of(None),
+            cost: None,
             now: Now::utc(now),
         }
+    }
+
+    /// The same with what the change is made of, sorted by these path rules, its committers looked up in this access table.
+    #[must_use]
+    pub fn made_of(mut self, proposal: &Proposal, paths: &Paths, access: &Access) -> Self {
+        let material = proposal.material.as_ref();
+        self.material = material.map(|m| Seen::of(m, proposal.kind, paths, access));
+        self.reversible = Reversible::of(material);
+        self.cost = material.and_then(|m| m.cost.clone());
+        self
     }
 }

@@ -1,8 +1,8 @@
 //! Governance: the files by which an organisation rules its changes, read as one value.
 //!
-//! `access.yaml`, `approvals.yaml`, `calendar.yaml`, `slis.yaml`, `slos/*.yaml`, `services/*.yaml` and `policy/*.rego`. Each load is an event with the
-//! digest of them all. A set of files with one problem in it is refused as a whole: half a policy is none. The files in `slos/` are OpenSLO, and those in
-//! `services/` may be Backstage's: other tools' formats, whose [`Readers`] come from outside.
+//! `access.yaml`, `approvals.yaml`, `calendar.yaml`, `paths.yaml`, `slis.yaml`, `slos/*.yaml`, `services/*.yaml` and `policy/*.rego`. Each load is an
+//! event with the digest of them all. A set of files with one problem in it is refused as a whole: half a policy is none. The files in `slos/` are
+//! OpenSLO, and those in `services/` may be Backstage's: other tools' formats, whose [`Readers`] come from outside.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +17,7 @@ use crate::assessment::{Item, Requirement, Risk, Signing, Tick, Window};
 use crate::catalog::{At, Catalog, Entries, Entry, Finding, FindingKind, Service, Severity};
 use crate::course::EmergencyRules;
 use crate::document::{Document, Form, Place, Problem};
+use crate::facts::paths::{PathFile, Paths};
 use crate::id::Digest;
 use crate::proposal::{Kind, Proposal};
 use crate::schedule::Calendar;
@@ -29,6 +30,8 @@ pub struct Governance {
     pub access: Access,
     pub approvals: Matrix,
     pub calendar: Calendar,
+    /// Which kind of thing each file of a repository is.
+    pub paths: Paths,
     pub slis: Vec<Sli>,
     pub catalog: Catalog,
     /// The lines of `allowed_signers`.
@@ -338,6 +341,7 @@ impl Governance {
             access: Access::of_one(admin),
             approvals: Matrix::default_rules(),
             calendar: Calendar::default(),
+            paths: Paths::default(),
             slis: vec![],
             catalog: Catalog::default(),
             signers: vec![],
@@ -364,6 +368,7 @@ impl Governance {
         let access: Option<Access> = reading.file("access.yaml");
         let approvals = reading.file("approvals.yaml").unwrap_or_else(Matrix::default_rules);
         let calendar: Calendar = reading.file("calendar.yaml").unwrap_or_default();
+        let paths = reading.paths();
         let slis = reading.slis(readers.slos);
         let catalog = reading.catalog(readers.catalog);
         if !files.contains_key("access.yaml") {
@@ -395,6 +400,7 @@ impl Governance {
             access,
             approvals,
             calendar,
+            paths,
             slis,
             catalog,
             signers,
@@ -457,6 +463,17 @@ impl Reading<'_> {
     fn with_places(&self, access: Access) -> Access {
         let document = self.files.get("access.yaml").and_then(|text| Document::from_yaml(text).ok());
         document.map_or(access.clone(), |document| access.read_from(&document))
+    }
+
+    /// The rules of `paths.yaml`, or those of the product.
+    fn paths(&mut self) -> Paths {
+        let file: PathFile = self.file("paths.yaml").unwrap_or_default();
+        Paths::compile(&file).unwrap_or_else(|problems| {
+            for (pointer, message) in problems {
+                self.say("paths.yaml", &pointer, &message);
+            }
+            Paths::default()
+        })
     }
 
     /// The SLIs of `slos/`, under names that `slis.yaml` does not take.

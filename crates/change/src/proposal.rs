@@ -14,6 +14,8 @@ use crate::actor::Actor;
 use crate::catalog::Gating;
 use crate::course::Course;
 use crate::document::{self, Document, Problem};
+use crate::facts::material::Material;
+use crate::facts::paths::Paths;
 use crate::id::{ChangeId, Digest};
 use crate::rollout::{PartProblem, Plan, PlanFile};
 use crate::schedule::When;
@@ -226,6 +228,9 @@ pub struct Proposal {
     /// The digests of the files that the plan names, by their path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Digest>,
+    /// What it is made of, as its sources say; part of the revision. Parts with effect are among `files`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub material: Option<Material>,
     /// SHA-256 over the source commit and the change file: what was proposed.
     pub revision_digest: Digest,
     /// SHA-256 over everything that will have effect.
@@ -233,6 +238,21 @@ pub struct Proposal {
 }
 
 impl Proposal {
+    /// The same proposal, made of this: another revision, and another effect if a part with effect is another.
+    #[must_use]
+    pub fn made_of(mut self, material: Material, paths: &Paths) -> Self {
+        if material.is_empty() {
+            return self;
+        }
+        self.files.extend(material.effects());
+        // Over all that was sent: what is cut from the log still makes another revision.
+        self.revision_digest =
+            Digest::of_value(&serde_json::json!({"revision": self.revision_digest, "material": material}));
+        self.material = Some(paths.receive(material));
+        self.effect_digest = self.compute_effect_digest();
+        self
+    }
+
     /// The effect digest of this proposal's parts.
     ///
     /// The title, the links and the like may change without voiding a vote; the artifact, the plan, the target, the verification, the rollback and
@@ -329,6 +349,7 @@ pub fn read(text: &str, files: &Files, around: &dyn Surroundings) -> Result<Prop
         services,
         claims,
         files: files.clone(),
+        material: None,
         revision_digest,
         effect_digest: revision_digest,
     };

@@ -58,15 +58,22 @@ pub(crate) enum Command {
     Import(Import),
     /// Propose a change.
     #[command(
-        after_help = "Examples:\n  clearway propose change.yaml\n  clearway propose change.yaml --watch\n  cat change.yaml | clearway propose -"
+        after_help = "Examples:\n  clearway propose change.yaml\n  clearway propose change.yaml --watch\n  cat change.yaml | clearway propose -\n  clearway propose --git main..HEAD                          with `.clearway/change.yaml`, and what the range does\n  clearway propose --git main.. --plan plan.json --tests 'target/junit.xml'"
     )]
     Propose(Propose),
+    /// Show what policy would see of a change, without proposing it.
+    #[command(
+        after_help = "Examples:\n  clearway facts --git main..HEAD\n  clearway facts change.yaml --plan plan.json --migrations migrations/ --json"
+    )]
+    Facts(FactsOf),
     /// Replace what a change proposes, before its rollout begins. Votes for another effect are void.
-    #[command(after_help = "Example:\n  clearway amend CHG-7 change.yaml")]
+    #[command(after_help = "Examples:\n  clearway amend CHG-7 change.yaml\n  clearway amend CHG-7 --git main..HEAD")]
     Amend {
         change: ChangeId,
-        /// The edited change file; `-` for standard input.
-        file: PathBuf,
+        /// The edited change file; `-` for standard input. With `--git` it is found at the root of the repository.
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        material: MaterialOptions,
     },
     /// Show a change: where it stands, its gates, steps and verdict.
     #[command(after_help = "Examples:\n  clearway show CHG-7\n  clearway show 7 --json")]
@@ -559,9 +566,43 @@ impl std::str::FromStr for Share {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct FactsOf {
+    /// The change file; `-` for standard input. With `--git` it is found at the root of the repository.
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub material: MaterialOptions,
+}
+
+/// What a change is made of; read where it lies, and sent as counts and names.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "What the change is made of")]
+pub(crate) struct MaterialOptions {
+    /// The commits and files of a range, `base..head`, of the clone that the change file lies in.
+    #[arg(long, value_name = "RANGE")]
+    pub git: Option<String>,
+    /// A Terraform or OpenTofu plan, from `terraform show -json`.
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// Kubernetes manifests before and after: two files or folders; with `--git` one path of the repository.
+    #[arg(long, value_name = "PATH", num_args = 1..=2)]
+    pub manifests: Vec<PathBuf>,
+    /// SQL migrations: files or folders; with `--git` those of them that the range touches.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub migrations: Vec<PathBuf>,
+    /// Results of tests as JUnit XML.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub tests: Vec<PathBuf>,
+    /// A cost difference, from `infracost diff --format json`.
+    #[arg(long, value_name = "FILE")]
+    pub cost: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Propose {
-    /// The change file; `-` for standard input.
-    pub file: PathBuf,
+    /// The change file; `-` for standard input. With `--git` it is found at the root of the repository.
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub material: MaterialOptions,
     /// Follow it until it ends.
     #[arg(long)]
     pub watch: bool,
@@ -872,6 +913,7 @@ pub(crate) enum Schema {
     Access,
     Approvals,
     Calendar,
+    Paths,
     Slis,
     Judge,
     Service,

@@ -11,6 +11,7 @@ mod here;
 mod import;
 mod init;
 mod judge;
+mod material;
 mod people;
 mod plan;
 mod replay;

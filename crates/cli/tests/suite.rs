@@ -16,6 +16,8 @@ mod demo;
 mod examples;
 #[path = "suite/exec.rs"]
 mod exec;
+#[path = "suite/from_git.rs"]
+mod from_git;
 #[path = "suite/house.rs"]
 mod house;
 #[path = "suite/import.rs"]

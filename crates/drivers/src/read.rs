@@ -1,7 +1,9 @@
 //! Readers: what other tools write, taken over as values, with a note for all that means something else here.
 //!
-//! Pure: text in, values out; no reader opens a file or asks a server. Nothing is taken over in silence that another tool meant otherwise.
-//! Recordings are in [`evidence`], services in [`backstage`], calls between them in [`calls`]; settings in [`imported`], then [`analysis`](mod@analysis), then one file for each format.
+//! Pure: text in, values out; no reader opens a file or asks a server, but [`git`], which asks the `git` program. Nothing is taken over in silence that
+//! another tool meant otherwise. Recordings are in [`evidence`], services in [`backstage`], calls between them in [`calls`]; settings in [`imported`],
+//! then [`analysis`](mod@analysis), then one file for each format. What a change is made of (`change::facts::material`) is read by [`git`],
+//! [`terraform`], [`manifests`], [`migration`], [`junit`] and [`cost`].
 
 pub mod evidence;
 
@@ -14,6 +16,13 @@ pub mod openslo;
 pub mod backstage;
 
 pub mod calls;
+pub mod cost;
+pub mod git;
+pub mod junit;
+pub mod manifests;
+pub mod migration;
+pub mod terraform;
+pub mod unread;
 
 mod argo;
 mod flagger;

@@ -10,12 +10,14 @@ use change::actor::Part;
 use change::facts::Facts;
 use change::gate::{self, Readiness};
 use change::lifecycle::Rejection;
+use change::proposal::Proposal;
 use change::rollout::{Desired, Failure, StepState};
 use change::{Actor, Change, Command, Digest, Intent, Span};
 
 use crate::checks::{self, Rehearsal, Run};
 use crate::commit::Attempt;
 use crate::handle::{CommandError, Engine};
+use crate::in_force::InForce;
 use crate::look;
 use crate::ports::{Act, BootMillis, Cohorts, Driver, Message, Outcome, StoreError};
 use crate::reconcile::Round;
@@ -101,13 +103,8 @@ impl Engine {
 
     async fn assess(self: &Arc<Self>, change: &Change) -> Result<Done, StoreError> {
         let in_force = self.in_force();
-        let services = change.proposal.services.clone();
-        let effect = change.proposal.effect_digest;
-        let history = self.with_folds(|folds| folds.measures.history(&services, effect)).await?;
         let course = self.course_now(change).await?;
-        let author = change::explain::actor(&change.author);
-        let now = change::time::to_millis(self.clock.now());
-        let facts = Facts::of(&change.proposal, &author, &in_force.governance.catalog, history, now);
+        let facts = self.facts(&change.proposal, &change.author, &in_force).await?;
         let input = serde_json::to_value(&facts).unwrap_or_default();
         let bytes = change::id::canonical(&input).into_bytes();
         let proposal = change.proposal.clone();
@@ -122,6 +119,21 @@ impl Engine {
         let mut attempt = Attempt::by(&Actor::Clearway(Part::Policy));
         attempt.blobs.push((Digest::of_bytes(&bytes), bytes));
         self.report(change, Command::Assess(Box::new(assessment)), attempt).await
+    }
+
+    /// What policy sees of a proposal by this author, now.
+    pub(crate) async fn facts(
+        &self,
+        proposal: &Proposal,
+        author: &Actor,
+        in_force: &InForce,
+    ) -> Result<Facts, StoreError> {
+        let now = change::time::to_millis(self.clock.now());
+        let (services, effect) = (&proposal.services, proposal.effect_digest);
+        let history = self.with_folds(|folds| folds.measures.history(services, effect, author, now)).await?;
+        let governance = &in_force.governance;
+        let facts = Facts::of(proposal, &change::explain::actor(author), &governance.catalog, history, now);
+        Ok(facts.made_of(proposal, &governance.paths, &governance.access))
     }
 
     async fn begin_step(self: &Arc<Self>, change: &Change) -> Result<Done, StoreError> {

@@ -186,6 +186,7 @@ fn of_people(mut given: Given, entitlement: &Entitlement<'_>) -> Given {
         given.excluded = entitlement.excluded(user);
         (given.groups, given.on_behalf) = (voice.groups, voice.on_behalf);
     }
+    given.unknown_committers = entitlement.unknown_committers();
     given.revoked = entitlement.revoked();
     given.away = entitlement.away();
     given.gating = entitlement.gating();

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, RwLock};
 use change::circumstances::Circumstances;
 use change::course::Course;
 use change::document::Problem;
+use change::facts::Facts;
+use change::facts::material::Material;
 use change::gate::{self, Gate};
 use change::governance::Governance;
 use change::lifecycle::Rejection;
@@ -29,7 +31,7 @@ use crate::reconcile::Tasks;
 use crate::refusals::{self, Refusal, Refusals};
 use crate::replay::{Replayed, Strictness};
 use crate::signing::{self, ToSign};
-use crate::way::{self, Way};
+use crate::way::{self, Draft};
 
 /// The stream of governance loads.
 pub const GOVERNANCE: &str = "governance";
@@ -294,7 +296,31 @@ impl Handle {
         proposal::read(text, files, &here)
     }
 
-    /// Proposes a change. With a key, the same request made again answers with the same change.
+    /// The same of a change that is made of this: the path rules in force sort it, and it is cut to what an entry of the log can hold.
+    ///
+    /// # Errors
+    /// Every problem of the file.
+    pub fn check_made_of(&self, text: &str, files: &Files, material: &Material) -> Result<Proposal, Vec<Problem>> {
+        let proposal = self.check(text, files)?;
+        Ok(proposal.made_of(material.clone(), &self.in_force().governance.paths))
+    }
+
+    /// What policy would see of a change file and what it is made of, if this actor proposed it now. Nothing is kept.
+    ///
+    /// # Errors
+    /// The problems of the file, or a fault of the store.
+    pub async fn facts(
+        &self,
+        actor: &Actor,
+        text: &str,
+        files: &Files,
+        material: &Material,
+    ) -> Result<Facts, ProposeError> {
+        let proposal = self.check_made_of(text, files, material).map_err(ProposeError::Invalid)?;
+        Ok(self.engine.facts(&proposal, actor, &self.in_force()).await?)
+    }
+
+    /// Proposes a change of which nothing is known but its file.
     ///
     /// # Errors
     /// See [`ProposeError`].
@@ -305,30 +331,30 @@ impl Handle {
         files: &Files,
         key: Option<&str>,
     ) -> Result<Change, ProposeError> {
-        self.propose_by(actor, text, files, key, &Way::Regular).await
+        let draft = Draft { text: text.to_owned(), files: files.clone(), ..Draft::default() };
+        self.propose_draft(actor, &draft, key).await
     }
 
-    /// Proposes a change that goes by another way than the regular one.
+    /// Proposes what somebody has drafted. With a key, the same request made again answers with the same change.
     ///
     /// # Errors
     /// See [`ProposeError`].
-    pub async fn propose_by(
+    pub async fn propose_draft(
         &self,
         actor: &Actor,
-        text: &str,
-        files: &Files,
+        draft: &Draft,
         key: Option<&str>,
-        way: &Way,
     ) -> Result<Change, ProposeError> {
-        let request = Digest::of_value(&(text, files, way));
+        let request = draft.digest();
         if let Some(earlier) = self.earlier(actor, key, request).await? {
             return Ok(earlier);
         }
-        let proposal = self.check(text, files).map_err(ProposeError::Invalid)?;
-        self.allow_way(actor, &proposal, way).await?;
+        let proposal =
+            self.check_made_of(&draft.text, &draft.files, &draft.material).map_err(ProposeError::Invalid)?;
+        self.allow_way(actor, &proposal, &draft.way).await?;
         let now = change::time::to_millis(self.now());
         let in_force = self.in_force();
-        let proposal = way.applied(proposal, &in_force.governance, now).map_err(ProposeError::NoSuchWay)?;
+        let proposal = draft.way.applied(proposal, &in_force.governance, now).map_err(ProposeError::NoSuchWay)?;
         let mut number = self.engine.store.last_number().await? + 1;
         loop {
             let id = ChangeId::new(number);
@@ -376,8 +402,9 @@ impl Handle {
         id: ChangeId,
         text: &str,
         files: &Files,
+        material: &Material,
     ) -> Result<Result<Change, CommandError>, Vec<Problem>> {
-        let mut proposal = self.check(text, files)?;
+        let mut proposal = self.check_made_of(text, files, material)?;
         // The clock of an emergency goes on; its plan stays as short.
         let course = self.engine.load(id).await.ok().flatten().map(|change| change.proposal.course);
         if let Some(Course::Emergency(emergency)) = course {
@@ -567,6 +594,7 @@ fn readiness_of(gates: &[Gate]) -> gate::Readiness {
     closed.map_or(gate::Readiness::Ready, |reason| gate::Readiness::NotReady { problems: vec![reason] })
 }
 
+// A request without material has the digest that it had before there was any.
 fn command_name(command: &Command) -> &'static str {
     match command {
         Command::Amend { .. } => "amend",

@@ -26,4 +26,4 @@ pub mod way;
 
 pub use handle::{CommandError, Handle, Overview, ProposeError, Settings};
 pub use in_force::{InForce, Recovered};
-pub use way::Way;
+pub use way::{Draft, Way};

@@ -4,9 +4,10 @@
 
 use change::assessment::Assessment;
 use change::course::{Afterwards, Course, Emergency, Standard};
+use change::facts::material::Material;
 use change::governance::Governance;
-use change::proposal::Proposal;
-use change::{Actor, Change, Permission, Timestamp};
+use change::proposal::{Files, Proposal};
+use change::{Actor, Change, Digest, Permission, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::handle::{Engine, Handle, ProposeError};
@@ -23,6 +24,25 @@ pub enum Way {
     Afterwards { deployed_at: Timestamp, reason: String },
     /// As an instance of a standard change.
     Standard(Standard),
+}
+
+/// A change as somebody drafted it: what is proposed, and by which way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Draft {
+    /// The change file.
+    pub text: String,
+    /// The digests of the files that it names.
+    pub files: Files,
+    /// What it is made of, as its sources say.
+    pub material: Material,
+    pub way: Way,
+}
+
+impl Draft {
+    /// What makes a request the same when it is repeated.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::of_value(&(&self.text, &self.files, &self.material, &self.way))
+    }
 }
 
 impl Way {

@@ -12,7 +12,7 @@ use change::{Actor, ChangeId, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::controls::{Part, Record, Wait};
+use crate::controls::{Debt, Part, Record, Wait};
 use crate::fold::Fold;
 use crate::report::Figure;
 
@@ -124,6 +124,7 @@ impl Fold {
             policy: PolicyFigures {
                 blocks: period.blocks(),
                 overrides: period.overrides(),
+                emergencies: period.emergencies(),
                 coverage: period.coverage(matrix),
                 debts: period.debts(),
             },

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use change::assessment::Risk;
-use change::facts::History;
-use change::proposal::Proposal;
+use change::facts::{AuthorRecord, History};
+use change::proposal::{Proposal, Proposed};
+use change::time::between;
 use change::verification::Answer;
 use change::{Actor, ChangeId, Digest, Event, Timestamp};
 
@@ -23,6 +24,7 @@ pub struct Fold {
 /// What is remembered of one change.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Record {
+    author: Actor,
     pub(crate) services: BTreeSet<String>,
     pub(crate) is_production: bool,
     pub(crate) has_full_metadata: bool,
@@ -78,7 +80,7 @@ impl Fold {
     pub fn add(&mut self, id: ChangeId, event: &Event, actor: &Actor, at: Timestamp) {
         self.controls.add(id, event, actor, at);
         if let Event::Proposed(proposed) = event {
-            self.changes.entry(id).or_insert_with(|| Record::new(&proposed.proposal, at));
+            self.changes.entry(id).or_insert_with(|| Record::new(proposed, at));
         }
         if let Some(record) = self.changes.get_mut(&id) {
             // A clock that jumps back must not make a change look finished earlier.
@@ -87,27 +89,39 @@ impl Fold {
         }
     }
 
-    /// How changes of these services fared, and whether this effect was rolled back before. A rollback that failed counts as one.
-    pub fn history(&self, services: &BTreeSet<String>, effect: Digest) -> History {
-        let ended =
-            |record: &Record| record.rollout.as_ref().and_then(|r| r.outcome.map(|(outcome, _)| (r.effect, outcome)));
+    /// How changes of these services fared up to now, in all and by this author, and whether this effect was rolled back before. A rollback that failed
+    /// counts as one.
+    pub fn history(&self, services: &BTreeSet<String>, effect: Digest, author: &Actor, now: Timestamp) -> History {
         let mut history = History::default();
+        let mut last: Option<Timestamp> = None;
         for record in self.changes.values() {
-            let Some((its_effect, outcome)) = ended(record) else { continue };
+            let Some((rollout, outcome, at)) = record.ended() else { continue };
             let failed = outcome != Outcome::Completed;
-            history.same_effect_rolled_back |= failed && its_effect == effect;
-            if !record.services.is_disjoint(services) {
-                history.ended += 1;
-                history.rolled_back += u32::from(failed);
+            history.same_effect_rolled_back |= failed && rollout.effect == effect;
+            if record.services.is_disjoint(services) {
+                continue;
             }
+            history.ended += 1;
+            history.rolled_back += u32::from(failed);
+            if record.author == *author {
+                let AuthorRecord { changes, failures } = &mut history.author;
+                *changes += 1;
+                *failures += u32::from(failed);
+            }
+            last = last.max(Some(at));
         }
+        history.failure_rate = (history.ended > 0).then(|| f64::from(history.rolled_back) / f64::from(history.ended));
+        history.last_change_age_days = last.map(|at| between(at, now).as_millis() as f64 / MILLIS_OF_A_DAY);
         history
     }
 }
 
+const MILLIS_OF_A_DAY: f64 = 86_400_000.0;
+
 impl Record {
-    fn new(proposal: &Proposal, at: Timestamp) -> Self {
+    fn new(proposed: &Proposed, at: Timestamp) -> Self {
         let mut record = Self {
+            author: proposed.author.clone(),
             services: BTreeSet::new(),
             is_production: false,
             has_full_metadata: false,
@@ -120,8 +134,14 @@ impl Record {
             rollout: None,
             overrides: vec![],
         };
-        record.propose(proposal);
+        record.propose(&proposed.proposal);
         record
+    }
+
+    /// Its rollout and the first outcome of it, once it has one.
+    fn ended(&self) -> Option<(&Rollout, Outcome, Timestamp)> {
+        let rollout = self.rollout.as_ref()?;
+        rollout.outcome.map(|(outcome, at)| (rollout, outcome, at))
     }
 
     fn propose(&mut self, proposal: &Proposal) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use change::aftermath::Debt;
 use change::approval::{Signature, Voided};
 use change::assessment::{Assessment, Denial, Requirement, Risk, Signing};
 use change::document::Document;

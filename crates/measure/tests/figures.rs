@@ -251,13 +251,28 @@ fn a_period_begins_with_its_start_and_ends_before_its_end() {
 fn history_counts_ended_changes_of_the_services_and_knows_an_effect_that_failed() {
     let fold = fold(&story());
     let history = |service: &str, effect: &[u8]| {
-        let history = fold.history(&[service.to_owned()].into(), Digest::of_bytes(effect));
+        let history = fold.history(&[service.to_owned()].into(), Digest::of_bytes(effect), &user("bob"), at(1_500));
         (history.ended, history.rolled_back, history.same_effect_rolled_back)
     };
     assert_eq!(history("cart", b"one"), (5, 2, false));
     assert_eq!(history("cart", b"two"), (5, 2, true));
     assert_eq!(history("cart", b"three"), (5, 2, true));
     assert_eq!(history("mail", b"two"), (0, 0, true));
+}
+
+// LC2, LC9: how the services and the author fared is there for the next assessment.
+#[test]
+fn history_knows_the_failure_rate_the_age_of_the_last_change_and_the_record_of_the_author() {
+    let fold = fold(&story());
+    let history = |service: &str, author: &str| {
+        fold.history(&[service.to_owned()].into(), Digest::of_bytes(b"x"), &user(author), at(1_500))
+    };
+    let (cart, mail) = (history("cart", "bob"), history("mail", "bob"));
+    assert_eq!(cart.failure_rate, Some(0.4));
+    assert_eq!((cart.author.changes, cart.author.failures), (5, 2));
+    assert_eq!(history("cart", "eve").author, Default::default());
+    assert!(cart.last_change_age_days.is_some_and(|days| days > 0.9 && days < 1.1), "{cart:?}");
+    assert_eq!((mail.failure_rate, mail.last_change_age_days), (None, None), "nothing to count is not zero");
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn a_loaded_catalog_and_a_bad_history_are_seen() {
     let catalog = Catalog::new(vec![service("cart", 1, &[], &["payment"]), service("web", 2, &["cart"], &[])]);
     let mut proposal = proposal("code");
     proposal.services.insert("ghost".into());
-    let history = History { ended: 4, rolled_back: 1, same_effect_rolled_back: true };
+    let history = History { ended: 4, rolled_back: 1, same_effect_rolled_back: true, ..History::default() };
     let now: Timestamp = "2026-12-01T10:00:00Z".parse().expect("a time");
     let facts = Facts::of(&proposal, "bob", &catalog, history, now);
     let said = bundle(&[]).expect("the built-in rules").assess(&facts, &Matrix::default_rules(), &proposal);

@@ -86,6 +86,7 @@ pub(crate) fn proposal(artifact: &str) -> Proposal {
         gating: Default::default(),
         claims: Claims { resources: [RESOURCE.to_owned()].into(), effect: Closure::Closed, hands: Default::default() },
         files: Default::default(),
+        material: None,
         revision_digest: Digest::of_bytes(b"a revision"),
         effect_digest: Digest::of_bytes(b"not computed yet"),
     })

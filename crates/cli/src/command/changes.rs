@@ -4,8 +4,7 @@ use change::gate::Gate;
 use change::{Change, ChangeId};
 use serde_json::{Value, json};
 
-use super::files::read_change_file;
-use super::{approve, figures, print};
+use super::{approve, figures, material, print};
 use crate::args::{Args, Command, Found, List, Log};
 use crate::client::Client;
 use crate::exit::{ERROR, Failure, INVALID, Outcome};
@@ -17,11 +16,17 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
     let act = async |id: &ChangeId, verb: &str, body: Value| act(args, client, *id, verb, body).await;
     match &args.command {
         Command::Propose(asked) => {
-            let body = read_change_file(&asked.file)?;
+            let body = material::request(asked.file.as_deref(), &asked.material).await?;
+            material::warn(args, &body);
             let id = propose(args, client, &body, asked.key.as_deref(), asked.watch).await?;
             if asked.watch { follow::to_completion(client, id, style).await } else { Ok(()) }
         }
-        Command::Amend { change, file } => act(change, "amend", read_change_file(file)?).await,
+        Command::Amend { change, file, material } => {
+            let body = material::request(file.as_deref(), material).await?;
+            material::warn(args, &body);
+            act(change, "amend", body).await
+        }
+        Command::Facts(asked) => material::facts(args, client, asked).await,
         Command::Show { change } => {
             let view = client.get(&format!("/changes/{change}")).await?;
             let (state, gates) = (follow::read_change(&view)?, read_gates(&view));

@@ -34,14 +34,16 @@ pub(super) fn read_text(file: &Path) -> Outcome<String> {
     std::fs::read_to_string(file).map_err(failed)
 }
 
-/// A change file as a request: its text, with the commit of its clone, and the digests of the files that it names.
+/// A change file as a request, with the commit of the clone that it lies in.
 pub(super) fn read_change_file(file: &Path) -> Outcome<Value> {
-    Ok(change_request(read_text(file)?, file))
+    Ok(change_request(read_text(file)?, file, None))
 }
 
-fn change_request(mut text: String, file: &Path) -> Value {
-    let beside = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    if let Some(commit) = commit(beside).filter(|_| file != Path::new("-") && !names_commit(&text)) {
+/// A change file as a request: its text, with the commit of its clone unless another is given, and the digests of the files that it names.
+pub(super) fn change_request(mut text: String, file: &Path, given: Option<String>) -> Value {
+    let beside = folder_of(file);
+    let found = || commit(beside).filter(|_| file != Path::new("-"));
+    if let Some(commit) = given.or_else(found).filter(|_| !names_commit(&text)) {
         if !text.ends_with('\n') {
             text.push('\n');
         }
@@ -54,6 +56,11 @@ fn change_request(mut text: String, file: &Path) -> Value {
         }
     }
     json!({"file": text, "files": files})
+}
+
+/// The folder that a file lies in.
+pub(super) fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 fn names_commit(text: &str) -> bool {
@@ -92,7 +99,7 @@ pub(super) async fn check(args: &Args, check: &Check) -> Outcome {
         let read = Document::from_yaml(&text).and_then(|document| document.read::<ChangeFile>());
         return say(args, &name, &problems_json(&read.err().unwrap_or_default()), None);
     }
-    let answer = Client::find(args)?.post("/changes/check", &change_request(text, &check.file), None).await?;
+    let answer = Client::find(args)?.post("/changes/check", &change_request(text, &check.file, None), None).await?;
     let problems = answer.get("problems").and_then(Value::as_array).cloned().unwrap_or_default();
     say(args, &name, &problems, Some(&answer))
 }
@@ -123,6 +130,7 @@ pub(super) fn schema(kind: Schema) -> Outcome {
         Schema::Config => schemars::schema_for!(Config),
         Schema::Access => schemars::schema_for!(change::actor::Access),
         Schema::Approvals => schemars::schema_for!(change::governance::Matrix),
+        Schema::Paths => schemars::schema_for!(change::facts::paths::PathFile),
         Schema::Calendar => schemars::schema_for!(change::schedule::Calendar),
         Schema::Judge => schemars::schema_for!(crate::judging::config::JudgeConfig),
         Schema::Slis => schemars::schema_for!(change::governance::SliFile),

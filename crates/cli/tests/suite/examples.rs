@@ -27,13 +27,13 @@ fn text(output: &Output) -> String {
 }
 
 /// A server on the examples, with a home and a store of its own.
-struct Server {
+pub(crate) struct Server {
     dir: tempfile::TempDir,
     _process: Owned,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::on(&examples())
     }
 
@@ -50,7 +50,7 @@ impl Server {
         Self { dir, _process: process }
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = program();
         command.arg("--dir").arg(self.dir.path().join("store"));
         command

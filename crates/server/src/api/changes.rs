@@ -5,12 +5,14 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use change::facts::Facts;
+use change::facts::material::Material;
 use change::gate::Gate;
 use change::proposal::Files;
 use change::{Change, ChangeId};
 use engine::ports::ListQuery;
 use engine::replay::{Replayed, Strictness};
-use engine::{Overview, Way};
+use engine::{Draft, Overview, Way};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -34,6 +36,9 @@ pub(crate) struct Proposed {
     /// The digests of the files that the change file names, by path.
     #[serde(default)]
     pub files: Files,
+    /// What the change is made of, as its sources say; see docs/reference/facts.md.
+    #[serde(default)]
+    pub material: Material,
     /// In the emergency lane.
     #[serde(default)]
     pub emergency: Option<Declared>,
@@ -73,6 +78,12 @@ impl Proposed {
     }
 }
 
+/// What policy would see.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct FactsView {
+    pub facts: Facts,
+}
+
 /// The gates of a change.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct Gates {
@@ -94,7 +105,7 @@ pub(crate) struct ReplayView {
     pub replayed: Replayed,
 }
 
-documented!(Proposed, Declared, Passed, Gates, Replay, ReplayView);
+documented!(Proposed, Declared, Passed, FactsView, Gates, Replay, ReplayView);
 
 /// Which changes are listed.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -127,7 +138,21 @@ impl ListParams {
 #[utoipa::path(post, path = "/changes/check", operation_id = "checkChange", tag = "changes", request_body = Proposed,
     responses((status = 200, description = "What this server says of the file.", body = Checked)))]
 pub(crate) async fn check(State(server): State<Shared>, _: Reader, Json(given): Json<Proposed>) -> axum::Json<Checked> {
-    axum::Json(Checked::of(server.handle.check(&given.file, &given.files)))
+    axum::Json(Checked::of(server.handle.check_made_of(&given.file, &given.files, &given.material)))
+}
+
+/// Shows what policy would see of a change, without proposing it.
+///
+/// As if the caller proposed it now. Nothing is kept.
+#[utoipa::path(post, path = "/facts", operation_id = "showFacts", tag = "changes", request_body = Proposed,
+    responses((status = 200, description = "The input of policy.", body = FactsView)))]
+pub(crate) async fn facts(
+    State(server): State<Shared>,
+    Reader(caller): Reader,
+    Json(given): Json<Proposed>,
+) -> Result<axum::Json<FactsView>, Problem> {
+    let facts = server.handle.facts(&caller.actor(), &given.file, &given.files, &given.material).await?;
+    Ok(axum::Json(FactsView { facts }))
 }
 
 /// Proposes a change.
@@ -145,7 +170,8 @@ pub(crate) async fn propose(
     token_leaves(&server, &caller, "propose", None, &given).await?;
     let (handle, actor) = (server.handle.clone(), caller.actor());
     let way = given.way()?;
-    let proposed = async move { handle.propose_by(&actor, &given.file, &given.files, key.as_deref(), &way).await };
+    let draft = Draft { text: given.file, files: given.files, material: given.material, way };
+    let proposed = async move { handle.propose_draft(&actor, &draft, key.as_deref()).await };
     let change = to_its_end(proposed).await??;
     let location = format!("/api/v1/changes/{}", change.id);
     let view = show(&server, &caller, change.id).await?;
@@ -314,6 +340,9 @@ mod tests {
     #[test]
     fn an_unknown_field_of_a_proposal_is_named() {
         let error = serde_json::from_str::<Proposed>(r#"{"file": "", "fils": {}}"#).expect_err("a misspelt field");
-        assert!(error.to_string().contains("unknown field `fils`, expected `file` or `files`"), "{error}");
+        assert!(
+            error.to_string().contains("unknown field `fils`, expected one of `file`, `files`, `material`"),
+            "{error}"
+        );
     }
 }

@@ -18,6 +18,7 @@ use crate::{Shared, events, ops, tiles};
 pub(crate) fn routes() -> OpenApiRouter<Shared> {
     let v1 = OpenApiRouter::default()
         .routes(routes!(changes::check))
+        .routes(routes!(changes::facts))
         .routes(routes!(changes::list, changes::propose))
         .routes(routes!(changes::one))
         .routes(routes!(changes::gates))
@@ -182,6 +183,7 @@ mod tests {
             post /api/v1/changes/{id}/withdraw withdrawChange
             get /api/v1/drivers listDrivers
             get /api/v1/events listen
+            post /api/v1/facts showFacts
             get /api/v1/log showLog
             get /api/v1/log/{position}/proof proveEntry
             get /api/v1/measures measure
