@@ -75,8 +75,9 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::LaneTaken { change } => format!("{change} took the lane"),
         Event::LaneFreed { change } => format!("{change} left the lane"),
         Event::CommandRefused { command, reason, .. } => format!("`{command}` was refused: {reason}"),
-        Event::GovernanceLoaded { digest, files } => {
-            format!("governance {} was loaded from {} files", digest.short(), files.len())
+        Event::GovernanceLoaded { digest, files, policy, .. } => {
+            let policy = policy.map_or_else(String::new, |policy| format!(", with the policies {}", policy.short()));
+            format!("governance {} was loaded from {} files{policy}", digest.short(), files.len())
         }
         Event::ServerStarted { build, timezones } => format!("server {build} started, time zones {timezones}"),
     }

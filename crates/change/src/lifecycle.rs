@@ -500,6 +500,12 @@ pub enum Event {
     GovernanceLoaded {
         digest: Digest,
         files: BTreeMap<String, Digest>,
+        /// The policies in force, which are kept beside the log under this digest; entries of early days name none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<Digest>,
+        /// The version of the time-zone database by which windows and `input.now` are reckoned.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timezones: Option<String>,
     },
     ServerStarted {
         build: String,
