@@ -179,9 +179,21 @@ mod tests {
     #[test]
     fn the_clock_of_the_organisation_stands_beside_that_of_utc() {
         let cases = [
-            ("2026-12-04T23:30:00Z", "Europe/Berlin", "saturday 2026-12-05 00:30 +01:00 Europe/Berlin week 49 weekend, 23 UTC"),
-            ("2026-03-29T00:59:00Z", "Europe/Berlin", "sunday 2026-03-29 01:59 +01:00 Europe/Berlin week 13 weekend, 0 UTC"),
-            ("2026-03-29T01:00:00Z", "Europe/Berlin", "sunday 2026-03-29 03:00 +02:00 Europe/Berlin week 13 weekend, 1 UTC"),
+            (
+                "2026-12-04T23:30:00Z",
+                "Europe/Berlin",
+                "saturday 2026-12-05 00:30 +01:00 Europe/Berlin week 49 weekend, 23 UTC",
+            ),
+            (
+                "2026-03-29T00:59:00Z",
+                "Europe/Berlin",
+                "sunday 2026-03-29 01:59 +01:00 Europe/Berlin week 13 weekend, 0 UTC",
+            ),
+            (
+                "2026-03-29T01:00:00Z",
+                "Europe/Berlin",
+                "sunday 2026-03-29 03:00 +02:00 Europe/Berlin week 13 weekend, 1 UTC",
+            ),
             ("2027-01-01T12:00:00Z", "UTC", "friday 2027-01-01 12:00 +00:00 UTC week 53, 12 UTC"),
             ("2026-06-01T00:10:00Z", "Asia/Kathmandu", "monday 2026-06-01 05:55 +05:45 Asia/Kathmandu week 23, 0 UTC"),
         ];
@@ -193,7 +205,8 @@ mod tests {
     #[test]
     fn rules_find_the_local_time_where_it_always_was() {
         let now: Timestamp = "2026-12-01T09:05:00Z".parse().expect("an instant");
-        let json = serde_json::to_value(Now::in_zone(now, &TimeZone::get("Europe/Berlin").expect("a zone"))).expect("JSON");
+        let json =
+            serde_json::to_value(Now::in_zone(now, &TimeZone::get("Europe/Berlin").expect("a zone"))).expect("JSON");
         assert_eq!((&json["hour"], &json["minute"], &json["utc"]["hour"]), (&10.into(), &5.into(), &9.into()));
         assert_eq!((&json["weekday"], &json["tz"]), (&"tuesday".into(), &"Europe/Berlin".into()));
     }

@@ -3,10 +3,12 @@
 mod audit;
 mod changes;
 mod files;
+mod governance;
 mod here;
 mod import;
 mod judge;
 mod plan;
+mod policy;
 mod replay;
 
 use clap::CommandFactory as _;
@@ -26,6 +28,8 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Schema { kind } => files::schema(*kind),
         Command::Import(options) => import::run(&args, options),
         Command::Judge(options) if options.command.is_none() => judge::run(&args, options),
+        Command::Policy(asked) if !policy::needs_server(asked) => policy::offline(&args, asked),
+        Command::PolicyWorker => here::policy_worker(),
         Command::Serve(_) | Command::Demo(_) | Command::Router { .. } | Command::DemoShop(_) => {
             block_on(many_threads(), long_running(args))
         }
@@ -50,6 +54,8 @@ async fn short(args: Args) -> Outcome {
         Command::Judge(JudgeOptions { command: Some(JudgeCommand::Replay { change, policy }), .. }) => {
             replay::run(&args, *change, policy).await
         }
+        Command::Policy(asked) => policy::online(&args, asked).await,
+        Command::Governance(asked) => governance::run(&args, asked).await,
         Command::Audit(audit) => audit::run(&args, audit).await,
         Command::Admin(admin) => here::admin(&args, admin).await,
         Command::Token(token) => here::token(&args, token).await,

@@ -64,12 +64,14 @@ pub(crate) async fn serve(args: &Args, options: &Serve) -> Outcome {
     config.governance = options.governance.clone().or(config.governance);
     let place = Place::find(args.dir.as_deref())?;
     let mut serving = start(&place, &config, ADMIN).await?;
+    let reloading = tokio::spawn(reload_on_hangup(serving.handle.clone(), config.governance.clone()));
     eprintln!("clearway {} serves {} from {}", env!("CARGO_PKG_VERSION"), serving.url, place.dir.display());
     eprintln!("the token of `{}` is in {}", admin_of(&serving.handle), place.token().display());
     tokio::select! {
         () = shutdown() => {}
         failure = serving.broke_off() => return Err(failure),
     }
+    reloading.abort();
     eprintln!("stopping: what is under way comes to a safe place; a second signal stops at once");
     tokio::select! {
         stopped = serving.stop() => stopped,
@@ -87,10 +89,8 @@ pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcom
     // What a server writes is its own: the log holds names, and the store lies beside its key.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     place.create()?;
-    let governance = match &config.governance {
-        Some(folder) => read_governance(folder)?,
-        None => Governance::embedded(admin),
-    };
+    let in_force = in_force(config.governance.as_deref(), admin)?;
+    let governance = &in_force.governance;
     let store = open_store(place)?;
     let tokens = Arc::new(Tokens::open(place)?);
     let first = governance.access.users.first().map_or_else(|| admin.to_owned(), |u| u.id.clone());
@@ -102,7 +102,6 @@ pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcom
             .help("choose another with `--listen 127.0.0.1:0`")
     })?;
     let url = config.url.clone().map_or_else(|| listener.local_addr().map(|a| format!("http://{a}")), Ok)?;
-    let in_force = InForce::new(governance).map_err(|e| Failure::new(INVALID, e.to_string()))?;
     let (drivers, eyes, voice) = hands_eyes_voice(place, config, &url)?;
     // The store lets one process in at a time, so whoever opens it is the one replica there is: it need not wait for the leases of the one before.
     let settings = Settings { replica: "the-only-one".into(), act_limit: ACT_LIMIT, ..Settings::default() };
@@ -120,6 +119,42 @@ pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcom
     let task = tokio::spawn(server::serve(listener, app, stop.clone().cancelled_owned()));
     place.announce(&Running { url: url.clone(), pid: std::process::id() })?;
     Ok(Serving { url, handle, tokens, place: place.clone(), stop, task })
+}
+
+/// The governance of a folder with its policies compiled, to be evaluated in a process of their own.
+fn in_force(folder: Option<&Path>, admin: &str) -> Outcome<InForce> {
+    let governance = match folder {
+        Some(folder) => read_governance(folder)?,
+        None => Governance::embedded(admin),
+    };
+    let in_force = InForce::new(governance).map_err(|e| Failure::new(INVALID, e.to_string()))?;
+    let program =
+        std::env::current_exe().map_err(|e| Failure::new(ERROR, format!("this program can't be found: {e}")))?;
+    Ok(in_force.in_child(policy::Launch { program, args: vec!["policy-worker".into()] }))
+}
+
+/// Loads the governance anew on each SIGHUP. What is wrong with it is said loudly, and the one in force stays.
+async fn reload_on_hangup(handle: Handle, folder: Option<std::path::PathBuf>) {
+    let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        let Some(folder) = folder.clone() else {
+            handle
+                .governance_refused("this server was started without a folder of governance: there is nothing to load");
+            continue;
+        };
+        let loading = tokio::task::spawn_blocking(move || in_force(Some(&folder), ADMIN)).await;
+        match loading {
+            Ok(Ok(loaded)) => {
+                let digest = loaded.governance.digest;
+                match handle.govern(loaded).await {
+                    Ok(()) => tracing::info!(digest = digest.short(), "another governance is in force"),
+                    Err(error) => handle.governance_refused(&error.to_string()),
+                }
+            }
+            Ok(Err(failure)) => handle.governance_refused(&failure.message),
+            Err(_) => handle.governance_refused("reading it broke off"),
+        }
+    }
 }
 
 pub(crate) fn open_store(place: &Place) -> Outcome<store::SqliteStore> {
@@ -275,7 +310,7 @@ pub(crate) fn read_config(file: &Path) -> Outcome<Config> {
 }
 
 /// Reads a governance folder: its YAML files and policies, and nothing else that lies there.
-fn read_governance(folder: &Path) -> Outcome<Governance> {
+pub(crate) fn read_governance(folder: &Path) -> Outcome<Governance> {
     let failed =
         |path: &Path, e: &std::io::Error| Failure::new(ERROR, format!("`{}` can't be read: {e}", path.display()));
     let mut files = BTreeMap::new();

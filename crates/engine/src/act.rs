@@ -91,7 +91,8 @@ impl Engine {
         let history = self.with_measures(|fold| fold.history(&services, effect)).await?;
         let author = change::explain::actor(&change.author);
         let now = change::time::to_millis(self.clock.now());
-        let facts = Facts::of(&change.proposal, &author, &in_force.governance.catalog, history, now);
+        let mut facts = Facts::of(&change.proposal, &author, &in_force.governance.catalog, history, now);
+        facts.now = change::facts::Now::in_zone(now, &in_force.zone);
         let input = serde_json::to_value(&facts).unwrap_or_default();
         let bytes = change::id::canonical(&input).into_bytes();
         let proposal = change.proposal.clone();

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use change::governance::Governance;
 use change::proposal::{Claims, Surroundings};
 use change::rollout::{PartProblem, Plan};
+use change::time::TimeZone;
 use change::verification::Sli;
-use policy::Bundle;
+use policy::{Bundle, Launch, PolicyError};
 
 use crate::ports::{Driver, Eyes};
 
@@ -16,6 +17,10 @@ use crate::ports::{Driver, Eyes};
 pub struct InForce {
     pub governance: Governance,
     pub bundle: Bundle,
+    /// The zone of `input.now`.
+    pub zone: TimeZone,
+    /// How policies are evaluated in a process of their own; in this one if absent.
+    pub launch: Option<Launch>,
 }
 
 impl std::fmt::Debug for InForce {
@@ -29,9 +34,17 @@ impl InForce {
     ///
     /// # Errors
     /// The file, line and message of a policy that can't be compiled.
-    pub fn new(governance: Governance) -> Result<Self, policy::PolicyError> {
+    pub fn new(governance: Governance) -> Result<Self, PolicyError> {
         let bundle = Bundle::compile(&governance.policies)?;
-        Ok(Self { governance, bundle })
+        let unknown = |message| PolicyError { file: "settings.yaml".into(), line: 1, message };
+        let zone = governance.settings.zone().map_err(unknown)?;
+        Ok(Self { governance, bundle, zone, launch: None })
+    }
+
+    /// The same, with its policies evaluated in a process of their own.
+    #[must_use]
+    pub fn in_child(self, launch: Launch) -> Self {
+        Self { bundle: self.bundle.in_child(&launch), launch: Some(launch), ..self }
     }
 }
 

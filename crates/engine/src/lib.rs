@@ -12,6 +12,7 @@ pub mod in_force;
 mod judging;
 mod look;
 pub mod planning;
+pub mod policies;
 pub mod ports;
 pub mod project;
 mod reconcile;

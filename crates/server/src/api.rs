@@ -5,6 +5,7 @@
 pub(crate) mod changes;
 pub(crate) mod commands;
 pub(crate) mod plans;
+pub(crate) mod policies;
 
 pub(crate) mod about;
 pub(crate) mod log;

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{about, changes, commands, log, plans};
+use super::{about, changes, commands, log, plans, policies};
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
 
@@ -26,6 +26,10 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(plans::of_file))
         .routes(routes!(plans::of_change))
         .routes(routes!(changes::replay))
+        .routes(routes!(policies::explain))
+        .routes(routes!(policies::replay))
+        .routes(routes!(policies::decisions))
+        .routes(routes!(policies::governance))
         .routes(routes!(commands::amend))
         .routes(routes!(commands::approve))
         .routes(routes!(commands::reject))
@@ -150,6 +154,7 @@ mod tests {
             get /api/v1/changes/{id}/looks showLooks
             post /api/v1/changes/{id}/pause pauseChange
             get /api/v1/changes/{id}/plan planChange
+            get /api/v1/changes/{id}/policy explainPolicy
             post /api/v1/changes/{id}/promote promoteChange
             post /api/v1/changes/{id}/reject rejectChange
             post /api/v1/changes/{id}/replay replayChange
@@ -157,12 +162,15 @@ mod tests {
             post /api/v1/changes/{id}/review reviewChange
             post /api/v1/changes/{id}/rollback rollBackChange
             post /api/v1/changes/{id}/withdraw withdrawChange
+            get /api/v1/decisions listDecisions
             get /api/v1/drivers listDrivers
             get /api/v1/events listen
+            get /api/v1/governance showGovernance
             get /api/v1/log showLog
             get /api/v1/log/{position}/proof proveEntry
             get /api/v1/measures measure
             post /api/v1/plans planFile
+            post /api/v1/policy/replay replayPolicy
             get /api/v1/schemas/{kind} showSchema
             get /api/v1/whoami whoAmI
             get /checkpoint showCheckpoint
