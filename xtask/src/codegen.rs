@@ -13,7 +13,7 @@ pub(crate) enum Mode {
     Compare,
 }
 
-const SCHEMAS: [(&str, &str); 10] = [
+const SCHEMAS: [(&str, &str); 11] = [
     ("change", "change.schema.json"),
     ("config", "clearway-toml.schema.json"),
     ("access", "access.schema.json"),
@@ -22,6 +22,7 @@ const SCHEMAS: [(&str, &str); 10] = [
     ("slis", "slis.schema.json"),
     ("judge", "judge.schema.json"),
     ("service", "service.schema.json"),
+    ("settings", "settings.schema.json"),
     ("policy", "policy-input.schema.json"),
     ("openapi", "openapi.json"),
 ];
@@ -36,6 +37,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
     for (kind, file) in SCHEMAS {
         generated.push((file.to_owned(), ask(root, &["schema", kind])?));
     }
+    generated.push(("policy-pack.md".to_owned(), ask(root, &["policy", "doc", "--built-in"])?));
     generated.push(("cli.md".to_owned(), reference(root)?));
     let mut stale = Vec::new();
     for (file, text) in generated {

@@ -497,7 +497,7 @@ pub(crate) enum Policy {
     /// Compile the policies of a folder, without asking them anything.
     Check {
         /// A governance folder, or one of Rego files.
-        #[arg(default_value = ".")]
+        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
         dir: PathBuf,
     },
     /// Ask the policies of a folder about an input: a file of facts, or those of a past change.
@@ -507,7 +507,7 @@ pub(crate) enum Policy {
     Eval {
         #[arg(long, value_name = "FILE|CHANGE")]
         input: String,
-        #[arg(default_value = ".")]
+        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
         dir: PathBuf,
     },
     /// Say what the policies and approvals of a folder would have decided about past changes.
@@ -515,7 +515,7 @@ pub(crate) enum Policy {
         after_help = "Examples:\n  clearway policy replay --since 90d governance/\n  clearway policy replay --show CHG-7 governance/      one of them in full"
     )]
     Replay {
-        #[arg(default_value = ".")]
+        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
         dir: PathBuf,
         /// How far back.
         #[arg(long, default_value = "90d")]
@@ -529,7 +529,7 @@ pub(crate) enum Policy {
     Explain { change: ChangeId },
     /// Print the policies of a folder as Markdown, from what they say of themselves.
     Doc {
-        #[arg(default_value = ".")]
+        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
         dir: PathBuf,
         /// Print those that come with the program instead.
         #[arg(long)]
@@ -538,7 +538,7 @@ pub(crate) enum Policy {
     /// Find rules that name what is gone, what no rule covers, and rules past their review.
     Drift {
         /// A governance folder.
-        #[arg(default_value = ".")]
+        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
         dir: PathBuf,
     },
     /// Print what policies decided, in the shape of OPA's decision logs: one line of JSON each.
@@ -554,7 +554,7 @@ pub(crate) enum Policy {
 #[derive(Debug, clap::Args)]
 pub(crate) struct PolicyTest {
     /// A governance folder, or one of Rego files.
-    #[arg(default_value = ".")]
+    #[arg(id = "policies", value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
     /// Fail if the tests reach fewer of the lines than this, in per cent.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
@@ -612,6 +612,7 @@ pub(crate) enum Schema {
     Slis,
     Judge,
     Service,
+    Settings,
     Policy,
     Openapi,
 }

@@ -22,5 +22,7 @@ mod judge;
 mod killed;
 #[path = "suite/plan.rs"]
 mod plan;
+#[path = "suite/policies.rs"]
+mod policies;
 #[path = "suite/prometheus.rs"]
 mod prometheus;

@@ -124,6 +124,11 @@ impl Bundle {
         COMPILED.load(Ordering::Relaxed)
     }
 
+    /// The question that every package is asked.
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
     /// What the modules say about themselves.
     pub fn notes(&self) -> &Notes {
         &self.notes
