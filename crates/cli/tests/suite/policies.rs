@@ -36,7 +36,7 @@ async fn a_policy_is_explained_replayed_logged_and_reloaded_and_a_broken_one_cha
     house.start_server();
     let folder = house.dir.path().join("governance").display().to_string();
     propose(&house, "one.yaml");
-    house.wait_until("CHG-1", |view| !view["assessment"].is_null());
+    house.wait_until("CHG-1", |view| !view["change"]["assessment"].is_null());
 
     let explained = house.run(&["policy", "explain", "CHG-1"]);
     let said = text(&explained);
@@ -74,7 +74,7 @@ async fn a_policy_is_explained_replayed_logged_and_reloaded_and_a_broken_one_cha
     assert!(house.run(&["governance", "reload"]).status.success());
     let start = Instant::now();
     propose(&house, "two.yaml");
-    house.wait_until("CHG-2", |view| !view["assessment"].is_null());
+    house.wait_until("CHG-2", |view| !view["change"]["assessment"].is_null());
     let why = text(&house.run(&["why", "CHG-2"]));
     assert!(why.contains("the policies took"), "{why}");
     assert!(start.elapsed() < Duration::from_secs(60));
@@ -89,7 +89,7 @@ fn the_examples_of_tests_are_played_through_a_year_in_the_zone_of_the_settings()
     file("settings.yaml", "time_zone: Asia/Kathmandu\n");
     file(
         "night.rego",
-        "package clearway.night\nwarn contains \"late\" if input.now.hour >= 22\nwarn contains \"big\" if input.size\n",
+        "package clearway.night\nwarn contains \"late\" if input.now.hour >= 22\nwarn contains \"big\" if {\n\tinput.size\n\tinput.more\n}\n",
     );
     file(
         "night_test.rego",
