@@ -117,7 +117,7 @@ fn subtract(value: &Value, left: &mut usize) -> Option<()> {
         Value::Array(items) => items.iter().try_for_each(|item| subtract(item, left))?,
         Value::Set(items) => items.iter().try_for_each(|item| subtract(item, left))?,
         Value::Object(fields) => {
-            fields.iter().try_for_each(|(k, v)| subtract(k, left).and_then(|()| subtract(v, left)))?
+            fields.iter().try_for_each(|(k, v)| subtract(k, left).and_then(|()| subtract(v, left)))?;
         }
         _ => {}
     }
@@ -139,7 +139,7 @@ fn product(one: Option<&Value>, other: Option<&Value>) -> Result<(), Guarded> {
 /// Walking gives the way to each part: as much as there are parts, times how deep they lie.
 fn flat_enough(args: &[Value]) -> Result<(), Guarded> {
     growth(args)?;
-    let deep = args.first().map_or(0, |value| depth(value));
+    let deep = args.first().map_or(0, depth);
     let size = args.first().and_then(|value| size_within(value, MOST_VALUE)).unwrap_or(MOST_VALUE);
     if deep.saturating_mul(size) <= 16 * MOST_VALUE { Ok(()) } else { Err(too_large()) }
 }
