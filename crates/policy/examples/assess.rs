@@ -84,7 +84,7 @@ fn input(resources: usize) -> Value {
     let each = |i: usize| {
         json!({
             "address": format!("module.shop.aws_instance.web[{i}]"), "provider": "aws", "type": "aws_instance", "class": "compute",
-            "actions": if i % 10 == 0 { json!(["delete", "create"]) } else { json!(["update"]) }, "public": false,
+            "actions": if i.is_multiple_of(10) { json!(["delete", "create"]) } else { json!(["update"]) }, "public": false,
         })
     };
     let service = |name: &str| json!({"name": name, "owner": "ada", "tier": 2, "slis": [], "depends_on": [], "data": ["personal"]});
