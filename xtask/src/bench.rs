@@ -7,10 +7,14 @@ use anyhow::{Result, bail};
 
 /// The bench of the judge, which has options of its own and prints a document.
 const VERDICT: &str = "verdict";
+/// The bench of policies, beside the bare interpreter, which no other crate knows.
+const ASSESS: &str = "assess";
 
 pub(crate) fn run(root: &Path, names: &[&str]) -> Result<()> {
     match names {
         [VERDICT, options @ ..] => example(root, "judge", "verdict", options),
+        [ASSESS] => example(root, "policy", "assess", &[]),
+        [] => example(root, "sim", "bench", &[]).and_then(|()| example(root, "policy", "assess", &[])),
         _ => example(root, "sim", "bench", names),
     }
 }

@@ -13,7 +13,7 @@ pub(crate) enum Mode {
     Compare,
 }
 
-const SCHEMAS: [(&str, &str); 11] = [
+const SCHEMAS: [(&str, &str); 12] = [
     ("change", "change.schema.json"),
     ("config", "clearway-toml.schema.json"),
     ("access", "access.schema.json"),
@@ -23,6 +23,7 @@ const SCHEMAS: [(&str, &str); 11] = [
     ("slis", "slis.schema.json"),
     ("judge", "judge.schema.json"),
     ("service", "service.schema.json"),
+    ("settings", "settings.schema.json"),
     ("policy", "policy-input.schema.json"),
     ("openapi", "openapi.json"),
 ];
@@ -37,6 +38,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
     for (kind, file) in SCHEMAS {
         generated.push((file.to_owned(), ask(root, &["schema", kind])?));
     }
+    generated.push(("policy-pack.md".to_owned(), ask(root, &["policy", "doc", "--built-in"])?));
     generated.push(("cli.md".to_owned(), reference(root)?));
     generated.push(("access.md".to_owned(), access(root)?));
     let mut stale = Vec::new();

@@ -92,7 +92,8 @@ impl Entitlement<'_> {
         if self.circumstances.edited_since(user, self.change.proposed_at) {
             return Some("they have edited the rules since it was proposed".into());
         }
-        let committed = self.committers().any(|committer| self.governance.access.user_of_commit(committer) == Some(user));
+        let committed =
+            self.committers().any(|committer| self.governance.access.user_of_commit(committer) == Some(user));
         committed.then(|| "they have committed to it".into())
     }
 

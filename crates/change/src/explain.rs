@@ -119,8 +119,9 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::StandardReinstated { standard, reason } => {
             format!("the standard change `{standard}` counts again{}", because(reason))
         }
-        Event::GovernanceLoaded { digest, files, .. } => {
-            format!("governance {} was loaded from {} files", digest.short(), files.len())
+        Event::GovernanceLoaded { digest, files, policy, .. } => {
+            let policy = policy.map_or_else(String::new, |policy| format!(", with the policies {}", policy.short()));
+            format!("governance {} was loaded from {} files{policy}", digest.short(), files.len())
         }
         Event::ServerStarted { build, timezones } => format!("server {build} started, time zones {timezones}"),
         Event::TokenMade { token, user, name, limits, expires } => {

@@ -9,6 +9,7 @@ pub mod seen;
 
 use std::collections::BTreeSet;
 
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -110,25 +111,63 @@ pub struct AuthorRecord {
     pub failures: u32,
 }
 
-/// The time of the assessment in UTC, taken apart so that rules need no arithmetic.
+/// The time of the assessment in the zone of the organisation, taken apart so that rules need no arithmetic; the same in UTC stands in `utc`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Now {
-    /// RFC 3339.
+    #[serde(flatten)]
+    pub local: Clock,
+    /// For rules that hold everywhere at once.
+    pub utc: Clock,
+}
+
+/// An instant as a clock on the wall of one zone shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Clock {
+    /// The instant, RFC 3339 in UTC.
     pub time: String,
     /// `monday` to `sunday`.
     pub weekday: String,
+    pub is_weekend: bool,
     /// 0 to 23.
     pub hour: i8,
+    /// 0 to 59.
+    pub minute: i8,
     /// `2026-12-01`.
     pub date: String,
+    /// The ISO week, 1 to 53. The first days of January may belong to the last week of the year before.
+    pub week: i8,
+    /// The name of the zone.
     pub tz: String,
+    /// From UTC, such as `+01:00`; another one in summer where the zone changes.
+    pub offset: String,
 }
 
 impl Now {
     pub fn utc(now: Timestamp) -> Self {
-        let zoned = now.to_zoned(jiff::tz::TimeZone::UTC);
+        Self::in_zone(now, &TimeZone::UTC)
+    }
+
+    /// The same instant as the clocks of a zone show it.
+    pub fn in_zone(now: Timestamp, zone: &TimeZone) -> Self {
+        Self { local: Clock::at(now, zone), utc: Clock::at(now, &TimeZone::UTC) }
+    }
+}
+
+impl Clock {
+    fn at(now: Timestamp, zone: &TimeZone) -> Self {
+        let zoned = now.to_zoned(zone.clone());
         let weekday = format!("{:?}", zoned.weekday()).to_lowercase();
-        Self { time: now.to_string(), weekday, hour: zoned.hour(), date: zoned.date().to_string(), tz: "UTC".into() }
+        Self {
+            time: now.to_string(),
+            is_weekend: ["saturday", "sunday"].contains(&weekday.as_str()),
+            weekday,
+            hour: zoned.hour(),
+            minute: zoned.minute(),
+            date: zoned.date().to_string(),
+            week: zoned.date().iso_week_date().week(),
+            tz: zone.iana_name().unwrap_or("UTC").to_owned(),
+            offset: zoned.strftime("%:z").to_string(),
+        }
     }
 }
 
@@ -178,5 +217,57 @@ impl Facts {
         self.reversible = Reversible::of(material);
         self.cost = material.and_then(|m| m.cost.clone());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the clocks show, in short.
+    fn shown(at: &str, zone: &str) -> String {
+        let now: Timestamp = at.parse().expect("an instant");
+        let Now { local: c, utc } = Now::in_zone(now, &TimeZone::get(zone).expect("a zone"));
+        let weekend = if c.is_weekend { " weekend" } else { "" };
+        let (hour, minute) = (c.hour, c.minute);
+        format!(
+            "{} {} {hour:02}:{minute:02} {} {} week {}{weekend}, {} {}",
+            c.weekday, c.date, c.offset, c.tz, c.week, utc.hour, utc.tz
+        )
+    }
+
+    #[test]
+    fn the_clock_of_the_organisation_stands_beside_that_of_utc() {
+        let cases = [
+            (
+                "2026-12-04T23:30:00Z",
+                "Europe/Berlin",
+                "saturday 2026-12-05 00:30 +01:00 Europe/Berlin week 49 weekend, 23 UTC",
+            ),
+            (
+                "2026-03-29T00:59:00Z",
+                "Europe/Berlin",
+                "sunday 2026-03-29 01:59 +01:00 Europe/Berlin week 13 weekend, 0 UTC",
+            ),
+            (
+                "2026-03-29T01:00:00Z",
+                "Europe/Berlin",
+                "sunday 2026-03-29 03:00 +02:00 Europe/Berlin week 13 weekend, 1 UTC",
+            ),
+            ("2027-01-01T12:00:00Z", "UTC", "friday 2027-01-01 12:00 +00:00 UTC week 53, 12 UTC"),
+            ("2026-06-01T00:10:00Z", "Asia/Kathmandu", "monday 2026-06-01 05:55 +05:45 Asia/Kathmandu week 23, 0 UTC"),
+        ];
+        for (at, zone, expected) in cases {
+            assert_eq!(shown(at, zone), expected);
+        }
+    }
+
+    #[test]
+    fn rules_find_the_local_time_where_it_always_was() {
+        let now: Timestamp = "2026-12-01T09:05:00Z".parse().expect("an instant");
+        let json =
+            serde_json::to_value(Now::in_zone(now, &TimeZone::get("Europe/Berlin").expect("a zone"))).expect("JSON");
+        assert_eq!((&json["hour"], &json["minute"], &json["utc"]["hour"]), (&10.into(), &5.into(), &9.into()));
+        assert_eq!((&json["weekday"], &json["tz"]), (&"tuesday".into(), &"Europe/Berlin".into()));
     }
 }

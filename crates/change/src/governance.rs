@@ -1,8 +1,10 @@
 //! Governance: the files by which an organisation rules its changes, read as one value.
 //!
-//! `access.yaml`, `approvals.yaml`, `calendar.yaml`, `paths.yaml`, `slis.yaml`, `slos/*.yaml`, `services/*.yaml` and `policy/*.rego`. Each load is an
-//! event with the digest of them all. A set of files with one problem in it is refused as a whole: half a policy is none. The files in `slos/` are
-//! OpenSLO, and those in `services/` may be Backstage's: other tools' formats, whose [`Readers`] come from outside.
+//! `settings.yaml`, `access.yaml`, `approvals.yaml`, `calendar.yaml`, `paths.yaml`, `slis.yaml`, `slos/*.yaml`, `services/*.yaml` and `policy/*.rego`. Each
+//! load is an event with the digest of them all. A set of files with one problem in it is refused as a whole: half a policy is none. The files in
+//! `slos/` are OpenSLO, and those in `services/` may be Backstage's: other tools' formats, whose [`Readers`] come from outside.
+
+pub mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,9 +26,12 @@ use crate::schedule::Calendar;
 use crate::time::Span;
 use crate::verification::Sli;
 
+pub use settings::Settings;
+
 /// The governance in force.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Governance {
+    pub settings: Settings,
     pub access: Access,
     pub approvals: Matrix,
     pub calendar: Calendar,
@@ -338,6 +343,7 @@ impl Governance {
     /// The governance of a server that was given no files: one administrator, the default matrix, the default policies.
     pub fn embedded(admin: &str) -> Self {
         Self {
+            settings: Settings::default(),
             access: Access::of_one(admin),
             approvals: Matrix::default_rules(),
             calendar: Calendar::default(),
@@ -365,6 +371,7 @@ impl Governance {
     /// Every problem of every file, with the path of the file.
     pub fn read_with(files: &BTreeMap<String, String>, readers: Readers<'_>) -> Result<Self, Vec<(String, Problem)>> {
         let mut reading = Reading { files, problems: Vec::new() };
+        let settings: Settings = reading.file("settings.yaml").unwrap_or_default();
         let access: Option<Access> = reading.file("access.yaml");
         let approvals = reading.file("approvals.yaml").unwrap_or_else(Matrix::default_rules);
         let calendar: Calendar = reading.file("calendar.yaml").unwrap_or_default();
@@ -382,6 +389,9 @@ impl Governance {
             reading.say("access.yaml", &pointer, &message);
         }
         let signers = reading.signers();
+        for (pointer, message) in settings.problems() {
+            reading.say("settings.yaml", &pointer, &message);
+        }
         for (pointer, message) in approvals.problems(&access) {
             reading.say("approvals.yaml", &pointer, &message);
         }
@@ -397,6 +407,7 @@ impl Governance {
             files.iter().map(|(path, text)| (path.clone(), Digest::of_bytes(text.as_bytes()))).collect();
         let policies = files.iter().filter(|(path, _)| path.starts_with("policy/") && path.ends_with(".rego"));
         Ok(Self {
+            settings,
             access,
             approvals,
             calendar,

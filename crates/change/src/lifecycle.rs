@@ -686,6 +686,12 @@ pub enum Event {
         /// The users who committed what is new in it, as far as its repository says.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         editors: BTreeSet<String>,
+        /// The policies in force, which are kept beside the log under this digest; entries of early days name none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<Digest>,
+        /// The version of the time-zone database by which windows and `input.now` are reckoned.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timezones: Option<String>,
     },
     Delegated(Delegation),
     DelegationEnded {

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 pub use jiff::Timestamp;
+pub use jiff::tz::TimeZone;
 
 /// A length of time in whole milliseconds, at most ten years, written with one unit: `90s`, not `1m30s`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -305,6 +305,15 @@ pub(crate) enum Command {
     /// Write files to begin with.
     #[command(subcommand)]
     Init(Init),
+    /// Write, test and try policies, and ask what they decided and why.
+    #[command(subcommand)]
+    Policy(Policy),
+    /// The governance of a server: what is in force, and loading it again.
+    #[command(subcommand)]
+    Governance(Governance),
+    /// Evaluates policies for a server, line by line.
+    #[command(hide = true)]
+    PolicyWorker,
     /// Tokens by which users and machines are known.
     #[command(subcommand)]
     Token(Token),
@@ -777,6 +786,97 @@ pub(crate) enum Token {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Run the tests beside the policies (`*_test.rego`), and say which lines no test reaches.
+    #[command(
+        after_help = "Examples:\n  clearway policy test governance/\n  clearway policy test --coverage-min 90\n  clearway policy test --sweep                       when do the rules flip in a year?\n  clearway policy test --input facts.json            the same for one input"
+    )]
+    Test(PolicyTest),
+    /// Compile the policies of a folder, without asking them anything.
+    Check {
+        /// A governance folder, or one of Rego files.
+        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Ask the policies of a folder about an input: a file of facts, or those of a past change.
+    #[command(
+        after_help = "Examples:\n  clearway policy eval --input facts.json governance/\n  clearway policy eval --input CHG-7 governance/       with the facts of its last assessment"
+    )]
+    Eval {
+        #[arg(long, value_name = "FILE|CHANGE")]
+        input: String,
+        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Say what the policies and approvals of a folder would have decided about past changes.
+    #[command(
+        after_help = "Examples:\n  clearway policy replay --since 90d governance/\n  clearway policy replay --show CHG-7 governance/      one of them in full"
+    )]
+    Replay {
+        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+        /// How far back.
+        #[arg(long, default_value = "90d")]
+        since: change::Span,
+        /// Show this change in full.
+        #[arg(long, value_name = "CHANGE")]
+        show: Option<ChangeId>,
+    },
+    /// Say which rule gave each answer about a change, in which file and line, and on which facts.
+    #[command(after_help = "Example:\n  clearway policy explain CHG-7")]
+    Explain { change: ChangeId },
+    /// Print the policies of a folder as Markdown, from what they say of themselves.
+    Doc {
+        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+        /// Print those that come with the program instead.
+        #[arg(long)]
+        built_in: bool,
+    },
+    /// Find rules that name what is gone, what no rule covers, and rules past their review.
+    Drift {
+        /// A governance folder.
+        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Print what policies decided, in the shape of OPA's decision logs: one line of JSON each.
+    Decisions {
+        /// The first position of the log.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PolicyTest {
+    /// A governance folder, or one of Rego files.
+    #[arg(id = "policies", value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// Fail if the tests reach fewer of the lines than this, in per cent.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub coverage_min: Option<u8>,
+    /// Play the examples of the tests through a year, and show at which minute the answer changes.
+    #[arg(long)]
+    pub sweep: bool,
+    /// Play this file of facts through a year; can be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// The zone of the sweep; that of settings.yaml if absent.
+    #[arg(long, value_name = "ZONE")]
+    pub time_zone: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Governance {
+    /// Have the server on this machine load its governance again. What is wrong is refused, and the one in force stays.
+    Reload,
+    /// Show the governance in force, and whether a later one was refused.
+    Show,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Admin {
     /// Drop the tables of a store that is not being served, and make them anew from the log.
     Rebuild,
@@ -917,6 +1017,7 @@ pub(crate) enum Schema {
     Slis,
     Judge,
     Service,
+    Settings,
     Policy,
     Openapi,
 }

@@ -7,6 +7,7 @@ mod catalog;
 mod changes;
 mod figures;
 mod files;
+mod governance;
 mod here;
 mod import;
 mod init;
@@ -14,6 +15,7 @@ mod judge;
 mod material;
 mod people;
 mod plan;
+mod policy;
 mod replay;
 mod token;
 
@@ -35,6 +37,8 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Init(init) => init::run(&args, init),
         Command::Import(options) => import::run(&args, options),
         Command::Judge(options) if options.command.is_none() => judge::run(&args, options),
+        Command::Policy(asked) if !policy::needs_server(asked) => policy::offline(&args, asked),
+        Command::PolicyWorker => here::policy_worker(),
         Command::Serve(_) | Command::Demo(_) | Command::Router { .. } | Command::DemoShop(_) => {
             block_on(many_threads(), long_running(args))
         }
@@ -59,6 +63,8 @@ async fn short(args: Args) -> Outcome {
         Command::Judge(JudgeOptions { command: Some(JudgeCommand::Replay { change, policy }), .. }) => {
             replay::run(&args, *change, policy).await
         }
+        Command::Policy(asked) => policy::online(&args, asked).await,
+        Command::Governance(asked) => governance::run(&args, asked).await,
         Command::Audit(audit) => audit::run(&args, audit).await,
         Command::Catalog(asked) => catalog::run(&args, asked).await,
         Command::Admin(admin) => here::admin(&args, admin).await,

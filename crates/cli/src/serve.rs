@@ -67,6 +67,7 @@ pub(crate) async fn serve(args: &Args, options: &Serve) -> Outcome {
     config.without_administrator = options.without_administrator;
     let place = Place::find(args.dir.as_deref())?;
     let mut serving = start(&place, &config, ADMIN).await?;
+    let reloading = tokio::spawn(reload_on_hangup(serving.handle.clone(), config.clone()));
     eprintln!("clearway {} serves {} from {}", env!("CARGO_PKG_VERSION"), serving.url, place.dir.display());
     eprintln!("the token of `{}` is in {}", admin_of(&serving.handle), place.token().display());
     if config.governance.is_none() {
@@ -78,6 +79,7 @@ pub(crate) async fn serve(args: &Args, options: &Serve) -> Outcome {
         () = shutdown() => {}
         failure = serving.broke_off() => return Err(failure),
     }
+    reloading.abort();
     eprintln!("stopping: what is under way comes to a safe place; a second signal stops at once");
     tokio::select! {
         stopped = serving.stop() => stopped,
@@ -113,17 +115,9 @@ pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcom
     // What a server writes is its own: the log holds names, and the store lies beside its key.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     place.create()?;
-    let governance = match &config.governance {
-        Some(folder) => {
-            let governance = read_governance(folder)?;
-            if !config.without_administrator {
-                demand_administrator(&governance, folder)?;
-            }
-            governance
-        }
-        None => Governance::embedded(admin),
-    };
     let now = SystemClock.now();
+    let in_force = in_force(config, admin)?;
+    let governance = &in_force.governance;
     let store = open_store(place)?;
     let tokens = Arc::new(Tokens::open(place)?);
     let first = first_of(&governance.access.clone().at(now)).unwrap_or_else(|| admin.to_owned());
@@ -138,7 +132,6 @@ pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcom
             .help("choose another with `--listen 127.0.0.1:0`")
     })?;
     let url = config.url.clone().map_or_else(|| listener.local_addr().map(|a| format!("http://{a}")), Ok)?;
-    let in_force = InForce::new(governance).map_err(|e| Failure::new(INVALID, e.to_string()))?;
     let (drivers, eyes, voice) = hands_eyes_voice(place, config, &url)?;
     // The store lets one process in at a time, so whoever opens it is the one replica there is: it need not wait for the leases of the one before.
     let settings = Settings { replica: "the-only-one".into(), act_limit: ACT_LIMIT, ..Settings::default() };
@@ -159,6 +152,49 @@ pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcom
     let task = tokio::spawn(server::serve(listener, app, stop.clone().cancelled_owned()));
     place.announce(&Running { url: url.clone(), pid: std::process::id() })?;
     Ok(Serving { url, handle, tokens, place: place.clone(), stop, task })
+}
+
+/// The governance of a folder with its policies compiled, to be evaluated in a process of their own.
+fn in_force(config: &Config, admin: &str) -> Outcome<InForce> {
+    let governance = match &config.governance {
+        Some(folder) => {
+            let governance = read_governance(folder)?;
+            if !config.without_administrator {
+                demand_administrator(&governance, folder)?;
+            }
+            governance
+        }
+        None => Governance::embedded(admin),
+    };
+    let in_force = InForce::new(governance).map_err(|e| Failure::new(INVALID, e.to_string()))?;
+    let program =
+        std::env::current_exe().map_err(|e| Failure::new(ERROR, format!("this program can't be found: {e}")))?;
+    Ok(in_force.in_child(policy::Launch { program, args: vec!["policy-worker".into()] }))
+}
+
+/// Loads the governance anew on each SIGHUP. What is wrong with it is said loudly, and the one in force stays.
+async fn reload_on_hangup(handle: Handle, config: Config) {
+    let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        if config.governance.is_none() {
+            handle
+                .governance_refused("this server was started without a folder of governance: there is nothing to load");
+            continue;
+        }
+        let config = config.clone();
+        let loading = tokio::task::spawn_blocking(move || in_force(&config, ADMIN)).await;
+        match loading {
+            Ok(Ok(loaded)) => {
+                let digest = loaded.governance.digest;
+                match handle.govern(loaded).await {
+                    Ok(()) => tracing::info!(digest = digest.short(), "another governance is in force"),
+                    Err(error) => handle.governance_refused(&error.to_string()),
+                }
+            }
+            Ok(Err(failure)) => handle.governance_refused(&failure.message),
+            Err(_) => handle.governance_refused("reading it broke off"),
+        }
+    }
 }
 
 pub(crate) fn open_store(place: &Place) -> Outcome<store::SqliteStore> {

@@ -28,6 +28,8 @@ mod judge;
 mod killed;
 #[path = "suite/plan.rs"]
 mod plan;
+#[path = "suite/policies.rs"]
+mod policies;
 #[path = "suite/prometheus.rs"]
 mod prometheus;
 #[path = "suite/signed.rs"]

@@ -132,7 +132,8 @@ impl Engine {
         let (services, effect) = (&proposal.services, proposal.effect_digest);
         let history = self.with_folds(|folds| folds.measures.history(services, effect, author, now)).await?;
         let governance = &in_force.governance;
-        let facts = Facts::of(proposal, &change::explain::actor(author), &governance.catalog, history, now);
+        let mut facts = Facts::of(proposal, &change::explain::actor(author), &governance.catalog, history, now);
+        facts.now = change::facts::Now::in_zone(now, &in_force.zone);
         Ok(facts.made_of(proposal, &governance.paths, &governance.access))
     }
 

@@ -121,8 +121,26 @@ pub(crate) struct Engine {
     pub refusals: Mutex<Refusals>,
     /// The administrators who were recovered on this machine, ended ones too.
     pub recovered: RwLock<Vec<Recovered>>,
+    pub loads: Mutex<Loads>,
     /// Cancelled once the store can't be written any more.
     pub broken: CancellationToken,
+}
+
+/// The loads of governance since this server started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loads {
+    /// How often another one was to be put in force.
+    pub tried: u64,
+    /// The last one, if it was refused: the one before it is in force.
+    pub refused: Option<Refused>,
+}
+
+/// A governance that was not put in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub at: Timestamp,
+    /// What was wrong with it, with its files and lines.
+    pub reason: String,
 }
 
 /// The folds over the whole log, and the position up to which they have read it.
@@ -206,10 +224,11 @@ impl Handle {
             folds: tokio::sync::Mutex::default(),
             refusals: Mutex::default(),
             recovered: RwLock::default(),
+            loads: Mutex::default(),
             broken: CancellationToken::new(),
         };
         let handle = Self { engine: Arc::new(engine) };
-        let timezones = "bundled with jiff".to_owned();
+        let timezones = change::governance::settings::time_zone_database();
         handle
             .engine
             .note(
@@ -218,7 +237,7 @@ impl Handle {
                 &Actor::Clearway(change::actor::Part::Server),
             )
             .await?;
-        handle.record_governance().await?;
+        handle.record_governance(&handle.in_force()).await?;
         handle.remember_recovered().await?;
         handle.wake_all().await?;
         Ok(handle)
@@ -255,16 +274,35 @@ impl Handle {
         }
     }
 
-    async fn record_governance(&self) -> Result<(), StoreError> {
-        let governance = self.in_force().governance.clone();
+    /// Records a load, and keeps its policies beside the log, so that an assessment can be run again years later.
+    async fn record_governance(&self, in_force: &InForce) -> Result<(), StoreError> {
+        let (governance, bundle) = (&in_force.governance, &in_force.bundle);
+        let event = Event::GovernanceLoaded {
+            digest: governance.digest,
+            files: governance.files.clone(),
+            editors: [].into(),
+            policy: Some(bundle.digest()),
+            timezones: Some(change::governance::settings::time_zone_database()),
+        };
         let loads = self.engine.store.read(GOVERNANCE, 0).await?;
-        let same = |last: &Recorded| matches!(&last.event, Event::GovernanceLoaded { digest, .. } if *digest == governance.digest);
-        if loads.last().is_some_and(same) {
+        if loads.last().is_some_and(|last| last.event == event) {
             return Ok(());
         }
-        let editors = [].into();
-        let event = Event::GovernanceLoaded { digest: governance.digest, files: governance.files, editors };
-        self.engine.note(GOVERNANCE, event, &Actor::Clearway(change::actor::Part::Server)).await
+        let blobs = vec![(bundle.digest(), bundle.to_keep())];
+        self.engine.note_with(GOVERNANCE, event, &Actor::Clearway(change::actor::Part::Server), blobs).await
+    }
+
+    /// How the governance in force came to be, and whether a later one was refused.
+    pub fn loads(&self) -> Loads {
+        self.engine.loads.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Says that another governance was to be loaded and could not be: the one in force stays.
+    pub fn governance_refused(&self, reason: &str) {
+        tracing::error!(reason, "the governance was NOT loaded; the one before stays in force");
+        let mut loads = self.engine.loads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        loads.tried += 1;
+        loads.refused = Some(Refused { at: change::time::to_millis(self.now()), reason: reason.to_owned() });
     }
 
     /// The governance in force.
@@ -339,18 +377,12 @@ impl Handle {
     ///
     /// # Errors
     /// See [`ProposeError`].
-    pub async fn propose_draft(
-        &self,
-        actor: &Actor,
-        draft: &Draft,
-        key: Option<&str>,
-    ) -> Result<Change, ProposeError> {
+    pub async fn propose_draft(&self, actor: &Actor, draft: &Draft, key: Option<&str>) -> Result<Change, ProposeError> {
         let request = draft.digest();
         if let Some(earlier) = self.earlier(actor, key, request).await? {
             return Ok(earlier);
         }
-        let proposal =
-            self.check_made_of(&draft.text, &draft.files, &draft.material).map_err(ProposeError::Invalid)?;
+        let proposal = self.check_made_of(&draft.text, &draft.files, &draft.material).map_err(ProposeError::Invalid)?;
         self.allow_way(actor, &proposal, &draft.way).await?;
         let now = change::time::to_millis(self.now());
         let in_force = self.in_force();
@@ -570,8 +602,13 @@ impl Handle {
     /// If the store fails.
     pub async fn govern(&self, in_force: InForce) -> Result<(), StoreError> {
         let in_force = in_force.at(self.now(), &self.engine.all_recovered());
+        // In the log first: nothing is assessed by policies that the log does not name.
+        self.record_governance(&in_force).await?;
         *self.engine.in_force.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(in_force);
-        self.record_governance().await?;
+        {
+            let mut loads = self.engine.loads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *loads = Loads { tried: loads.tried + 1, refused: None };
+        }
         self.wake_all().await
     }
 
@@ -672,12 +709,23 @@ impl Engine {
 
     /// Appends one event to a stream that has no state of its own. Where it ends is learnt from the conflict, which costs less than reading it.
     pub(crate) async fn note(&self, stream: &str, event: Event, actor: &Actor) -> Result<(), StoreError> {
+        self.note_with(stream, event, actor, vec![]).await
+    }
+
+    /// The same, with what is kept beside it.
+    async fn note_with(
+        &self,
+        stream: &str,
+        event: Event,
+        actor: &Actor,
+        blobs: Vec<(Digest, Vec<u8>)>,
+    ) -> Result<(), StoreError> {
         let mut expected = 0;
         loop {
             let time = change::time::to_millis(self.clock.now());
             let event = NewEvent { event: event.clone(), actor: actor.clone(), change: None, time };
             let writes = vec![StreamWrite { stream: stream.to_owned(), expected, events: vec![event] }];
-            match self.write(Batch { writes, ..Batch::default() }).await {
+            match self.write(Batch { writes, blobs: blobs.clone(), ..Batch::default() }).await {
                 Ok(appended) => {
                     self.announce(None, appended.size);
                     return Ok(());

@@ -9,8 +9,9 @@ use change::catalog::Gating;
 use change::governance::Governance;
 use change::proposal::{Claims, Surroundings};
 use change::rollout::{PartProblem, Plan};
+use change::time::TimeZone;
 use change::verification::Sli;
-use policy::Bundle;
+use policy::{Bundle, Launch, PolicyError};
 
 use crate::ports::{Driver, Eyes};
 
@@ -23,6 +24,10 @@ pub struct InForce {
     ends: Option<Timestamp>,
     /// The access table as it was loaded, which each instant begins from.
     loaded: Option<Arc<Access>>,
+    /// The zone of `input.now`.
+    pub zone: TimeZone,
+    /// How policies are evaluated in a process of their own; in this one if absent.
+    pub launch: Option<Launch>,
 }
 
 impl std::fmt::Debug for InForce {
@@ -36,9 +41,17 @@ impl InForce {
     ///
     /// # Errors
     /// The file, line and message of a policy that can't be compiled.
-    pub fn new(governance: Governance) -> Result<Self, policy::PolicyError> {
+    pub fn new(governance: Governance) -> Result<Self, PolicyError> {
         let bundle = Bundle::compile(&governance.policies)?;
-        Ok(Self { governance, bundle, ends: None, loaded: None })
+        let unknown = |message| PolicyError { file: "settings.yaml".into(), line: 1, message };
+        let zone = governance.settings.zone().map_err(unknown)?;
+        Ok(Self { governance, bundle, zone, launch: None, ends: None, loaded: None })
+    }
+
+    /// The same, with its policies evaluated in a process of their own.
+    #[must_use]
+    pub fn in_child(self, launch: Launch) -> Self {
+        Self { bundle: self.bundle.in_child(&launch), launch: Some(launch), ..self }
     }
 
     /// The same as it is at an instant, with the administrators who were recovered on the machine itself.

@@ -13,6 +13,7 @@ mod judging;
 mod look;
 mod people;
 pub mod planning;
+pub mod policies;
 pub mod ports;
 pub mod project;
 mod reconcile;

@@ -215,13 +215,7 @@ impl Record {
 
     /// What a row of the matrix is matched against.
     pub(crate) fn asks(&self, risk: Risk) -> Asks<'_> {
-        Asks {
-            environment: &self.environment,
-            kind: self.kind,
-            risk,
-            services: &self.services,
-            owner: &self.owner,
-        }
+        Asks { environment: &self.environment, kind: self.kind, risk, services: &self.services, owner: &self.owner }
     }
 
     fn settle(&mut self, at: Timestamp, voter: &Actor) {

@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use change::Digest;
@@ -13,31 +15,43 @@ use change::assessment::{Assessment, Denial, Factor, Requirement, Risk, Window};
 use change::facts::Facts;
 use change::governance::{self, Matrix};
 use change::proposal::Proposal;
-use regorus::unstable::{Rule, RuleHead};
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 
 use crate::PolicyError;
 use crate::answers::{ASKED, Answers};
+use crate::child::{Child, Launch};
+use crate::metadata::Notes;
 use crate::room::with_room;
 use crate::{builtins, guard};
 
 /// The built-in rules. They are modules like any other, and part of the digest.
-const PACK: [(&str, &str); 2] = [
+pub(crate) const PACK: [(&str, &str); 2] = [
     ("builtin/practice.rego", include_str!("../pack/practice.rego")),
     ("builtin/risk.rego", include_str!("../pack/risk.rego")),
 ];
 /// Where the built-in modules lie, which no file does.
-const BUILT_IN: &str = "builtin/";
+pub(crate) const BUILT_IN: &str = "builtin/";
 /// Packages at and below this one are asked.
-const ROOT: &str = "clearway";
+pub(crate) const ROOT: &str = "clearway";
 /// Packages below this one are the built-in ones.
 const RESERVED: [&str; 2] = [ROOT, "builtin"];
 
+/// The most bytes of facts; those of a change with 10,000 files have about 3 MiB.
+const MOST_INPUT: usize = 8 << 20;
+
+static COMPILED: AtomicU64 = AtomicU64::new(0);
+
 /// How long all rules together may take for one change. The built-in ones take 5 ms in an unoptimised build.
-const TIME_LIMIT: Duration = Duration::from_secs(1);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(1);
 /// Steps of the interpreter between two looks at the clock; a step is about a microsecond.
 const CHECK_EVERY: NonZeroU32 = NonZeroU32::new(64).unwrap();
+
+/// The code of the denial that stands for policies that failed.
+pub const POLICY_ERROR: &str = "policy_error";
+
+/// The most that all answers together may be, as JSON would have it. The answers go into an entry of the log.
+const MOST_ANSWERS: usize = 1 << 18;
 
 /// Compiled policies.
 #[derive(Clone)]
@@ -46,6 +60,10 @@ pub struct Bundle {
     /// Asks every package every rule at once, so that one time limit covers them all.
     query: String,
     digest: Digest,
+    /// All of them, those of tests and the built-in ones included.
+    modules: Arc<BTreeMap<String, String>>,
+    notes: Arc<Notes>,
+    child: Option<Arc<Child>>,
 }
 
 impl fmt::Debug for Bundle {
@@ -65,13 +83,60 @@ impl Bundle {
         }
         let own = |(path, text): (&String, &String)| (path.clone(), text.clone());
         let built_in = PACK.map(|(path, text)| (path.to_owned(), text.to_owned()));
-        let all: BTreeMap<String, String> = modules.iter().map(own).chain(built_in).collect();
+        Self::of_modules(modules.iter().map(own).chain(built_in).collect())
+    }
+
+    /// The bundle that was kept under its digest, with the built-in modules of its day.
+    ///
+    /// # Errors
+    /// If the bytes are no bundle, or what it holds can't be compiled any more.
+    pub fn of_kept(bytes: &[u8]) -> Result<Self, PolicyError> {
+        let all = serde_json::from_slice(bytes);
+        Self::of_modules(all.map_err(|e| PolicyError::new("", 1, format!("the kept bundle can't be read: {e}")))?)
+    }
+
+    /// The bytes by which [`Bundle::of_kept`] makes it again; their digest is that of the bundle.
+    pub fn to_keep(&self) -> Vec<u8> {
+        change::id::canonical(&serde_json::json!(*self.modules)).into_bytes()
+    }
+
+    pub(crate) fn of_modules(all: BTreeMap<String, String>) -> Result<Self, PolicyError> {
+        COMPILED.fetch_add(1, Ordering::Relaxed);
+        let own = |(path, text): (&String, &String)| (path.clone(), text.clone());
         let rules: BTreeMap<String, String> = all.iter().filter(|(path, _)| !is_test(path)).map(own).collect();
         if rules.len() < all.len() {
             prepare(&all)?;
         }
         let (engine, query) = prepare(&rules)?;
-        Ok(Self { engine, query, digest: Digest::of_value(&all) })
+        let notes = Arc::new(Notes::read(&rules)?);
+        Ok(Self { engine, query, digest: Digest::of_value(&all), modules: Arc::new(all), notes, child: None })
+    }
+
+    /// The same, evaluated in a process of its own, where nothing that a policy does can take this one's memory or time.
+    #[must_use]
+    pub fn in_child(self, launch: &Launch) -> Self {
+        let child = Some(Arc::new(Child::new(launch.clone(), self.to_keep())));
+        Self { child, ..self }
+    }
+
+    /// How many bundles this process has compiled: one for each that was loaded, and none for an assessment.
+    pub fn compiled() -> u64 {
+        COMPILED.load(Ordering::Relaxed)
+    }
+
+    /// The question that every package is asked.
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
+    /// What the modules say about themselves.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
+    /// All modules by path, those of tests and the built-in ones included.
+    pub fn modules(&self) -> &BTreeMap<String, String> {
+        &self.modules
     }
 
     /// Over the paths and texts of all modules, the built-in ones included.
@@ -81,8 +146,18 @@ impl Bundle {
 
     /// What the rules and the approval matrix say of a change. Blocks for a second at most.
     pub fn assess(&self, facts: &Facts, matrix: &Matrix, proposal: &Proposal) -> Assessment {
-        let input = Digest::of_value(facts);
-        let answers = match self.ask(facts) {
+        let value = match serde_json::to_value(facts) {
+            Ok(value) => value,
+            Err(e) => return self.closed(format!("the facts have no JSON form: {e}"), Digest::of_bytes(b""), proposal),
+        };
+        self.assess_input(&change::id::canonical(&value), matrix, proposal)
+    }
+
+    /// The same for an input as it was kept: canonical JSON.
+    pub fn assess_input(&self, input: &str, matrix: &Matrix, proposal: &Proposal) -> Assessment {
+        let asked = self.ask(input);
+        let input = Digest::of_bytes(input.as_bytes());
+        let answers = match asked {
             Ok(answers) => answers,
             Err(reason) => return self.closed(reason, input, proposal),
         };
@@ -102,8 +177,13 @@ impl Bundle {
             denials,
             warnings: answers.warnings,
             requires: merge(rule.map(governance::Rule::requirements).unwrap_or_default(), answers.requires),
-            checklist: rule.map(|r| r.evidence_items(proposal)).unwrap_or_default(),
-            window: rule.map(|r| r.window).unwrap_or_default(),
+            checklist: rule
+                .map(|r| r.evidence_items(proposal))
+                .into_iter()
+                .flatten()
+                .chain(answers.checklist)
+                .collect(),
+            window: rule.map(|r| r.window).unwrap_or_default().max(answers.window),
             owed: vec![],
             policy: self.digest,
             input,
@@ -111,19 +191,48 @@ impl Bundle {
         }
     }
 
-    fn ask(&self, facts: &Facts) -> Result<Answers, String> {
-        let json = serde_json::to_string(facts).map_err(|e| format!("the facts have no JSON form: {e}"))?;
-        let answer = with_room(|| {
+    /// What the rules say of an input of any form.
+    ///
+    /// # Errors
+    /// A sentence: what went wrong in which file and line.
+    pub(crate) fn ask(&self, input: &str) -> Result<Answers, String> {
+        if input.len() > MOST_INPUT {
+            return Err(format!(
+                "the input has {} bytes; the most that policies are given is {MOST_INPUT}",
+                input.len()
+            ));
+        }
+        let json = match &self.child {
+            Some(child) => child.ask(input)?,
+            None => self.ask_here(input)?,
+        };
+        Answers::read(&json, &self.notes)
+    }
+
+    /// What the rules say of an input, as JSON for a person or a program: the rules alone, without the approval matrix.
+    ///
+    /// # Errors
+    /// A sentence: what went wrong in which file and line.
+    pub fn evaluate(&self, input: &str) -> Result<serde_json::Value, String> {
+        self.ask(input).map(|answers| serde_json::json!(answers))
+    }
+
+    /// The answer as JSON, made in this process.
+    pub(crate) fn ask_here(&self, input: &str) -> Result<String, String> {
+        with_room(|| {
+            builtins::start_counting();
             let mut engine = self.engine.clone();
-            engine.set_input_json(&json).map_err(|e| e.to_string())?;
+            engine.set_input_json(input).map_err(|e| in_short(&e.to_string()))?;
             let answer = evaluate(&mut engine, &self.query).map_err(|e| in_short(&e))?;
+            if builtins::size_within(&answer, MOST_ANSWERS).is_none() {
+                return Err(format!("the policies answered more than {MOST_ANSWERS} bytes"));
+            }
             answer.to_json_str().map_err(|e| e.to_string())
-        })?;
-        Answers::read(&answer?)
+        })?
     }
 
     fn closed(&self, reason: String, input: Digest, proposal: &Proposal) -> Assessment {
-        let code = "policy_error".to_owned();
+        let code = POLICY_ERROR.to_owned();
         Assessment {
             score: 100,
             level: Risk::Critical,
@@ -141,70 +250,12 @@ impl Bundle {
     }
 }
 
-/// A rule named `test_*` of a module in a file `*_test.rego`, and how it went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TestRun {
-    pub file: String,
-    pub line: u32,
-    pub name: String,
-    /// Why it failed, if it did.
-    pub failure: Option<String>,
-}
-
-impl TestRun {
-    /// Runs the tests among these modules.
-    ///
-    /// # Errors
-    /// Those of [`Bundle::compile`].
-    pub fn all(modules: &BTreeMap<String, String>) -> Result<Vec<Self>, PolicyError> {
-        Bundle::compile(modules)?;
-        let built_in = PACK.map(|(path, text)| (path.to_owned(), text.to_owned()));
-        run_tests(&modules.clone().into_iter().chain(built_in).collect())
-    }
-}
-
-fn run_tests(modules: &BTreeMap<String, String>) -> Result<Vec<TestRun>, PolicyError> {
-    let (mut engine, _) = prepare(modules)?;
-    let runs = with_room(|| {
-        let tests = tests_of(&mut engine);
-        tests.into_iter().map(|(run, query)| run_test(engine.clone(), run, &query)).collect()
-    });
-    runs.map_err(|e| PolicyError::new("", 1, e))
-}
-
-fn run_test(mut engine: Engine, run: TestRun, query: &str) -> TestRun {
-    let failure = match evaluate(&mut engine, query) {
-        Ok(Value::Bool(true)) => None,
-        Ok(Value::Undefined) => Some("it is undefined".into()),
-        Ok(other) => Some(format!("it is `{other}`")),
-        Err(error) => Some(in_short(&error)),
-    };
-    TestRun { failure, ..run }
-}
-
-fn tests_of(engine: &mut Engine) -> Vec<(TestRun, String)> {
-    let mut tests: BTreeMap<String, TestRun> = BTreeMap::new();
-    for module in engine.get_modules().iter().filter(|m| is_test(m.package.span.source.file())) {
-        let file = module.package.span.source.file();
-        for rule in &module.policy {
-            let Rule::Spec { head: RuleHead::Compr { refr, .. }, .. } = rule.as_ref() else { continue };
-            let name = refr.span().text().to_owned();
-            let query = format!("data.{}.{name}", module.package.refr.span().text());
-            if name.starts_with("test_") {
-                let run = TestRun { file: file.clone(), line: refr.span().line, name, failure: None };
-                tests.entry(query).or_insert(run);
-            }
-        }
-    }
-    tests.into_iter().map(|(query, run)| (run, query)).collect()
-}
-
-fn is_test(path: &str) -> bool {
+pub(crate) fn is_test(path: &str) -> bool {
     path.ends_with("_test.rego")
 }
 
 /// An engine that has analysed the modules, and the query that asks them.
-fn prepare(modules: &BTreeMap<String, String>) -> Result<(Engine, String), PolicyError> {
+pub(crate) fn prepare(modules: &BTreeMap<String, String>) -> Result<(Engine, String), PolicyError> {
     for (path, text) in modules {
         guard::check_text(path, text)?;
     }
@@ -270,14 +321,14 @@ fn query(packages: &BTreeSet<Vec<String>>) -> String {
 }
 
 /// The value of the query's first expression; an error is in the interpreter's own words.
-fn evaluate(engine: &mut Engine, query: &str) -> Result<Value, String> {
+pub(crate) fn evaluate(engine: &mut Engine, query: &str) -> Result<Value, String> {
     let results = engine.eval_query(query.to_owned(), false).map_err(|e| e.to_string())?;
     let mut expressions = results.result.into_iter().flat_map(|r| r.expressions);
     Ok(expressions.next().map_or(Value::Undefined, |e| e.value))
 }
 
 /// An error of the interpreter in one line.
-fn in_short(error: &str) -> String {
+pub(crate) fn in_short(error: &str) -> String {
     if error.contains("exceeded time limit") {
         // Without the elapsed nanoseconds that the interpreter names: the same policy gives the same words.
         return format!("the policies took longer than {} s", TIME_LIMIT.as_secs());
@@ -285,8 +336,8 @@ fn in_short(error: &str) -> String {
     if error.contains("--> ") { PolicyError::of_interpreter(error, "").to_string() } else { error.to_owned() }
 }
 
-/// The matrix's requirements, and those of policies: for a group that both name, the larger count, the shorter time, and a signature if either
-/// asks for one.
+/// The matrix's requirements, and those of policies. For a group that both name the stricter holds: the larger count, the shorter time, the earlier
+/// reminder, a signature if either asks for one. Of the groups to escalate to, those that both name: one that is silent about it says nothing against.
 fn merge(from_matrix: Vec<Requirement>, from_policies: Vec<Requirement>) -> Vec<Requirement> {
     let mut merged = from_matrix;
     for more in from_policies {
@@ -294,12 +345,22 @@ fn merge(from_matrix: Vec<Requirement>, from_policies: Vec<Requirement>) -> Vec<
             Some(known) => {
                 known.count = known.count.max(more.count);
                 known.within = known.within.min(more.within);
+                known.remind = [known.remind, more.remind].into_iter().flatten().min();
                 known.signature = known.signature.max(more.signature);
+                known.escalate = common(&known.escalate, more.escalate);
             }
             None => merged.push(more),
         }
     }
     merged
+}
+
+fn common(known: &[String], more: Vec<String>) -> Vec<String> {
+    match (known, more.as_slice()) {
+        ([], _) => more,
+        (_, []) => known.to_vec(),
+        _ => known.iter().filter(|group| more.contains(group)).cloned().collect(),
+    }
 }
 
 #[cfg(test)]
@@ -326,7 +387,7 @@ mod tests {
             ("builtin/risk_test.rego", include_str!("../pack/risk_test.rego")),
         ];
         let modules = PACK.into_iter().chain(tests).map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
-        let runs = run_tests(&modules).expect("they compile");
+        let runs = crate::testing::run(&modules).expect("they compile").runs;
         let failed: Vec<_> = runs.iter().filter(|run| run.failure.is_some()).collect();
         assert!(failed.is_empty(), "{failed:#?}");
         let written: usize = tests.iter().map(|(_, text)| text.matches("\ntest_").count()).sum();

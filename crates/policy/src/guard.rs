@@ -73,21 +73,21 @@ pub(crate) fn check_calls(modules: &[Ref<Module>]) -> Result<(), PolicyError> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Symbol,
     Text,
     Name,
 }
 
-struct Word {
-    kind: Kind,
-    text: String,
-    line: u32,
+pub(crate) struct Word {
+    pub(crate) kind: Kind,
+    pub(crate) text: String,
+    pub(crate) line: u32,
     /// In bytes from the start of the module.
-    start: u32,
+    pub(crate) start: u32,
 }
 
-fn tokens(file: &str, text: &str) -> Result<Vec<Word>, PolicyError> {
+pub(crate) fn tokens(file: &str, text: &str) -> Result<Vec<Word>, PolicyError> {
     let broken = |e: &dyn ToString| PolicyError::of_interpreter(&e.to_string(), file);
     let source = Source::from_contents(file.to_owned(), text.to_owned()).map_err(|e| broken(&e))?;
     let mut lexer = Lexer::new(&source);
@@ -106,14 +106,14 @@ fn tokens(file: &str, text: &str) -> Result<Vec<Word>, PolicyError> {
 }
 
 /// A reference as it is written: `data.lib.f`, or `data.lib["f"]`, which is the same.
-struct Path {
-    parts: Vec<String>,
-    line: u32,
+pub(crate) struct Path {
+    pub(crate) parts: Vec<String>,
+    pub(crate) line: u32,
     /// The position of the word after it.
-    end: usize,
+    pub(crate) end: usize,
 }
 
-fn paths(words: &[Word]) -> Vec<Path> {
+pub(crate) fn paths(words: &[Word]) -> Vec<Path> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < words.len() {
@@ -128,7 +128,7 @@ fn paths(words: &[Word]) -> Vec<Path> {
     found
 }
 
-fn path_at(words: &[Word], start: usize) -> Option<Path> {
+pub(crate) fn path_at(words: &[Word], start: usize) -> Option<Path> {
     let word = |i: usize| words.get(i);
     let is = |i: usize, text: &str| word(i).is_some_and(|w| w.kind == Kind::Symbol && w.text == text);
     let first = word(start).filter(|w| w.kind == Kind::Name)?;

@@ -7,12 +7,23 @@
 mod answers;
 mod builtins;
 pub mod bundle;
+pub mod child;
+pub mod compare;
+pub mod doc;
+pub mod drift;
+pub mod explain;
 mod guard;
+pub mod metadata;
+mod reading;
 mod room;
+pub mod sweep;
+pub mod testing;
 
 use std::fmt;
 
-pub use bundle::{Bundle, TestRun};
+pub use bundle::Bundle;
+pub use child::Launch;
+pub use testing::TestRun;
 
 /// Why policies could not be taken, or why they could not answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

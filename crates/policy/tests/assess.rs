@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use change::Timestamp;
-use change::assessment::{Assessment, Risk};
+use change::assessment::{Assessment, Risk, Signing, Window};
 use change::catalog::{Catalog, Service};
 use change::facts::{Facts, History};
 use change::governance::Matrix;
@@ -376,4 +376,130 @@ fn tests_of_the_organisation_run_but_are_never_asked() {
     };
     let expected = [run(2, "test_big", None), run(3, "test_small", Some("it is undefined"))];
     assert_eq!(TestRun::all(&modules), Ok(expected.to_vec()));
+}
+
+/// The only denial, which has to be that of a policy that failed, and in time.
+fn closed_by(rules: &str) -> String {
+    let start = Instant::now();
+    let said = assess(rules, &proposal("docs"));
+    assert_eq!((said.score, said.allows(), said.denials[0].code.as_str()), (100, false, "policy_error"), "{rules}");
+    assert!(start.elapsed() < Duration::from_secs(60), "{rules}");
+    said.denials[0].reason.clone()
+}
+
+/// A chain of rules, each made of the one before.
+fn chain(first: &str, next: impl Fn(&str) -> String, length: usize, last: &str) -> String {
+    let links: String = (1..=length).map(|i| format!("x{i} := {}\n", next(&format!("x{}", i - 1)))).collect();
+    format!("x0 := {first}\n{links}warn contains \"w\" if {}\n", last.replace('X', &format!("x{length}")))
+}
+
+#[test]
+fn a_bomb_of_memory_closes_the_gate_in_the_line_where_it_would_go_off() {
+    let doubled = |with: &'static str| move |x: &str| with.replace('X', x);
+    let cases = [
+        chain("\"aaaaaaaaaaaaaaaa\"", doubled("concat(\"\", [X, X])"), 30, "count(X) > 1"),
+        chain("\"aa\"", doubled("replace(X, \"a\", \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\")"), 9, "count(X) > 1"),
+        chain("\"aa\"", doubled("regex.replace(X, \"a\", \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaa\")"), 9, "count(X) > 1"),
+        chain("\"aa\"", doubled("strings.replace_n({\"a\": \"aaaaaaaaaaaaaaaaaaaaaaaaaaa\"}, X)"), 9, "count(X) > 1"),
+        chain("\"a\"", doubled("sprintf(\"%s%s\", [X, X])"), 40, "count(X) > 1"),
+        chain("\"a\"", doubled("base64.encode(concat(\"\", [X, X]))"), 40, "count(X) > 1"),
+        chain("\"a\"", doubled("json.marshal([X, X])"), 40, "count(X) > 1"),
+        chain("\"1\"", doubled("json.marshal(json.unmarshal(sprintf(\"[%s,%s]\", [X, X])))"), 40, "count(X) > 1"),
+        chain("[1]", doubled("array.concat(X, X)"), 40, "count(X) > 1"),
+        chain("[1]", doubled("[X, X]"), 60, "json.marshal(X) != \"\""),
+        chain("{\"a\": 1}", doubled("object.union({\"b\": X}, {\"c\": X})"), 60, "count(X) > 1"),
+        chain("[1]", doubled("[X, X]"), 60, "count([p | walk(X, [p, _])]) > 1"),
+        "a := to_number(\"1e999999999\")\nwarn contains \"w\" if a > 1".to_owned(),
+        "warn contains \"w\" if regex.match(\"((a{900}){900}){900}\", \"a\")".to_owned(),
+    ];
+    for rules in cases {
+        let reason = closed_by(&rules);
+        let bounded = ["a value of more than", "made more than", "more than 400 digits", "a pattern whose counts"];
+        assert!(bounded.iter().any(|words| reason.contains(words)), "{rules}\n{reason}");
+        assert!(reason.starts_with("policy/shop.rego:"), "{reason}");
+    }
+}
+
+#[test]
+fn what_is_collected_without_an_end_is_stopped_by_the_clock() {
+    let n = "n := numbers.range(1, 10000)\n";
+    let cases = [
+        format!("{n}warn contains \"w\" if count({{[a, b]: [n, a, b] | some a in n; some b in n}}) > 1"),
+        format!("{n}warn contains \"w\" if count([[b | some b in n; b != a] | some a in n]) > 1"),
+        format!("{n}o := {{a: {{b: true | some b in n}} | some a in n}}\nwarn contains \"w\" if count(o) > 1"),
+    ];
+    for rules in cases {
+        assert_eq!(closed_by(&rules), "the policies took longer than 1 s");
+    }
+}
+
+#[test]
+fn an_answer_that_is_huge_or_an_input_that_is_closes_the_gate() {
+    let deep = chain("[\"reason\"]", |x| format!("[{x}, {x}]"), 40, "true");
+    let rules = format!("{deep}deny contains {{\"code\": \"x\", \"reason\": \"y\", \"more\": x40}}");
+    assert_eq!(closed_by(&rules), "the policies answered more than 262144 bytes");
+    let proposal = proposal("docs");
+    let bundle = bundle(&[]).expect("the built-in rules");
+    let said = bundle.assess_input(&format!("\"{}\"", "x".repeat(9 << 20)), &Matrix::default_rules(), &proposal);
+    assert!(said.denials[0].reason.contains("the most that policies are given"), "{said:?}");
+}
+
+// F4, X16
+#[test]
+fn levels_checklists_and_windows_stand_in_the_assessment() {
+    let soft = "# METADATA\n# title: Shop\n# custom: {level: soft, override_by: [sre]}\npackage clearway.shop\n";
+    let rules = r#"
+deny contains {"code": "late", "reason": "it is late"}
+deny contains {"code": "never", "reason": "never", "level": "hard"}
+require contains {"window": "required"}
+require contains {"by": "approvers", "escalate": ["leads"], "signature": "required", "remind": "2h"}
+checklist contains {"list": "before-production", "code": "load", "title": "A load test", "evidence": "k6 run 12"}
+"#;
+    let advisory = "# METADATA\n# custom: {level: advisory}\npackage clearway.hint\ndeny contains {\"code\": \"h\", \"reason\": \"mind it\"}\n";
+    let text = format!("{soft}{rules}");
+    let proposal = proposal("code");
+    let bundle = bundle(&[("policy/shop.rego", &text), ("policy/hint.rego", advisory)]).expect("they compile");
+    let said = bundle.assess(&facts(&proposal), &Matrix::default_rules(), &proposal);
+    let levels: Vec<String> =
+        said.denials.iter().map(|d| format!("{} {} {:?}", d.code, d.level, d.override_by)).collect();
+    assert_eq!(levels, [r#"late soft {"sre"}"#, "never hard {}"]);
+    assert_eq!((said.window, said.checklist.len()), (Window::Required, 1));
+    assert_eq!(said.warnings, ["mind it (`h`, advisory)"]);
+    let asked = said.requires.iter().find(|r| r.by == "approvers").expect("they are asked");
+    assert_eq!((asked.signature, asked.escalate.len()), (Signing::Required, 1));
+}
+
+#[test]
+fn a_bundle_is_made_again_from_what_was_kept_of_it() {
+    let proposal = proposal("code");
+    let rules = [
+        ("policy/a.rego", "package clearway.a\nwarn contains \"w\"\n"),
+        ("policy/a_test.rego", "package clearway.a\ntest_w if \"w\" in warn\n"),
+    ];
+    let one = bundle(&rules).expect("compiles");
+    let kept = one.to_keep();
+    assert_eq!(change::Digest::of_bytes(&kept), one.digest());
+    let again = Bundle::of_kept(&kept).expect("it is a bundle");
+    let ask = |bundle: &Bundle| bundle.assess(&facts(&proposal), &Matrix::default_rules(), &proposal);
+    assert_eq!((again.digest(), ask(&again)), (one.digest(), ask(&one)));
+    assert!(Bundle::of_kept(b"{}x").is_err());
+}
+
+#[test]
+fn lines_that_no_test_reaches_are_named() {
+    let modules = modules(&[
+        (
+            "policy/shop.rego",
+            "package clearway.shop\nwarn contains \"big\" if input.size > 3\nwarn contains \"old\" if {\n\tinput.age > 3\n\tinput.worn\n}\n",
+        ),
+        (
+            "policy/shop_test.rego",
+            "package clearway.shop_test\nimport data.clearway.shop\ntest_big if count(shop.warn) == 1 with input as {\"size\": 4, \"age\": 1}\n",
+        ),
+    ]);
+    let tested = policy::testing::test(&modules).expect("they compile");
+    assert_eq!((tested.failed(), tested.coverage.len()), (0, 1));
+    let shop = &tested.coverage[0];
+    assert_eq!((shop.file.as_str(), &shop.not_covered), ("policy/shop.rego", &BTreeSet::from([3, 5])), "{shop:?}");
+    assert!((shop.percent() - 50.0).abs() < 0.1, "{shop:?}");
 }

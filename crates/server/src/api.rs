@@ -8,6 +8,7 @@ pub(crate) mod commands;
 pub(crate) mod diffs;
 pub(crate) mod people;
 pub(crate) mod plans;
+pub(crate) mod policies;
 pub(crate) mod votes;
 
 pub(crate) mod access;

@@ -105,18 +105,30 @@ pub(crate) async fn livez() -> &'static str {
 #[utoipa::path(get, path = "/readyz", operation_id = "isReady", tag = "operating",
     responses((status = 200, description = "The store answers.", content_type = "text/plain", body = String),
         (status = 503, description = "It does not.", content_type = "application/problem+json", body = crate::problem::ProblemDetails)))]
-pub(crate) async fn readyz(State(server): State<Shared>) -> Result<&'static str, Problem> {
+pub(crate) async fn readyz(State(server): State<Shared>) -> Result<String, Problem> {
     if !server.handle.is_writable() {
         return Err(Problem::busy("the store can't be written any more: a restart checks it"));
     }
     let query = ListQuery { limit: 1, ..ListQuery::default() };
     match tokio::time::timeout(READY_WITHIN, server.handle.list(&query)).await {
-        Ok(Ok(_)) => Ok("ready\n"),
+        Ok(Ok(_)) => Ok(ready(&server)),
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready: the store fails");
             Err(Problem::busy("the store fails"))
         }
         Err(_) => Err(Problem::busy("the store does not answer in time")),
+    }
+}
+
+/// It works by the governance that it has. That a later one was refused is said in words alone, without its reason: whoever may read the files asks
+/// `/api/v1/governance`.
+fn ready(server: &Shared) -> String {
+    match server.handle.loads().refused {
+        None => "ready\n".into(),
+        Some(refused) => format!(
+            "ready\nthe governance that was to be loaded at {} was refused; the one before is in force\n",
+            refused.at
+        ),
     }
 }
 

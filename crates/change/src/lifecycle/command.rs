@@ -28,9 +28,7 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
         Command::Amend { proposal } => amend(change, *proposal),
         Command::Withdraw { reason } => withdraw(change, reason),
         Command::Assess(assessment) => assess(change, given, *assessment),
-        Command::Approve { effect, comment, signature } => {
-            people::approve(change, given, effect, comment, signature)
-        }
+        Command::Approve { effect, comment, signature } => people::approve(change, given, effect, comment, signature),
         Command::Refuse { reason } => people::refuse(change, reason),
         Command::RequestChanges { reason } => people::request_changes(change, given, reason),
         Command::TakeBack { reason } => people::take_back(change, given, reason),

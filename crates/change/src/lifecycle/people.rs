@@ -73,7 +73,8 @@ fn signature(change: &Change, given: &Given, signed: Option<Signed>) -> Result<O
 
 /// A vote that can't count for anything is refused: it would look like consent.
 fn signature_is_free(change: &Change, wanted: &[Requirement], groups: &BTreeSet<String>) -> Result<(), Rejection> {
-    let speaks = |r: &&Requirement| approval::groups_asked(r, &change.asked).iter().any(|group| groups.contains(*group));
+    let speaks =
+        |r: &&Requirement| approval::groups_asked(r, &change.asked).iter().any(|group| groups.contains(*group));
     let asked = || wanted.iter().filter(speaks);
     if asked().any(|r| r.signature == Signing::Free) {
         return Ok(());
@@ -98,12 +99,7 @@ fn wanted<'a>(change: &Change, assessed: &'a Assessed) -> Result<&'a [Requiremen
 }
 
 /// The debt of an approval is paid by the vote that makes it complete.
-fn paid_by_vote(
-    change: &Change,
-    assessed: &Assessed,
-    given: &Given,
-    signature: Option<&Signature>,
-) -> Option<Event> {
+fn paid_by_vote(change: &Change, assessed: &Assessed, given: &Given, signature: Option<&Signature>) -> Option<Event> {
     if !change.owes(Debt::Approval) {
         return None;
     }

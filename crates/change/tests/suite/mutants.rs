@@ -126,7 +126,13 @@ impl Mutant {
         match command {
             Command::Approve { comment, .. } if skipped => {
                 let effect = change.proposal.effect_digest;
-                Ok(vec![Event::Approved { effect, groups: given.groups.clone(), on_behalf: [].into(), comment, signature: None }])
+                Ok(vec![Event::Approved {
+                    effect,
+                    groups: given.groups.clone(),
+                    on_behalf: [].into(),
+                    comment,
+                    signature: None,
+                }])
             }
             _ => sound,
         }

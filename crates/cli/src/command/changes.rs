@@ -37,7 +37,8 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
             let view = client.get(&format!("/changes/{change}")).await?;
             let (state, gates) = (follow::read_change(&view)?, read_gates(&view));
             let json = client.get(&format!("/changes/{change}/gates")).await?;
-            print(args, &json, || show::gates(&state, &gates));
+            let notice = json["notice"].as_str().map_or_else(String::new, |notice| format!("\n\nnote: {notice}"));
+            print(args, &json, || show::gates(&state, &gates).trim_end().to_owned() + &notice);
             Ok(())
         }
         Command::Diff { change, from, to } => diff(args, client, *change, *from, *to).await,

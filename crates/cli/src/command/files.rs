@@ -135,6 +135,7 @@ pub(super) fn schema(kind: Schema) -> Outcome {
         Schema::Judge => schemars::schema_for!(crate::judging::config::JudgeConfig),
         Schema::Slis => schemars::schema_for!(change::governance::SliFile),
         Schema::Service => schemars::schema_for!(change::catalog::Service),
+        Schema::Settings => schemars::schema_for!(change::governance::Settings),
         Schema::Policy => schemars::schema_for!(change::facts::Facts),
         Schema::Openapi => {
             println!("{}", serde_json::to_string_pretty(&server::openapi()).unwrap_or_default());

@@ -36,6 +36,29 @@ pub(super) async fn shop(shop: &DemoShop) -> Outcome {
     Ok(())
 }
 
+/// The most memory that policies may take, with the program itself and the stack that is set aside: address space.
+const POLICY_BYTES: u64 = 1 << 30;
+/// The most seconds of a processor for one answer.
+const POLICY_SECONDS: u64 = 4;
+
+/// Evaluates policies for a server. It limits itself before it reads the first one.
+pub(super) fn policy_worker() -> Outcome {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let limit = |resource, most| {
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
+            .map_err(|e| Failure::new(ERROR, format!("the process for the policies can't be limited: {e}")))
+    };
+    limit(Resource::As, POLICY_BYTES)?;
+    limit(Resource::Core, 0)?;
+    let before_each = || {
+        let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime).tv_sec;
+        let until = u64::try_from(used).unwrap_or(0) + POLICY_SECONDS;
+        // The server waits no longer either; this ends the process where the server is gone.
+        let _ = setrlimit(Resource::Cpu, Rlimit { current: Some(until), maximum: None });
+    };
+    policy::child::serve(std::io::stdin(), std::io::stdout(), &before_each).map_err(Failure::from)
+}
+
 /// Ends on a signal, and, for a process that another one started for itself, when that one has ended: its end of our standard input is closed then.
 async fn told_to_stop(owned: bool) {
     let orphaned = async {

@@ -74,7 +74,7 @@ pub(crate) async fn drivers(State(server): State<Shared>, _: Reader) -> axum::Js
 
 /// Shows the JSON Schema of a kind of file, for editors.
 #[utoipa::path(get, path = "/schemas/{kind}", operation_id = "showSchema", tag = "about",
-    params(("kind" = String, Path, description = "`change`, `access`, `approvals`, `calendar`, `paths`, `slis` or `service`.")),
+    params(("kind" = String, Path, description = "`change`, `access`, `approvals`, `calendar`, `paths`, `settings`, `slis` or `service`.")),
     responses((status = 200, description = "A JSON Schema.", content_type = "application/schema+json", body = Value)))]
 pub(crate) async fn schema(
     Path(kind): Path<String>,
@@ -87,7 +87,8 @@ pub(crate) async fn schema(
 }
 
 /// The kinds of files that have a schema.
-pub(crate) const KINDS: [&str; 7] = ["change", "access", "approvals", "calendar", "paths", "slis", "service"];
+pub(crate) const KINDS: [&str; 8] =
+    ["change", "access", "approvals", "calendar", "paths", "settings", "slis", "service"];
 
 fn file_schema(kind: &str) -> Option<Value> {
     let schema = match kind {
@@ -97,6 +98,7 @@ fn file_schema(kind: &str) -> Option<Value> {
         "calendar" => schemars::schema_for!(change::schedule::Calendar),
         "paths" => schemars::schema_for!(change::facts::paths::PathFile),
         "slis" => schemars::schema_for!(change::governance::SliFile),
+        "settings" => schemars::schema_for!(change::governance::Settings),
         "service" => schemars::schema_for!(change::catalog::Service),
         _ => return None,
     };

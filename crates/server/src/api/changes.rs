@@ -89,6 +89,9 @@ pub(crate) struct FactsView {
 pub(crate) struct Gates {
     /// In the order in which they are asked; none once the change has ended.
     pub gates: Vec<Gate>,
+    /// What else has to be known to understand them: that a newer governance was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
 }
 
 /// Another strictness for the looks of a change.
@@ -251,7 +254,15 @@ pub(crate) async fn gates(
     let change = load(&server, &caller, id).await?;
     // Readiness is asked of a target and of telemetry, which may hang.
     let gates = tokio::time::timeout(Duration::from_secs(20), server.handle.gates_of(&change)).await;
-    Ok(axum::Json(Gates { gates: gates.map_err(|_| Problem::timeout())?? }))
+    let refused = server.handle.loads().refused;
+    let notice = refused.map(|refused| {
+        let reason = refused.reason;
+        format!(
+            "the governance that was to be loaded at {} was refused, the one before is in force: {reason}",
+            refused.at
+        )
+    });
+    Ok(axum::Json(Gates { gates: gates.map_err(|_| Problem::timeout())??, notice }))
 }
 
 /// Shows the log of a change.

@@ -47,7 +47,7 @@ pub(crate) async fn diff(
     Id(id): Id,
     Query(between): Query<Between>,
 ) -> Result<axum::Json<DiffView>, Problem> {
-    let overview = changes::overview(&server, id).await?;
+    let overview = changes::overview(&server, &caller, id).await?;
     compare(&overview, &caller.actor(), between).map(|diff| axum::Json(DiffView { diff }))
 }
 

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{about, access, catalog, changes, commands, diffs, log, people, plans, tokens, votes};
+use super::{about, access, catalog, changes, commands, diffs, log, people, plans, policies, tokens, votes};
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
 
@@ -29,6 +29,10 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(plans::of_file))
         .routes(routes!(plans::of_change))
         .routes(routes!(changes::replay))
+        .routes(routes!(policies::explain))
+        .routes(routes!(policies::replay))
+        .routes(routes!(policies::decisions))
+        .routes(routes!(policies::governance))
         .routes(routes!(commands::amend))
         .routes(routes!(commands::approve))
         .routes(routes!(commands::reject))
@@ -173,6 +177,7 @@ mod tests {
             get /api/v1/changes/{id}/looks showLooks
             post /api/v1/changes/{id}/pause pauseChange
             get /api/v1/changes/{id}/plan planChange
+            get /api/v1/changes/{id}/policy explainPolicy
             post /api/v1/changes/{id}/promote promoteChange
             post /api/v1/changes/{id}/reject rejectChange
             post /api/v1/changes/{id}/replay replayChange
@@ -181,13 +186,16 @@ mod tests {
             post /api/v1/changes/{id}/rollback rollBackChange
             get /api/v1/changes/{id}/statement showStatement
             post /api/v1/changes/{id}/withdraw withdrawChange
+            get /api/v1/decisions listDecisions
             get /api/v1/drivers listDrivers
             get /api/v1/events listen
             post /api/v1/facts showFacts
+            get /api/v1/governance showGovernance
             get /api/v1/log showLog
             get /api/v1/log/{position}/proof proveEntry
             get /api/v1/measures measure
             post /api/v1/plans planFile
+            post /api/v1/policy/replay replayPolicy
             get /api/v1/schemas/{kind} showSchema
             get /api/v1/services/{name} showService
             get /api/v1/tokens listTokens

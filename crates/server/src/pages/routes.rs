@@ -126,7 +126,7 @@ async fn change_page(
         ),
         view: ChangeView::of(&overview, &server.base_url),
         csrf: visitor.0.csrf.clone(),
-        since: diffs::since_vote(&overview, &Actor::User(visitor.0.user.clone())),
+        since: diffs::since_vote(&overview, &change::Actor::User(visitor.0.caller.user.clone())),
         done,
     };
     Ok(page.page())
