@@ -84,7 +84,7 @@ pub const TABLE: [Row; 20] = [
         action: "measure",
         needs: None,
         reach: Where::Everywhere,
-        says: "figures about all changes, and the drivers",
+        says: "see figures about all changes",
         also: "any permission will do",
     },
 ];
