@@ -117,7 +117,7 @@ impl Desk {
             },
             Ok(Err(error)) => tracing::error!(%error, "a request to recover an administrator can't be read"),
             Err(failure) => {
-                tracing::error!(why = failure.message, "a request to recover an administrator can't be read")
+                tracing::error!(why = failure.message, "a request to recover an administrator can't be read");
             }
         }
         let _ = std::fs::remove_file(&taken);

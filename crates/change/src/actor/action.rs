@@ -113,7 +113,7 @@ pub const TABLE: [Row; 28] = [
         action: "measure",
         needs: None,
         reach: Where::Everywhere,
-        says: "figures about all changes, and the drivers",
+        says: "see figures about all changes",
         also: "any permission will do",
     },
 ];

@@ -140,9 +140,7 @@ impl Access {
             return Some(grant.until.map_or_else(|| "has ended".to_owned(), |end| format!("ended at {end}")));
         }
         match (question.row.reach, question.subject) {
-            (Where::Everywhere, _) => {
-                (!grant.on.is_everywhere() && question.row.needs.is_some()).then(|| "has to be everywhere".to_owned())
-            }
+            (Where::Everywhere, _) => (!grant.on.is_everywhere()).then(|| "has to be everywhere".to_owned()),
             (_, None) => None,
             (Where::EveryService, Some(subject)) => grant.on.gap(subject.services, subject.environment),
             (Where::OneService, Some(subject)) => {
@@ -170,7 +168,9 @@ fn token_gap(question: &Question<'_>) -> Option<String> {
         return needs.map(|needs: Permission| format!("is not for `{needs}`"));
     }
     match (question.row.reach, question.subject) {
-        (Where::Everywhere, _) => needs.and_then(|needs| limits.gap_everywhere(needs)),
+        (Where::Everywhere, _) => {
+            (!limits.on.is_everywhere()).then(|| format!("is only for changes {}", limits.on.in_words()))
+        }
         (Where::EveryService, Some(subject)) => limits.on.gap(subject.services, subject.environment),
         (Where::OneService, Some(subject)) if !limits.on.touches(subject.services, subject.environment) => {
             limits.on.gap(subject.services, subject.environment)
@@ -225,6 +225,19 @@ mod tests {
             no
             - the role `operator` allows something on `checkout`, which is none of `search` in `production`"#]]
         .assert_eq(&ask(&access(), "ada", "read", &["search"], &none));
+    }
+
+    #[test]
+    fn what_is_about_all_changes_is_refused_to_who_has_some_services_whatever_the_permission() {
+        let none = Limits::default();
+        assert!(
+            ask(&access(), "ada", "measure", &[], &none).starts_with("no\n- the role `operator` allows something on")
+        );
+        assert!(ask(&access(), "bob", "measure", &[], &none).starts_with("yes\n"));
+        let some = Limits { may: None, on: Scope { services: vec!["checkout".into()], environments: vec![] } };
+        assert!(
+            ask(&access(), "bob", "measure", &[], &some).ends_with("- the token is only for changes on `checkout`")
+        );
     }
 
     #[test]

@@ -136,9 +136,10 @@ impl Reach {
     }
 
     /// Whether a change of these services in this environment can be seen: one service is enough.
-    pub fn sees<'a>(&self, services: impl IntoIterator<Item = &'a String> + Clone, environment: &str) -> bool {
-        self.within.touches(services.clone(), environment)
-            && self.scopes.iter().any(|scope| scope.touches(services.clone(), environment))
+    pub fn sees<'a>(&self, services: impl IntoIterator<Item = &'a String>, environment: &str) -> bool {
+        let services: Vec<&String> = services.into_iter().collect();
+        let touches = |scope: &Scope| scope.touches(services.iter().copied(), environment);
+        touches(&self.within) && self.scopes.iter().any(touches)
     }
 
     /// The services of which anything can be seen; nothing where that is all of them.
