@@ -8,6 +8,8 @@ use std::path::Path;
 
 use change::document::MAX_BYTES;
 
+use change::approval::signers::FILE as SIGNERS;
+
 use crate::exit::{ERROR, Failure, INVALID, Outcome};
 
 /// Folders below `services/` are walked this deep.
@@ -26,6 +28,10 @@ pub(crate) fn read(folder: &Path) -> Outcome<BTreeMap<String, String>> {
         if dir.exists() {
             add(&dir, &format!("{below}/"), endings, deep, &mut files)?;
         }
+    }
+    let signers = folder.join(SIGNERS);
+    if signers.is_file() {
+        files.insert(SIGNERS.to_owned(), text(&signers)?);
     }
     Ok(files)
 }

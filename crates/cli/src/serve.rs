@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use audit::SigningKey;
-use change::approval::signers::FILE as SIGNERS;
 use change::governance::Governance;
 use engine::clock::SystemClock;
 use engine::handle::Parts;

@@ -4,6 +4,7 @@ use change::gate::Gate;
 use change::{Change, ChangeId};
 use serde_json::{Value, json};
 
+use super::files::read_change_file;
 use super::{approve, figures, material, print};
 use crate::args::{Args, Command, Found, List, Log};
 use crate::client::Client;

@@ -127,10 +127,10 @@ pub(crate) async fn replay(
     responses((status = 200, description = "The assessment, its facts, and the rule behind each answer.", body = PolicyView)))]
 pub(crate) async fn explain(
     State(server): State<Shared>,
-    _: Reader,
+    Reader(caller): Reader,
     Id(id): Id,
 ) -> Result<axum::Json<PolicyView>, Problem> {
-    let change = server.handle.change(id).await?.ok_or_else(|| no_change(id))?;
+    let change = changes::load(&server, &caller, id).await?;
     let why = server.handle.explain_policy(&change).await.map_err(problem)?;
     Ok(axum::Json(PolicyView { why }))
 }
