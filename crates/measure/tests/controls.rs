@@ -49,6 +49,7 @@ fn assessed(level: Risk, requires: Vec<Requirement>, denials: &[&str]) -> Event 
         requires,
         checklist: vec![],
         window: Default::default(),
+        owed: vec![],
         policy: effect(),
         input: effect(),
         effect: effect(),
@@ -61,7 +62,7 @@ fn of(group: &str, count: u8) -> Requirement {
 
 fn vote(groups: &[&str]) -> Event {
     let groups: BTreeSet<String> = groups.iter().map(|g| (*g).to_owned()).collect();
-    Event::Approved { effect: effect(), groups, comment: None, signature: None }
+    Event::Approved { effect: effect(), groups, on_behalf: [].into(), comment: None, signature: None }
 }
 
 fn begun() -> Event {
@@ -173,7 +174,13 @@ fn votes_that_fall_or_lack_a_signature_are_waited_for_and_those_that_carry_over_
         .then(Event::VotesVoided { voters: vec![user("ada")], why: Voided::Lapsed }, "clock", 6)
         .then(assessed(Risk::High, vec![signed.clone()], &[]), "policy", 10)
         .then(
-            Event::Approved { effect: effect(), groups: ["sre".to_owned()].into(), comment: None, signature },
+            Event::Approved {
+                effect: effect(),
+                groups: ["sre".to_owned()].into(),
+                on_behalf: [].into(),
+                comment: None,
+                signature,
+            },
             "ada",
             30,
         )

@@ -14,8 +14,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Shared;
+use crate::api::changes;
 use crate::api::log::LogParams;
-use crate::events::no_change;
 use crate::extract::{self, Id, Json, Query, instant};
 use crate::identity::{Auditor, Caller, Reader, may_audit};
 use crate::problem::Problem;
