@@ -18,6 +18,7 @@ use crate::document::{Document, Problem};
 use crate::id::Digest;
 use crate::proposal::{Kind, Proposal};
 use crate::schedule::Calendar;
+use crate::secret::AllowList;
 use crate::time::Span;
 use crate::verification::Sli;
 
@@ -29,6 +30,8 @@ pub struct Governance {
     pub calendar: Calendar,
     pub slis: Vec<Sli>,
     pub catalog: Catalog,
+    /// What the secret scan finds and somebody answers for.
+    pub secrets: AllowList,
     /// Rego modules by path.
     pub policies: BTreeMap<String, String>,
     /// Over the paths and contents of all files.
@@ -163,6 +166,7 @@ impl Governance {
             calendar: Calendar::default(),
             slis: vec![],
             catalog: Catalog::default(),
+            secrets: AllowList::default(),
             policies: BTreeMap::new(),
             digest: Digest::of_bytes(b""),
             files: BTreeMap::new(),
@@ -192,6 +196,7 @@ impl Governance {
         let access: Option<Access> = reading.file("access.yaml");
         let approvals = reading.file("approvals.yaml").unwrap_or_else(Matrix::default_rules);
         let calendar: Calendar = reading.file("calendar.yaml").unwrap_or_default();
+        let secrets: AllowList = reading.file("secrets.yaml").unwrap_or_default();
         let SliFile { mut slis } = reading.file("slis.yaml").unwrap_or_default();
         for i in (1..slis.len()).filter(|i| slis[..*i].iter().any(|other| other.name == slis[*i].name)) {
             reading.say(
@@ -214,6 +219,9 @@ impl Governance {
         }
         for (pointer, message) in calendar.problems() {
             reading.say("calendar.yaml", &pointer, &message);
+        }
+        for (pointer, message) in secrets.problems(&access) {
+            reading.say("secrets.yaml", &pointer, &message);
         }
         let names: BTreeSet<&str> = services.iter().map(|(_, s)| s.name.as_str()).collect();
         for (path, service) in &services {
@@ -239,6 +247,7 @@ impl Governance {
             calendar,
             slis,
             catalog: Catalog { services: services.into_iter().map(|(_, s)| s).collect() },
+            secrets,
             policies: policies.map(|(path, text)| (path.clone(), text.clone())).collect(),
             digest: Digest::of_value(&digests),
             files: digests,

@@ -24,6 +24,7 @@ pub mod document;
 pub mod governance;
 pub mod id;
 pub mod query;
+pub mod secret;
 pub mod time;
 
 pub use actor::{Actor, Permission};

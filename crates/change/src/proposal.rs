@@ -15,6 +15,7 @@ use crate::document::{self, Document, Problem};
 use crate::id::{ChangeId, Digest};
 use crate::rollout::{PartProblem, Plan, PlanFile};
 use crate::schedule::When;
+use crate::secret::Finding;
 use crate::time::Span;
 use crate::verification::{Beside, Sli, SliRef, Verify, VerifyFile};
 
@@ -191,6 +192,9 @@ pub struct Proposal {
     /// The digests of the files that the plan names, by their path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Digest>,
+    /// What the scan of its material found, allowed or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Finding>,
     /// SHA-256 over the source commit and the change file: what was proposed.
     pub revision_digest: Digest,
     /// SHA-256 over everything that will have effect.
@@ -285,6 +289,7 @@ pub fn read(text: &str, files: &Files, around: &dyn Surroundings) -> Result<Prop
         links: file.links,
         claims,
         files: files.clone(),
+        secrets: vec![],
         revision_digest,
         effect_digest: revision_digest,
     };

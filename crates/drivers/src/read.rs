@@ -11,6 +11,8 @@ pub mod analysis;
 
 pub mod openslo;
 
+pub mod secrets;
+
 mod argo;
 mod flagger;
 mod kayenta;

@@ -10,6 +10,7 @@ use change::gate::{self, Gate};
 use change::governance::Governance;
 use change::lifecycle::Rejection;
 use change::proposal::{self, Files, Proposal, Proposed};
+use change::secret::Finding;
 use change::{Actor, Change, ChangeId, Command, Digest, Event, Permission, Span, Timestamp};
 use measure::Fold;
 use tokio::sync::{Semaphore, broadcast};
@@ -20,11 +21,13 @@ use crate::commit::{Attempt, LaneCache};
 use crate::in_force::{Drivers, Here, InForce};
 use crate::planning::Forecasts;
 use crate::ports::{
-    Batch, Clock, Eyes, IdempotencyKey, ListQuery, LookRow, NewEvent, Recorded, Store, StoreError, StreamWrite, Voice,
+    Batch, Clock, Driver, Eyes, IdempotencyKey, ListQuery, LookRow, NewEvent, Recorded, Scrub, Store, StoreError,
+    StreamWrite, Voice,
 };
 use crate::project::{self, ChangeRow};
 use crate::reconcile::Tasks;
 use crate::replay::{Replayed, Strictness};
+use crate::scrub::{self, Clean};
 
 /// The stream of governance loads.
 pub const GOVERNANCE: &str = "governance";
@@ -70,6 +73,7 @@ pub struct Parts {
     pub eyes: Arc<dyn Eyes>,
     pub voice: Arc<dyn Voice>,
     pub clock: Arc<dyn Clock>,
+    pub scrub: Arc<dyn Scrub>,
     pub in_force: InForce,
     pub settings: Settings,
     /// What the first entry of this run says of the program.
@@ -100,6 +104,7 @@ pub(crate) struct Engine {
     pub eyes: Arc<dyn Eyes>,
     pub voice: Arc<dyn Voice>,
     pub clock: Arc<dyn Clock>,
+    pub scrub: Arc<dyn Scrub>,
     pub in_force: RwLock<Arc<InForce>>,
     pub settings: Settings,
     pub lanes: LaneCache,
@@ -170,12 +175,15 @@ impl Handle {
     /// If the store can't be written.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
         let (notices, _) = broadcast::channel(1_024);
+        let scrub = parts.scrub;
+        let clean = |driver: Arc<dyn Driver>| -> Arc<dyn Driver> { Arc::new(Clean::new(driver, &scrub)) };
         let engine = Engine {
             store: parts.store,
-            drivers: parts.drivers,
-            eyes: parts.eyes,
-            voice: parts.voice,
+            drivers: parts.drivers.into_iter().map(|(name, driver)| (name, clean(driver))).collect(),
+            eyes: Arc::new(Clean::new(parts.eyes, &scrub)),
+            voice: Arc::new(Clean::new(parts.voice, &scrub)),
             clock: parts.clock,
+            scrub,
             in_force: RwLock::new(Arc::new(parts.in_force)),
             acts: Semaphore::new(parts.settings.most_acts),
             settings: parts.settings,
@@ -283,11 +291,28 @@ impl Handle {
         files: &Files,
         key: Option<&str>,
     ) -> Result<Change, ProposeError> {
-        let request = Digest::of_value(&(text, files));
+        self.propose_scanned(actor, text, files, vec![], key).await
+    }
+
+    /// The same with what the scan of its material found; what nobody allows closes its gate.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
+    pub async fn propose_scanned(
+        &self,
+        actor: &Actor,
+        text: &str,
+        files: &Files,
+        found: Vec<Finding>,
+        key: Option<&str>,
+    ) -> Result<Change, ProposeError> {
+        let request =
+            if found.is_empty() { Digest::of_value(&(text, files)) } else { Digest::of_value(&(text, files, &found)) };
         if let Some(earlier) = self.earlier(actor, key, request).await? {
             return Ok(earlier);
         }
-        let proposal = self.check(text, files).map_err(ProposeError::Invalid)?;
+        let mut proposal = self.check(text, files).map_err(ProposeError::Invalid)?;
+        proposal.secrets = self.review(found);
         let may = self.engine.permissions(actor, &proposal);
         if !may.contains(&Permission::Propose) {
             return Err(ProposeError::NotAllowed { actor: actor.clone() });
@@ -305,6 +330,19 @@ impl Handle {
                 Err(other) => return Err(other.into()),
             }
         }
+    }
+
+    /// The findings as the governance in force sees them, the worst first.
+    fn review(&self, found: Vec<Finding>) -> Vec<Finding> {
+        let mut found = self.in_force().governance.secrets.review(found);
+        found.sort_by_key(|finding| finding.allowed.is_some());
+        found.truncate(change::secret::MOST_FINDINGS);
+        found
+    }
+
+    /// What keeps secrets out of all that is written and told.
+    pub fn scrub(&self) -> &dyn Scrub {
+        &*self.engine.scrub
     }
 
     async fn earlier(&self, actor: &Actor, key: Option<&str>, request: Digest) -> Result<Option<Change>, ProposeError> {
@@ -340,7 +378,23 @@ impl Handle {
         text: &str,
         files: &Files,
     ) -> Result<Result<Change, CommandError>, Vec<Problem>> {
-        let proposal = Box::new(self.check(text, files)?);
+        self.amend_scanned(actor, id, text, files, vec![]).await
+    }
+
+    /// The same with what the scan of its material found.
+    ///
+    /// # Errors
+    /// The problems of the file, or why the command did not happen.
+    pub async fn amend_scanned(
+        &self,
+        actor: &Actor,
+        id: ChangeId,
+        text: &str,
+        files: &Files,
+        found: Vec<Finding>,
+    ) -> Result<Result<Change, CommandError>, Vec<Problem>> {
+        let mut proposal = Box::new(self.check(text, files)?);
+        proposal.secrets = self.review(found);
         // The core asks what the actor may do to the change as it is; an amendment must not carry it to where they may propose nothing.
         if !self.engine.permissions(actor, &proposal).contains(&Permission::Propose) {
             let rejection = Rejection::NotAllowed { actor: actor.clone(), permission: Permission::Propose };
@@ -522,6 +576,7 @@ impl Engine {
         )
         .into_uuid();
         let event = Event::Proposed(Box::new(Proposed { uid, author: actor.clone(), proposal: proposal.clone() }));
+        let event = scrub::whole(&*self.scrub, event)?;
         // INVARIANT: a `Proposed` on nothing always makes a change.
         let change = change::evolve(None, id, &event, actor, now).expect("a proposal makes a change");
         let event = NewEvent { event, actor: actor.clone(), change: Some(id), time: now };
@@ -547,6 +602,7 @@ impl Engine {
     /// Appends one event to a stream that has no state of its own. Where it ends is learnt from the conflict, which costs less than reading it.
     pub(crate) async fn note(&self, stream: &str, event: Event, actor: &Actor) -> Result<(), StoreError> {
         let mut expected = 0;
+        let event = scrub::whole(&*self.scrub, event)?;
         loop {
             let time = change::time::to_millis(self.clock.now());
             let event = NewEvent { event: event.clone(), actor: actor.clone(), change: None, time };
@@ -563,7 +619,11 @@ impl Engine {
     }
 
     /// Every append goes through here, so that a store that has stopped is noticed whoever wrote.
-    pub(crate) async fn write(&self, batch: Batch) -> Result<crate::ports::Appended, StoreError> {
+    pub(crate) async fn write(&self, mut batch: Batch) -> Result<crate::ports::Appended, StoreError> {
+        // INVARIANT: events are clean before a state is made of them, so that rows and events agree.
+        let looks = std::mem::take(&mut batch.looks).into_iter();
+        batch.looks = looks.map(|look| scrub::whole(&*self.scrub, look)).collect::<Result<_, _>>()?;
+        batch.blobs.iter().try_for_each(|(_, bytes)| scrub::kept(&*self.scrub, bytes))?;
         let appended = self.store.append(batch).await;
         if let Err(StoreError::Stopped(_) | StoreError::Damaged(_)) = &appended {
             self.broken.cancel();

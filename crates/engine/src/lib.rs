@@ -17,6 +17,7 @@ pub mod project;
 mod reconcile;
 pub mod replay;
 mod scanning;
+pub mod scrub;
 mod slis;
 
 pub use handle::{CommandError, Handle, Overview, ProposeError, Settings};
