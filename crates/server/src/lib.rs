@@ -15,6 +15,7 @@ mod offers;
 mod view;
 
 mod extract;
+mod guard;
 mod identity;
 mod problem;
 mod run;

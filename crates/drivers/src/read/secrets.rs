@@ -6,6 +6,7 @@
 
 mod looks;
 mod rules;
+pub mod samples;
 
 #[cfg(test)]
 mod tests;
@@ -164,8 +165,23 @@ fn end_of_private_key(text: &str, at: usize) -> Option<Range<usize>> {
     let line = bytes[at..bytes.len().min(at + 80)].to_ascii_uppercase();
     find(&line[8..], b"PRIVATE KEY").filter(|key| *key < 40)?;
     let before = &bytes[at.saturating_sub(LONGEST_KEY)..at];
-    let length = before.iter().rev().take_while(|b| is_key_text(**b)).count();
-    is_key_body(&bytes[at - length..at]).then_some(at - length..at)
+    let (mut passed, mut length) = (0, 0);
+    for (number, line) in before.rsplit(|b| b.is_ascii_whitespace() || b"\\\"'|".contains(b)).enumerate() {
+        passed += line.len() + usize::from(number > 0);
+        if !line.is_empty() {
+            // The last line of a key may be short; another short one is a word before it.
+            if !is_key_line(line) || line.len() < 16 && length > 0 {
+                break;
+            }
+            length = passed;
+        }
+    }
+    let begin = at - length;
+    is_key_body(&bytes[begin..at]).then_some(begin..at)
+}
+
+fn is_key_line(line: &[u8]) -> bool {
+    line.iter().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(b))
 }
 
 fn is_key_text(byte: u8) -> bool {

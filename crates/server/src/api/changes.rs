@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use change::gate::Gate;
 use change::proposal::Files;
+use change::secret::Finding;
 use change::{Change, ChangeId};
 use engine::Overview;
 use engine::ports::ListQuery;
@@ -33,6 +34,9 @@ pub(crate) struct Proposed {
     /// The digests of the files that the change file names, by path.
     #[serde(default)]
     pub files: Files,
+    /// What a scan for secrets found in the material of the change, without the secrets. What nobody allows closes the gate.
+    #[serde(default)]
+    pub secrets: Vec<Finding>,
 }
 
 /// The gates of a change.
@@ -105,7 +109,9 @@ pub(crate) async fn propose(
     Json(given): Json<Proposed>,
 ) -> Result<Response, Problem> {
     let (handle, actor) = (server.handle.clone(), caller.actor());
-    let proposed = async move { handle.propose(&actor, &given.file, &given.files, key.as_deref()).await };
+    let proposed = async move {
+        handle.propose_scanned(&actor, &given.file, &given.files, given.secrets, key.as_deref()).await
+    };
     let change = to_its_end(proposed).await??;
     let location = format!("/api/v1/changes/{}", change.id);
     let view = show(&server, change.id).await?;
@@ -245,6 +251,6 @@ mod tests {
     #[test]
     fn an_unknown_field_of_a_proposal_is_named() {
         let error = serde_json::from_str::<Proposed>(r#"{"file": "", "fils": {}}"#).expect_err("a misspelt field");
-        assert!(error.to_string().contains("unknown field `fils`, expected `file` or `files`"), "{error}");
+        assert!(error.to_string().contains("unknown field `fils`, expected one of `file`, `files`, `secrets`"), "{error}");
     }
 }

@@ -81,7 +81,8 @@ pub(crate) async fn amend(
     Json(given): Json<Proposed>,
 ) -> Result<axum::Json<ChangeView>, Problem> {
     let (handle, actor) = (server.handle.clone(), caller.actor());
-    let amended = to_its_end(async move { handle.amend(&actor, id, &given.file, &given.files).await }).await?;
+    let amend = async move { handle.amend_scanned(&actor, id, &given.file, &given.files, given.secrets).await };
+    let amended = to_its_end(amend).await?;
     amended.map_err(Problem::invalid_file)??;
     changes::show(&server, id).await.map(axum::Json)
 }

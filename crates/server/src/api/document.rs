@@ -43,6 +43,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(about::measures))
         .routes(routes!(about::whoami))
         .routes(routes!(about::drivers))
+        .routes(routes!(about::secrets))
         .routes(routes!(about::schema));
     OpenApiRouter::with_openapi(head())
         .nest("/api/v1", v1)

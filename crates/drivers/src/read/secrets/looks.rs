@@ -27,7 +27,10 @@ pub(super) fn passes(ask: Ask, text: &str, at: &Range<usize>, named: &Named<'_>)
         }
         Ask::Header => has_algorithm(secret),
         Ask::Password => !is_harmless_name(text, named) && !is_sample(secret) && is_password(secret, named.is_bare),
-        Ask::Value => !is_harmless_name(text, named) && !is_sample(secret) && is_value(secret),
+        Ask::Value => {
+            let is_type = named.is_bare && is_name_in_code(secret);
+            !is_harmless_name(text, named) && !is_sample(secret) && !is_type && is_value(secret)
+        }
     }
 }
 
@@ -179,6 +182,15 @@ fn is_words(text: &str) -> bool {
     let parts: Vec<&str> = text.split(['-', '_', '.', '/', ':', ',']).collect();
     let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:,".contains(&b));
     is_plain && (parts.len() > 1 && parts.iter().all(|part| is_word(part)))
+}
+
+/// Words in the case of camels with at most two numbers, such as `Ed25519Secret`.
+fn is_name_in_code(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_digit = |b: &u8| b.is_ascii_digit();
+    let numbers = bytes.windows(2).filter(|pair| is_digit(&pair[1]) && !is_digit(&pair[0])).count();
+    let is_word = |pair: &[u8]| !pair[0].is_ascii_uppercase() || pair[1].is_ascii_lowercase();
+    numbers <= 2 && bytes.iter().all(u8::is_ascii_alphanumeric) && bytes.windows(2).all(is_word)
 }
 
 /// RFC 9562: an identifier, more often than a secret.

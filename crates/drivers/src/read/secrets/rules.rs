@@ -38,7 +38,7 @@ pub(super) enum Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rule {
     pub name: &'static str,
-    /// In any case of letters, at least three of them.
+    /// In any case of letters; long or odd enough to be rare.
     pub keywords: &'static [&'static str],
     pub shape: Shape,
     pub ask: Ask,
