@@ -13,7 +13,7 @@ pub(crate) enum Mode {
     Compare,
 }
 
-const SCHEMAS: [(&str, &str); 10] = [
+const SCHEMAS: [(&str, &str); 11] = [
     ("change", "change.schema.json"),
     ("config", "clearway-toml.schema.json"),
     ("access", "access.schema.json"),
@@ -22,6 +22,7 @@ const SCHEMAS: [(&str, &str); 10] = [
     ("slis", "slis.schema.json"),
     ("judge", "judge.schema.json"),
     ("service", "service.schema.json"),
+    ("secrets", "secrets.schema.json"),
     ("policy", "policy-input.schema.json"),
     ("openapi", "openapi.json"),
 ];

@@ -8,6 +8,7 @@ mod import;
 mod judge;
 mod plan;
 mod replay;
+pub(crate) mod secrets;
 
 use clap::CommandFactory as _;
 
@@ -25,6 +26,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         }
         Command::Schema { kind } => files::schema(*kind),
         Command::Import(options) => import::run(&args, options),
+        Command::Secrets(asked) => secrets::run(&args, asked),
         Command::Judge(options) if options.command.is_none() => judge::run(&args, options),
         Command::Serve(_) | Command::Demo(_) | Command::Router { .. } | Command::DemoShop(_) => {
             block_on(many_threads(), long_running(args))

@@ -24,3 +24,5 @@ mod killed;
 mod plan;
 #[path = "suite/prometheus.rs"]
 mod prometheus;
+#[path = "suite/secrets.rs"]
+mod secrets;

@@ -71,7 +71,8 @@ fn value_under(scrub: &dyn Scrub, name: &str, value: &mut Value) -> bool {
         }
         Value::Array(items) => items.iter_mut().fold(false, |found, item| value_under(scrub, name, item) || found),
         Value::Object(fields) => {
-            let mut found = fields.iter_mut().fold(false, |found, (name, field)| value_under(scrub, name, field) || found);
+            let mut found =
+                fields.iter_mut().fold(false, |found, (name, field)| value_under(scrub, name, field) || found);
             let dirty: Vec<String> = fields.keys().filter(|name| !scrub.spot(name).is_empty()).cloned().collect();
             for name in dirty {
                 if let Some(field) = fields.remove(&name) {
@@ -162,7 +163,8 @@ impl Driver for Clean<dyn Driver> {
     }
 
     fn claims(&self, plan: &Plan) -> Result<Claims, Vec<(String, String)>> {
-        let clean = |problems: Vec<(String, String)>| problems.into_iter().map(|(at, why)| (at, self.own(why))).collect();
+        let clean =
+            |problems: Vec<(String, String)>| problems.into_iter().map(|(at, why)| (at, self.own(why))).collect();
         self.inner.claims(plan).map_err(clean)
     }
 
@@ -282,7 +284,12 @@ mod tests {
         fn spot(&self, text: &str) -> Vec<Spotted> {
             let found = text.match_indices("s3cret");
             found
-                .map(|(at, word)| Spotted { rule: "word", at: at..at + word.len(), excerpt: "…".into(), is_certain: true })
+                .map(|(at, word)| Spotted {
+                    rule: "word",
+                    at: at..at + word.len(),
+                    excerpt: "…".into(),
+                    is_certain: true,
+                })
                 .collect()
         }
 

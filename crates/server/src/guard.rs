@@ -31,7 +31,10 @@ pub(crate) async fn guard(State(server): State<Shared>, request: Request, next: 
 }
 
 fn wants_a_page(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
 }
 
 fn head(scrub: &dyn Scrub, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
@@ -102,8 +105,7 @@ fn found(place: &str, given: &str, spotted: &Spotted) -> Problem {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     let line = if given.contains('\n') { format!("line {line}, column {column}, ") } else { String::new() };
-    let detail =
-        format!("{place} holds what looks like a secret: {line}`{}` (`{}`)", spotted.excerpt, spotted.rule);
+    let detail = format!("{place} holds what looks like a secret: {line}`{}` (`{}`)", spotted.excerpt, spotted.rule);
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "secret_found", detail).help(
         "nothing of it was kept; replace the secret by a new one where it was issued, and send the request without it; \
          if it is none, an owner of `secrets.yaml` can allow its fingerprint",

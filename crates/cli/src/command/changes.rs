@@ -17,7 +17,7 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
     let act = async |id: &ChangeId, verb: &str, body: Value| act(args, client, *id, verb, body).await;
     match &args.command {
         Command::Propose(propose) => {
-            let body = read_change_file(&propose.file)?;
+            let body = read_change_file(client, &propose.file).await?;
             let view = client.post("/changes", &body, propose.key.as_deref()).await?;
             let change = follow::read_change(&view)?;
             if !(propose.watch && args.json) {
@@ -32,7 +32,7 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
             }
             if propose.watch { follow::to_completion(client, change.id, style).await } else { Ok(()) }
         }
-        Command::Amend { change, file } => act(change, "amend", read_change_file(file)?).await,
+        Command::Amend { change, file } => act(change, "amend", read_change_file(client, file).await?).await,
         Command::Show { change } => {
             let view = client.get(&format!("/changes/{change}")).await?;
             let (state, gates) = (follow::read_change(&view)?, read_gates(&view));

@@ -200,7 +200,8 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
 
 /// The values below `data` and `stringData` of the YAML document that a keyword stands in.
 fn kubernetes_secret(text: &str, at: usize) -> Vec<Range<usize>> {
-    let is_own_line = text[..at].rsplit('\n').next().is_some_and(|before| before.trim_matches([' ', '-', '+']).is_empty());
+    let is_own_line =
+        text[..at].rsplit('\n').next().is_some_and(|before| before.trim_matches([' ', '-', '+']).is_empty());
     let begin = text[..at].rfind("\n---").map_or(0, |found| found + 4);
     let end = text[at..].find("\n---").map_or(text.len(), |found| at + found);
     let whole = &text[begin..end];

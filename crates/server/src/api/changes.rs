@@ -109,9 +109,8 @@ pub(crate) async fn propose(
     Json(given): Json<Proposed>,
 ) -> Result<Response, Problem> {
     let (handle, actor) = (server.handle.clone(), caller.actor());
-    let proposed = async move {
-        handle.propose_scanned(&actor, &given.file, &given.files, given.secrets, key.as_deref()).await
-    };
+    let proposed =
+        async move { handle.propose_scanned(&actor, &given.file, &given.files, given.secrets, key.as_deref()).await };
     let change = to_its_end(proposed).await??;
     let location = format!("/api/v1/changes/{}", change.id);
     let view = show(&server, change.id).await?;
@@ -251,6 +250,9 @@ mod tests {
     #[test]
     fn an_unknown_field_of_a_proposal_is_named() {
         let error = serde_json::from_str::<Proposed>(r#"{"file": "", "fils": {}}"#).expect_err("a misspelt field");
-        assert!(error.to_string().contains("unknown field `fils`, expected one of `file`, `files`, `secrets`"), "{error}");
+        assert!(
+            error.to_string().contains("unknown field `fils`, expected one of `file`, `files`, `secrets`"),
+            "{error}"
+        );
     }
 }

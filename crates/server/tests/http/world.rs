@@ -252,7 +252,9 @@ impl Scrub for OneWord {
 
     fn spot(&self, text: &str) -> Vec<Spotted> {
         let found = text.match_indices("planted-").filter(|(at, _)| text.len() >= at + 16);
-        found.map(|(at, _)| Spotted { rule: "planted", at: at..at + 16, excerpt: "plan…".into(), is_certain: true }).collect()
+        found
+            .map(|(at, _)| Spotted { rule: "planted", at: at..at + 16, excerpt: "plan…".into(), is_certain: true })
+            .collect()
     }
 
     fn spot_under(&self, _: &str, text: &str) -> Vec<Spotted> {

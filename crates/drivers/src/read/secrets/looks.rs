@@ -113,8 +113,24 @@ fn has_algorithm(token: &str) -> bool {
 
 /// Words of documents, where a secret stands in real life.
 const SAMPLES: [&str; 18] = [
-    "example", "changeme", "change-me", "change_me", "placeholder", "your", "dummy", "redacted", "xxxx", "****", "....",
-    "sample", "insert", "replace", "hunter2", "todo", "0123456789abcdef", "notasecret",
+    "example",
+    "changeme",
+    "change-me",
+    "change_me",
+    "placeholder",
+    "your",
+    "dummy",
+    "redacted",
+    "xxxx",
+    "****",
+    "....",
+    "sample",
+    "insert",
+    "replace",
+    "hunter2",
+    "todo",
+    "0123456789abcdef",
+    "notasecret",
 ];
 
 fn is_sample(secret: &str) -> bool {
@@ -125,7 +141,37 @@ fn is_sample(secret: &str) -> bool {
 
 /// Whether it says where a secret is, instead of being one.
 pub(super) fn is_reference(value: &str) -> bool {
-    let begins = ["$", "<", "{", "[", "%(", "*", "./", "/", "~", "!", "^", "arn:", "vault:", "env:", "file:", "ref:", "op:", "secret://", "http:", "https:", "urn:", "sha1", "sha256", "sha384", "sha512", "md5:", "ssm:", "@", "&"];
+    let begins = [
+        "$",
+        "<",
+        "{",
+        "[",
+        "%(",
+        "*",
+        "./",
+        "/",
+        "~",
+        "!",
+        "^",
+        "arn:",
+        "vault:",
+        "env:",
+        "file:",
+        "ref:",
+        "op:",
+        "secret://",
+        "http:",
+        "https:",
+        "urn:",
+        "sha1",
+        "sha256",
+        "sha384",
+        "sha512",
+        "md5:",
+        "ssm:",
+        "@",
+        "&",
+    ];
     let holds = ["${", "{{", "$(", "()", "::", "->", "env.", "environ", "secretsmanager", "[redacted"];
     let lower = value.to_ascii_lowercase();
     begins.iter().any(|word| lower.starts_with(word)) || holds.iter().any(|word| lower.contains(word))
@@ -133,10 +179,48 @@ pub(super) fn is_reference(value: &str) -> bool {
 
 /// Ends of a name after which no secret stands, such as `token_type` and `password_file`.
 const HARMLESS: [&str; 42] = [
-    "hash", "digest", "sha", "sum", "fingerprint", "id", "name", "file", "path", "dir", "url", "uri", "type", "kind",
-    "env", "var", "length", "len", "count", "size", "ttl", "expir", "age", "policy", "ref", "arn", "version", "manager",
-    "class", "provider", "prompt", "label", "field", "header", "host", "endpoint", "limit", "index", "public", "store",
-    "bucket", "format",
+    "hash",
+    "digest",
+    "sha",
+    "sum",
+    "fingerprint",
+    "id",
+    "name",
+    "file",
+    "path",
+    "dir",
+    "url",
+    "uri",
+    "type",
+    "kind",
+    "env",
+    "var",
+    "length",
+    "len",
+    "count",
+    "size",
+    "ttl",
+    "expir",
+    "age",
+    "policy",
+    "ref",
+    "arn",
+    "version",
+    "manager",
+    "class",
+    "provider",
+    "prompt",
+    "label",
+    "field",
+    "header",
+    "host",
+    "endpoint",
+    "limit",
+    "index",
+    "public",
+    "store",
+    "bucket",
+    "format",
 ];
 
 fn is_harmless_name(text: &str, named: &Named<'_>) -> bool {
@@ -145,7 +229,9 @@ fn is_harmless_name(text: &str, named: &Named<'_>) -> bool {
     let head = text.get(..named.from).unwrap_or_default();
     let before = head.rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).next().unwrap_or_default();
     let before = before.to_ascii_lowercase();
-    HARMLESS.iter().any(|end| words.iter().any(|word| word.starts_with(end) || word.ends_with(end) && word.len() > end.len()))
+    HARMLESS
+        .iter()
+        .any(|end| words.iter().any(|word| word.starts_with(end) || word.ends_with(end) && word.len() > end.len()))
         || ["hash", "sha256", "digest", "public", "no_", "csrf", "tokeni"].iter().any(|word| before.contains(word))
         || tail.starts_with("iz")
 }
@@ -176,8 +262,11 @@ fn is_value(secret: &str) -> bool {
 fn is_words(text: &str) -> bool {
     let is_word = |part: &str| {
         let digits = part.bytes().filter(u8::is_ascii_digit).count();
-        let turns = part.as_bytes().windows(2).filter(|pair| pair[0].is_ascii_digit() != pair[1].is_ascii_digit()).count();
-        digits == part.len() || digits == 0 || digits <= 4 && turns <= 1 && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        let turns =
+            part.as_bytes().windows(2).filter(|pair| pair[0].is_ascii_digit() != pair[1].is_ascii_digit()).count();
+        digits == part.len()
+            || digits == 0
+            || digits <= 4 && turns <= 1 && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
     };
     let parts: Vec<&str> = text.split(['-', '_', '.', '/', ':', ',']).collect();
     let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:,".contains(&b));

@@ -101,16 +101,31 @@ pub(super) const RULES: &[Rule] = &[
     // GitLab, token prefixes.
     token(
         "gitlab-token",
-        &["glpat-", "gldt-", "glrt-", "glptt-", "glcbt-", "glsoat-", "glimt-", "glft-", "glagent-", "gloas-", "glffct-"],
+        &[
+            "glpat-", "gldt-", "glrt-", "glptt-", "glcbt-", "glsoat-", "glimt-", "glft-", "glagent-", "gloas-",
+            "glffct-",
+        ],
         r"\Agl(?:pat|dt|rt|ptt|cbt|soat|imt|ft|agent|oas|ffct)-[A-Za-z0-9_.-]{20,300}",
     ),
     token("gitlab-token", &["gr1348941"], r"\AGR1348941[A-Za-z0-9_-]{20}"),
     // Bitbucket and Atlassian, API tokens and app passwords.
-    token("atlassian-token", &["atatt3", "atctt3", "atbb"], r"\A(?:AT[AC]TT3[A-Za-z0-9_=-]{60,400}|ATBB[A-Za-z0-9]{32})"),
+    token(
+        "atlassian-token",
+        &["atatt3", "atctt3", "atbb"],
+        r"\A(?:AT[AC]TT3[A-Za-z0-9_=-]{60,400}|ATBB[A-Za-z0-9]{32})",
+    ),
     // Slack, token types and incoming webhooks.
-    token("slack-token", &["xoxb-", "xoxp-", "xoxa-", "xoxs-", "xoxr-", "xoxo-", "xoxe-", "xoxe."], r"\Axox[bpasroe][.-][A-Za-z0-9.-]{20,300}"),
+    token(
+        "slack-token",
+        &["xoxb-", "xoxp-", "xoxa-", "xoxs-", "xoxr-", "xoxo-", "xoxe-", "xoxe."],
+        r"\Axox[bpasroe][.-][A-Za-z0-9.-]{20,300}",
+    ),
     token("slack-token", &["xapp-"], r"\Axapp-[0-9]-[A-Za-z0-9-]{20,200}"),
-    token("slack-webhook", &["hooks.slack.com/"], r"\Ahooks\.slack\.com/(?:services|workflows|triggers)/(?P<s>[A-Za-z0-9+/]{40,90})"),
+    token(
+        "slack-webhook",
+        &["hooks.slack.com/"],
+        r"\Ahooks\.slack\.com/(?:services|workflows|triggers)/(?P<s>[A-Za-z0-9+/]{40,90})",
+    ),
     token("discord-webhook", &["/api/webhooks/"], r"\A/api/webhooks/[0-9]{17,20}/(?P<s>[A-Za-z0-9_-]{60,80})"),
     token("teams-webhook", &["/webhookb2/"], r"\A/webhookb2/(?P<s>[A-Za-z0-9@/-]{80,250})"),
     // Telegram, bot tokens: the number of the bot, a colon, 35 characters.
@@ -121,15 +136,32 @@ pub(super) const RULES: &[Rule] = &[
         ask: Ask::Format,
     },
     // Stripe, API keys and the secrets of webhook endpoints.
-    token("stripe-key", &["sk_live_", "sk_test_", "rk_live_", "rk_test_"], r"\A[sr]k_(?:live|test)_[A-Za-z0-9]{16,250}"),
+    token(
+        "stripe-key",
+        &["sk_live_", "sk_test_", "rk_live_", "rk_test_"],
+        r"\A[sr]k_(?:live|test)_[A-Za-z0-9]{16,250}",
+    ),
     token("stripe-webhook-secret", &["whsec_"], r"\Awhsec_[A-Za-z0-9+/=]{32,64}"),
     // Square and Shopify, access tokens.
     token("square-token", &["sq0csp-", "sq0atp-"], r"\Asq0(?:csp|atp)-[A-Za-z0-9_-]{22,43}"),
     token("shopify-token", &["shpat_", "shpca_", "shppa_", "shpss_"], r"\Ashp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"),
     // Package registries: npm (with a checksum as GitHub's), PyPI (a macaroon), RubyGems, Docker, Cargo, NuGet.
-    Rule { name: "npm-token", keywords: &["npm_"], shape: Shape::Pattern(r"\Anpm_[A-Za-z0-9]{36}"), ask: Ask::Checksum },
-    token("npm-token", &["_authtoken", "_auth", "_password"], r#"(?i-u)\A_(?:authToken|auth|password)[ \t]{0,2}=[ \t]{0,2}"?(?P<s>[A-Za-z0-9+/=_-]{16,300})"#),
-    token("pypi-token", &["pypi-ageichlwas", "pypi-agendgvzdc"], r"\Apypi-AgE(?:IcHlwaS|NdGVzdC)[A-Za-z0-9_-]{50,1000}"),
+    Rule {
+        name: "npm-token",
+        keywords: &["npm_"],
+        shape: Shape::Pattern(r"\Anpm_[A-Za-z0-9]{36}"),
+        ask: Ask::Checksum,
+    },
+    token(
+        "npm-token",
+        &["_authtoken", "_auth", "_password"],
+        r#"(?i-u)\A_(?:authToken|auth|password)[ \t]{0,2}=[ \t]{0,2}"?(?P<s>[A-Za-z0-9+/=_-]{16,300})"#,
+    ),
+    token(
+        "pypi-token",
+        &["pypi-ageichlwas", "pypi-agendgvzdc"],
+        r"\Apypi-AgE(?:IcHlwaS|NdGVzdC)[A-Za-z0-9_-]{50,1000}",
+    ),
     token("rubygems-token", &["rubygems_"], r"\Arubygems_[a-f0-9]{48}"),
     token("docker-token", &["dckr_pat_", "dckr_oat_"], r"\Adckr_[po]at_[A-Za-z0-9_-]{24,40}"),
     token("cargo-token", &["cio"], r"\Acio[A-Za-z0-9]{32}"),
@@ -138,7 +170,11 @@ pub(super) const RULES: &[Rule] = &[
     // Clouds and platforms, each with the prefix that its documentation names.
     token("digitalocean-token", &["dop_v1_", "doo_v1_", "dor_v1_"], r"\Ado[por]_v1_[a-f0-9]{64}"),
     token("heroku-key", &["hrku-"], r"\AHRKU-[A-Za-z0-9_-]{36,80}"),
-    token("fly-token", &["flyv1 ", "fm2_", "fo1_"], r"\A(?:FlyV1 )?(?:fm2_[A-Za-z0-9+/=_,-]{60,2000}|fo1_[A-Za-z0-9_-]{43})"),
+    token(
+        "fly-token",
+        &["flyv1 ", "fm2_", "fo1_"],
+        r"\A(?:FlyV1 )?(?:fm2_[A-Za-z0-9+/=_,-]{60,2000}|fo1_[A-Za-z0-9_-]{43})",
+    ),
     token("netlify-token", &["nfp_"], r"\Anfp_[A-Za-z0-9]{36}"),
     token("cloudflare-key", &["v1.0-"], r"\Av1\.0-[a-f0-9]{24}-[a-f0-9]{146}"),
     token("supabase-key", &["sbp_", "sb_secret_"], r"\A(?:sbp_[a-f0-9]{40}|sb_secret_[A-Za-z0-9_-]{20,60})"),
@@ -154,7 +190,11 @@ pub(super) const RULES: &[Rule] = &[
         ask: Ask::Format,
     },
     token("pulumi-token", &["pul-"], r"\Apul-[a-f0-9]{40}"),
-    token("doppler-token", &["dp.pt.", "dp.st.", "dp.ct.", "dp.sa.", "dp.scim.", "dp.audit."], r"\Adp\.[a-z]{2,5}\.(?:[a-z0-9_-]{2,35}\.)?[A-Za-z0-9]{40,44}"),
+    token(
+        "doppler-token",
+        &["dp.pt.", "dp.st.", "dp.ct.", "dp.sa.", "dp.scim.", "dp.audit."],
+        r"\Adp\.[a-z]{2,5}\.(?:[a-z0-9_-]{2,35}\.)?[A-Za-z0-9]{40,44}",
+    ),
     // Monitoring and mail.
     token("grafana-token", &["glsa_", "glc_"], r"\A(?:glsa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}|glc_[A-Za-z0-9+/=]{32,400})"),
     token("newrelic-key", &["nrak-", "nrii-", "nrjs-"], r"\ANR(?:AK|II|JS)-[A-Za-z0-9_-]{19,40}"),
@@ -180,7 +220,11 @@ pub(super) const RULES: &[Rule] = &[
         shape: Shape::Before(23, r"\A(?P<s>sk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20})"),
         ask: Ask::Format,
     },
-    token("openai-key", &["sk-proj-", "sk-svcacct-", "sk-admin-"], r"\Ask-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40,250}"),
+    token(
+        "openai-key",
+        &["sk-proj-", "sk-svcacct-", "sk-admin-"],
+        r"\Ask-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40,250}",
+    ),
     token("anthropic-key", &["sk-ant-"], r"\Ask-ant-[a-z0-9]{4,8}-[A-Za-z0-9_-]{60,140}"),
     token("huggingface-token", &["hf_"], r"\Ahf_[A-Za-z0-9]{34}"),
     // RFC 7519, in the compact form of RFC 7515.
@@ -218,8 +262,21 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "secret-value",
         keywords: &[
-            "secret", "token", "api_key", "apikey", "api-key", "access_key", "accesskey", "access-key", "private_key",
-            "privatekey", "signing_key", "signingkey", "encryption_key", "encryptionkey", "credential",
+            "secret",
+            "token",
+            "api_key",
+            "apikey",
+            "api-key",
+            "access_key",
+            "accesskey",
+            "access-key",
+            "private_key",
+            "privatekey",
+            "signing_key",
+            "signingkey",
+            "encryption_key",
+            "encryptionkey",
+            "credential",
         ],
         shape: Shape::Pattern(assigned!(
             "secret|token|api[_-]?key|access[_-]?key|private_?key|signing_?key|encryption_?key|credentials?"
@@ -229,7 +286,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "password",
         keywords: &["--pass", "--token", "--secret", "--api-key"],
-        shape: Shape::Pattern(r#"(?i-u)\A--(?:password|passwd|pass|token|secret|api-key)[ =]\\?["']?(?P<s>[^\s"'`\\<>()\[\]{}|&;$]{6,300})"#),
+        shape: Shape::Pattern(
+            r#"(?i-u)\A--(?:password|passwd|pass|token|secret|api-key)[ =]\\?["']?(?P<s>[^\s"'`\\<>()\[\]{}|&;$]{6,300})"#,
+        ),
         ask: Ask::Password,
     },
 ];

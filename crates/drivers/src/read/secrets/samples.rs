@@ -130,7 +130,12 @@ fn in_context(dice: &mut Dice, samples: &mut Vec<Sample>) {
     };
     add("aws-secret-key", "aws_secret_access_key = ", dice.letters(BASE62, 40), "");
     let account = dice.letters(BASE62, 86) + "==";
-    add("azure-account-key", "DefaultEndpointsProtocol=https;AccountName=shop;AccountKey=", account, ";EndpointSuffix=core");
+    add(
+        "azure-account-key",
+        "DefaultEndpointsProtocol=https;AccountName=shop;AccountKey=",
+        account,
+        ";EndpointSuffix=core",
+    );
     add("azure-shared-access-key", "SharedAccessKeyName=all;SharedAccessKey=", dice.letters(BASE62, 43) + "=", "");
     add("azure-signature", "https://shop.blob.core.invalid/a?sv=2024-11-04&sig=", dice.letters(BASE62, 43) + "%3D", "");
     let hook = dice.token(&[("T", UPPER, 10), ("/B", UPPER, 10), ("/", BASE62, 24)]);
@@ -141,7 +146,14 @@ fn in_context(dice: &mut Dice, samples: &mut Vec<Sample>) {
     add("teams-webhook", "https://shop.webhook.office.invalid/webhookb2/", teams, "");
     add("npm-token", "//registry.invalid/:_authToken=", dice.letters(LOWER, 36), "");
     // {"alg":"HS256","typ":"JWT"} and {"sub":"1"}, each in base64.
-    let jwt = format!("{}{}.{}{}.{}", "eyJhbGciOiJIUzI1NiIs", "InR5cCI6IkpXVCJ9", "eyJzdWIi", "OiIxIn0", dice.letters(URL, 42) + "a");
+    let jwt = format!(
+        "{}{}.{}{}.{}",
+        "eyJhbGciOiJIUzI1NiIs",
+        "InR5cCI6IkpXVCJ9",
+        "eyJzdWIi",
+        "OiIxIn0",
+        dice.letters(URL, 42) + "a"
+    );
     add("jwt", "cookie: session=", jwt, "; path=/");
     add("url-password", "postgres://shop:", dice.letters(BASE62, 14), "@db.invalid:5432/shop");
     add("authorization", "Authorization: Basic ", dice.letters(BASE62, 30) + "==", "");
@@ -153,9 +165,14 @@ fn in_context(dice: &mut Dice, samples: &mut Vec<Sample>) {
     add("secret-value", "API_KEY=", dice.letters(BASE62, 32), "");
     let manifest = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: shop\ndata:\n  database: ";
     add("kubernetes-secret", manifest, dice.letters(BASE62, 20) + "==", "\n");
-    let (begin, end) = (format!("-----{} RSA {} KEY-----\n", "BEGIN", "PRIVATE"), format!("-----{} RSA {} KEY-----", "END", "PRIVATE"));
+    let (begin, end) = (
+        format!("-----{} RSA {} KEY-----\n", "BEGIN", "PRIVATE"),
+        format!("-----{} RSA {} KEY-----", "END", "PRIVATE"),
+    );
     let lines: Vec<String> = (0..6).map(|_| dice.letters(BASE62, 64)).collect();
-    for (line, (before, after)) in lines.iter().zip([(begin.as_str(), end.as_str()), ("key: |\n  ", end.as_str()), (begin.as_str(), "")]) {
+    for (line, (before, after)) in
+        lines.iter().zip([(begin.as_str(), end.as_str()), ("key: |\n  ", end.as_str()), (begin.as_str(), "")])
+    {
         let text = format!("{before}{}\n{line}\n{after}", lines[5]);
         samples.push(Sample { rule: "private-key", line: text, secret: line.clone() });
     }

@@ -10,8 +10,17 @@ fn names(text: &str) -> Vec<&'static str> {
 fn every_rule_has_a_valid_pattern_long_keywords_and_a_sample() {
     let samples = samples::all(7);
     for (number, rule) in RULES.iter().enumerate() {
-        assert_eq!(pattern(number).is_some(), matches!(rule.shape, Shape::Pattern(_) | Shape::Before(..)), "{}", rule.name);
-        assert!(rule.keywords.iter().all(|word| word.len() >= 2 && *word == word.to_ascii_lowercase()), "{}", rule.name);
+        assert_eq!(
+            pattern(number).is_some(),
+            matches!(rule.shape, Shape::Pattern(_) | Shape::Before(..)),
+            "{}",
+            rule.name
+        );
+        assert!(
+            rule.keywords.iter().all(|word| word.len() >= 2 && *word == word.to_ascii_lowercase()),
+            "{}",
+            rule.name
+        );
         assert!(samples.iter().any(|sample| sample.rule == rule.name), "`{}` has no sample", rule.name);
     }
 }
@@ -36,7 +45,12 @@ fn a_secret_of_each_kind_is_found_however_it_is_wrapped() {
                 }
                 let text = wrap(&sample.line);
                 assert!(Scrubber::default().may_hold(text.as_bytes()), "{how}: {}", sample.rule);
-                assert!(names(&text).contains(&sample.rule), "{how}: `{}` is not found in {text}: {:?}", sample.rule, names(&text));
+                assert!(
+                    names(&text).contains(&sample.rule),
+                    "{how}: `{}` is not found in {text}: {:?}",
+                    sample.rule,
+                    names(&text)
+                );
                 let clean = scrub(&text);
                 assert!(!clean.contains(&sample.secret), "{how}: `{}` is left in {clean}", sample.rule);
                 assert_eq!(scrub(&clean), clean, "{how}: what is clean stays as it is");
@@ -173,7 +187,10 @@ fn pictures_in_base64_are_no_secrets() {
         (state >> 24) as u8
     };
     let picture: Vec<u8> = (0..1_500_000).map(|_| byte()).collect();
-    let text = format!("<img src=\"data:image/png;base64,{}\">", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, picture));
+    let text = format!(
+        "<img src=\"data:image/png;base64,{}\">",
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, picture)
+    );
     assert_eq!(names(&text), [""; 0]);
 }
 
