@@ -20,6 +20,8 @@ mod requests;
 mod rounds;
 #[path = "bench/router.rs"]
 mod router_bench;
+#[path = "bench/secrets.rs"]
+mod secrets;
 #[path = "bench/table.rs"]
 mod table;
 
@@ -32,11 +34,12 @@ use crate::table::Row;
 type Bench = (&'static str, fn() -> Result<Vec<Row>>);
 
 /// In the order in which they run: the first measures the memory of a process that has done nothing else yet.
-const BENCHES: [Bench; 4] = [
+const BENCHES: [Bench; 5] = [
     ("in_flight", in_flight::run),
     ("appends", appends::run),
     ("acknowledgement", acknowledgement::run),
     ("router", router_bench::run),
+    ("secrets", secrets::run),
 ];
 
 fn main() -> Result<()> {

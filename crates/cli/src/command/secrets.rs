@@ -28,10 +28,8 @@ pub(crate) enum Sent<'a> {
     /// The server keeps it as it is, so no comment in it allows anything.
     ChangeFile(&'a Path, &'a str),
     /// A plan, a manifest, a migration, a report: read here, and only facts about it are sent.
-    #[allow(dead_code, reason = "the readers of material are joined to it by their flags")]
     Material(&'a Path, &'a str),
     /// What `git diff` printed: the lines that it adds.
-    #[allow(dead_code, reason = "the readers of material are joined to it by their flags")]
     Diff(&'a str),
 }
 
@@ -98,7 +96,7 @@ pub(super) fn run(args: &Args, asked: &Secrets) -> Outcome {
     };
     let mut found = Vec::new();
     if let Some(range) = &asked.git {
-        found.extend(scan_diff(&added_lines(range)?, &list));
+        found.extend(self::found(&[Sent::Diff(&added_lines(range)?)], &list));
     }
     let here = [PathBuf::from(".")];
     let paths = if asked.paths.is_empty() && asked.git.is_none() { &here[..] } else { &asked.paths };
@@ -107,7 +105,7 @@ pub(super) fn run(args: &Args, asked: &Secrets) -> Outcome {
         let Some(text) = text_of(&path)? else { continue };
         scanned += 1;
         let name = path.strip_prefix(".").unwrap_or(&path).display().to_string();
-        found.extend(scan(&name, &text, &list));
+        found.extend(self::found(&[Sent::Material(Path::new(&name), &text)], &list));
     }
     report(args, asked, &found, scanned)
 }

@@ -52,6 +52,11 @@ static KEYWORDS: LazyLock<Keywords> = LazyLock::new(|| {
 
 static PATTERNS: [OnceLock<Option<Regex>>; RULES.len()] = [const { OnceLock::new() }; RULES.len()];
 
+/// The words at which rules are tried.
+pub fn keywords() -> impl Iterator<Item = &'static str> {
+    RULES.iter().flat_map(|rule| rule.keywords.iter().copied())
+}
+
 /// The pattern of a rule, compiled when it is first needed.
 fn pattern(rule: usize) -> Option<&'static Regex> {
     let build = || {

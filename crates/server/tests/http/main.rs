@@ -5,6 +5,7 @@
 mod world;
 
 mod api;
+mod guard;
 mod log_files;
 mod operating;
 mod pages;
