@@ -83,6 +83,7 @@ pub(crate) fn proposal(artifact: &str) -> Proposal {
         links: vec![],
         claims: Claims { resources: [RESOURCE.to_owned()].into(), effect: Closure::Closed },
         files: Default::default(),
+        secrets: vec![],
         revision_digest: Digest::of_bytes(b"a revision"),
         effect_digest: Digest::of_bytes(b"not computed yet"),
     })

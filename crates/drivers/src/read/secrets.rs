@@ -159,7 +159,7 @@ fn private_key(text: &str, at: usize) -> Option<Range<usize>> {
     }
     let body_end = match find(&rest[line_end..], b"-----END") {
         Some(end) => line_end + end,
-        None => line_end + rest[line_end..].iter().take_while(|b| is_key_text(**b)).count(),
+        None => line_end + key_lines(&rest[line_end..]),
     };
     is_key_body(&rest[line_end..body_end]).then_some(at..at + body_end)
 }
@@ -171,7 +171,7 @@ fn end_of_private_key(text: &str, at: usize) -> Option<Range<usize>> {
     find(&line[8..], b"PRIVATE KEY").filter(|key| *key < 40)?;
     let before = &bytes[at.saturating_sub(LONGEST_KEY)..at];
     let (mut passed, mut length) = (0, 0);
-    for (number, line) in before.rsplit(|b| b.is_ascii_whitespace() || b"\\\"'|".contains(b)).enumerate() {
+    for (number, line) in before.rsplit(is_between_lines).enumerate() {
         passed += line.len() + usize::from(number > 0);
         if !line.is_empty() {
             // The last line of a key may be short; another short one is a word before it.
@@ -189,8 +189,26 @@ fn is_key_line(line: &[u8]) -> bool {
     line.iter().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(b))
 }
 
-fn is_key_text(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"+/=\\ \t\r\n:,\"'|".contains(&byte)
+/// How far the lines of a key go that has no end. Before them its own headers may stand; what comes after is left alone.
+fn key_lines(text: &[u8]) -> usize {
+    let (mut passed, mut length) = (0, 0);
+    for (number, line) in text.split(is_between_lines).enumerate() {
+        passed += line.len() + usize::from(number > 0);
+        let is_last = line.len() < 16 && line.iter().any(|b| !b.is_ascii_lowercase());
+        match line.len() {
+            0 => {}
+            16.. if is_key_line(line) => length = passed,
+            _ if length > 0 => return if is_last && is_key_line(line) { passed } else { length },
+            _ if passed > 250 => break,
+            _ => {}
+        }
+    }
+    length
+}
+
+/// White space, also escaped or quoted.
+fn is_between_lines(byte: &u8) -> bool {
+    byte.is_ascii_whitespace() || b"\\\"'|".contains(byte)
 }
 
 /// Whether it is long enough, and no row of dots.

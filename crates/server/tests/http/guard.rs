@@ -19,8 +19,14 @@ async fn a_request_with_a_secret_is_refused_with_its_place_and_without_its_words
     assert!(problem["help"].as_str().is_some_and(|help| help.contains("replace the secret by a new one")));
     assert!(!refused.text.contains(PLANTED));
     let refused = world.get("ada", &format!("/api/v1/changes?service=planted%2Dabcdefgh")).await;
-    assert_eq!(refused.problem(422, "secret_found")["detail"], "`service` of the query holds what looks like a secret: `plan…` (`planted`)");
-    assert_eq!(world.handle.log(0, 100).await.map(|log| log.iter().filter(|r| r.change.is_some()).count()).ok(), Some(0));
+    assert_eq!(
+        refused.problem(422, "secret_found")["detail"],
+        "`service` of the query holds what looks like a secret: `plan…` (`planted`)"
+    );
+    assert_eq!(
+        world.handle.log(0, 100).await.map(|log| log.iter().filter(|r| r.change.is_some()).count()).ok(),
+        Some(0)
+    );
 }
 
 #[tokio::test]
@@ -38,7 +44,9 @@ async fn a_form_with_a_secret_is_refused_with_a_page() {
     let cookie = world.logged_in("ada").await;
     let token = csrf(&world.page(&cookie, "/").await.text);
     let effect = format!("sha256%3A{}", "0".repeat(64));
-    let sent = world.form(Some(&cookie), "/changes/CHG-1/pause", &format!("csrf={token}&effect={effect}&text=it+is+{PLANTED}")).await;
+    let sent = world
+        .form(Some(&cookie), "/changes/CHG-1/pause", &format!("csrf={token}&effect={effect}&text=it+is+{PLANTED}"))
+        .await;
     assert_eq!(sent.status, 422);
     assert!(sent.text.contains("looks like a secret") && !sent.text.contains(PLANTED), "{}", sent.text);
     let request = get(&format!("/{PLANTED}")).header("accept", "text/html").header("authorization", bearer("ada"));
