@@ -69,10 +69,18 @@ fn value_under(scrub: &dyn Scrub, name: &str, value: &mut Value) -> bool {
             }
             !found.is_empty()
         }
-        Value::Array(items) => items.iter_mut().fold(false, |found, item| value_under(scrub, name, item) || found),
+        Value::Array(items) => {
+            let mut found = false;
+            for item in items {
+                found |= value_under(scrub, name, item);
+            }
+            found
+        }
         Value::Object(fields) => {
-            let mut found =
-                fields.iter_mut().fold(false, |found, (name, field)| value_under(scrub, name, field) || found);
+            let mut found = false;
+            for (name, field) in fields.iter_mut() {
+                found |= value_under(scrub, name, field);
+            }
             let dirty: Vec<String> = fields.keys().filter(|name| !scrub.spot(name).is_empty()).cloned().collect();
             for name in dirty {
                 if let Some(field) = fields.remove(&name) {

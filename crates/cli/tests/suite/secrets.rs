@@ -538,7 +538,7 @@ fn a_scan_of_files_and_of_a_git_range_finds_what_was_added_and_shows_what_is_all
     std::fs::write(dir.path().join("new.env"), format!("A=1\n{}\n", line("npm-token").line)).expect("a file");
     std::fs::write(
         dir.path().join("main.tf.json"),
-        json!({"resource_changes": [{"change": {"after": {"password": "tr0ub4dor&3x"}}}]}).to_string(),
+        json!({"resource_changes": [{"change": {"after": {"password": line("password").secret}}}]}).to_string(),
     )
     .expect("a file");
     std::fs::write(dir.path().join("fixture.pem"), &line("private-key").line).expect("a file");

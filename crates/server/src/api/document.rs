@@ -165,6 +165,7 @@ mod tests {
             get /api/v1/measures measure
             post /api/v1/plans planFile
             get /api/v1/schemas/{kind} showSchema
+            get /api/v1/secrets showAllowedSecrets
             get /api/v1/whoami whoAmI
             get /checkpoint showCheckpoint
             get /livez isAlive
