@@ -18,7 +18,7 @@ async fn a_request_with_a_secret_is_refused_with_its_place_and_without_its_words
     assert_eq!(detail, "`/file` holds what looks like a secret: line 8, column 9, `plan…` (`planted`)");
     assert!(problem["help"].as_str().is_some_and(|help| help.contains("replace the secret by a new one")));
     assert!(!refused.text.contains(PLANTED));
-    let refused = world.get("ada", &format!("/api/v1/changes?service=planted%2Dabcdefgh")).await;
+    let refused = world.get("ada", "/api/v1/changes?service=planted%2Dabcdefgh").await;
     assert_eq!(
         refused.problem(422, "secret_found")["detail"],
         "`service` of the query holds what looks like a secret: `plan…` (`planted`)"

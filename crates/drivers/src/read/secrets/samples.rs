@@ -23,6 +23,9 @@ const BASE62: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123
 const UPPER: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 const URL: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+/// Text as it is, and so many characters of an alphabet after it.
+type Part<'a> = (&'a str, &'a [u8], usize);
+
 /// A stream of characters that looks like chance and is the same in every run.
 struct Dice(u64);
 
@@ -39,8 +42,8 @@ impl Dice {
         (0..count).map(letter).collect()
     }
 
-    /// A token of parts: text as it is, or an alphabet and a count.
-    fn token(&mut self, parts: &[(&str, &[u8], usize)]) -> String {
+    /// A token of parts.
+    fn token(&mut self, parts: &[Part<'_>]) -> String {
         parts.iter().map(|(text, alphabet, count)| format!("{text}{}", self.letters(alphabet, *count))).collect()
     }
 }
@@ -56,7 +59,7 @@ pub fn all(seed: u64) -> Vec<Sample> {
 
 fn tokens(dice: &mut Dice, samples: &mut Vec<Sample>) {
     let none: &[u8] = b"-";
-    let rows: &[(&'static str, &[(&str, &[u8], usize)])] = &[
+    let rows: &[(&'static str, &[Part<'_>])] = &[
         ("age-secret-key", &[("AGE-SECRET-KEY-1", UPPER, 58)]),
         ("clearway-token", &[("cw_", HEX, 64)]),
         ("aws-access-key", &[("AKIA", BASE32, 16)]),
