@@ -1,3 +1,7 @@
+//! The scan from outside: a secret of each kind is found however it is wrapped, and what only looks like one is not.
+//!
+//! No secret stands here: the samples are made when a test runs. What a server does with a finding is tested in `cli/tests/suite/secrets.rs`.
+
 use std::path::Path;
 
 use super::*;
