@@ -13,7 +13,7 @@ pub(crate) enum Mode {
     Compare,
 }
 
-const SCHEMAS: [(&str, &str); 12] = [
+const SCHEMAS: [(&str, &str); 13] = [
     ("change", "change.schema.json"),
     ("config", "clearway-toml.schema.json"),
     ("access", "access.schema.json"),
@@ -24,6 +24,7 @@ const SCHEMAS: [(&str, &str); 12] = [
     ("judge", "judge.schema.json"),
     ("service", "service.schema.json"),
     ("settings", "settings.schema.json"),
+    ("secrets", "secrets.schema.json"),
     ("policy", "policy-input.schema.json"),
     ("openapi", "openapi.json"),
 ];

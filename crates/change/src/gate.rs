@@ -131,6 +131,15 @@ pub fn closed_ones(gates: Vec<Gate>) -> Vec<Gate> {
 }
 
 fn validity(change: &Change) -> GateState {
+    let mut found = change.proposal.secrets.iter().filter(|finding| finding.allowed.is_none());
+    if let Some(first) = found.next() {
+        let more = match found.count() {
+            0 => String::new(),
+            count => format!(", and {count} more"),
+        };
+        let who = "the author: make the secret worthless by a new one, take it out of the material, and amend; or the owner of `secrets.yaml`, by allowing it";
+        return closed("secret_found", format!("{first}{more}"), None, Some(who.into()));
+    }
     if change.proposal.compute_effect_digest() == change.proposal.effect_digest {
         GateState::Open
     } else {

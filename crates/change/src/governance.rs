@@ -23,6 +23,7 @@ use crate::facts::paths::{PathFile, Paths};
 use crate::id::Digest;
 use crate::proposal::{Kind, Proposal};
 use crate::schedule::Calendar;
+use crate::secret::AllowList;
 use crate::time::Span;
 use crate::verification::Sli;
 
@@ -41,6 +42,8 @@ pub struct Governance {
     pub catalog: Catalog,
     /// The lines of `allowed_signers`.
     pub signers: Vec<Signer>,
+    /// What the secret scan finds and somebody answers for.
+    pub secrets: AllowList,
     /// Rego modules by path.
     pub policies: BTreeMap<String, String>,
     /// Over the paths and contents of all files.
@@ -351,6 +354,7 @@ impl Governance {
             slis: vec![],
             catalog: Catalog::default(),
             signers: vec![],
+            secrets: AllowList::default(),
             policies: BTreeMap::new(),
             digest: Digest::of_bytes(b""),
             files: BTreeMap::new(),
@@ -375,6 +379,7 @@ impl Governance {
         let access: Option<Access> = reading.file("access.yaml");
         let approvals = reading.file("approvals.yaml").unwrap_or_else(Matrix::default_rules);
         let calendar: Calendar = reading.file("calendar.yaml").unwrap_or_default();
+        let secrets: AllowList = reading.file("secrets.yaml").unwrap_or_default();
         let paths = reading.paths();
         let slis = reading.slis(readers.slos);
         let catalog = reading.catalog(readers.catalog);
@@ -398,6 +403,9 @@ impl Governance {
         for (pointer, message) in calendar.problems() {
             reading.say("calendar.yaml", &pointer, &message);
         }
+        for (pointer, message) in secrets.problems(&access) {
+            reading.say("secrets.yaml", &pointer, &message);
+        }
         let wrong = catalog.findings(&access, &slis).into_iter().filter(|f| f.severity == Severity::Error);
         reading.problems.extend(wrong.map(Finding::into_problem));
         if !reading.problems.is_empty() {
@@ -415,6 +423,7 @@ impl Governance {
             slis,
             catalog,
             signers,
+            secrets,
             policies: policies.map(|(path, text)| (path.clone(), text.clone())).collect(),
             digest: Digest::of_value(&digests),
             files: digests,

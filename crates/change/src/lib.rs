@@ -29,6 +29,7 @@ pub mod entitlement;
 pub mod governance;
 pub mod id;
 pub mod query;
+pub mod secret;
 pub mod time;
 
 pub use actor::{Actor, Permission};

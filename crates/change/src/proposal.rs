@@ -19,6 +19,7 @@ use crate::facts::paths::Paths;
 use crate::id::{ChangeId, Digest};
 use crate::rollout::{PartProblem, Plan, PlanFile};
 use crate::schedule::When;
+use crate::secret::Finding;
 use crate::time::Span;
 use crate::verification::{Beside, Sli, SliRef, Verify, VerifyFile};
 
@@ -231,6 +232,9 @@ pub struct Proposal {
     /// What it is made of, as its sources say; part of the revision. Parts with effect are among `files`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub material: Option<Material>,
+    /// What the scan of its material found, allowed or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Finding>,
     /// SHA-256 over the source commit and the change file: what was proposed.
     pub revision_digest: Digest,
     /// SHA-256 over everything that will have effect.
@@ -350,6 +354,7 @@ pub fn read(text: &str, files: &Files, around: &dyn Surroundings) -> Result<Prop
         claims,
         files: files.clone(),
         material: None,
+        secrets: vec![],
         revision_digest,
         effect_digest: revision_digest,
     };

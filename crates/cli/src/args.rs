@@ -296,6 +296,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  clearway judge --evidence run.csv --svg run.svg\n  clearway judge --evidence run.csv --history before.csv --config slis.yaml --json\n  clearway judge --evidence recordings/          one line of JSON for each file\n  clearway judge --ndjson < looks.ndjson         an answer after every look\n\nThe evidence is CSV, `time,cohort,sli,field,value`: seconds or RFC 3339; `baseline` or `canary`; `bad`, `good` and `total`\nof a ratio, `le=0.25` of a histogram, `value` of a gauge. Counts are those of the interval; a missing row is a missing scrape."
     )]
     Judge(JudgeOptions),
+    /// Look for secrets before they leave this machine.
+    #[command(subcommand)]
+    Secrets(Secrets),
     /// Verify and export the log.
     #[command(subcommand)]
     Audit(Audit),
@@ -767,6 +770,28 @@ pub(crate) struct Drift {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Secrets {
+    /// Scan files, or the lines that a git range adds. Exit code 4 if anything was found that nobody allows.
+    #[command(
+        after_help = "Examples:\n  clearway secrets scan\n  clearway secrets scan --git origin/main..HEAD --allow governance/secrets.yaml\n  clearway secrets scan deploy/ --json"
+    )]
+    Scan(SecretScan),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SecretScan {
+    /// Files and folders; `-` for standard input. This folder if neither they nor `--git` are given.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The lines that a range of commits adds.
+    #[arg(long, value_name = "BASE..HEAD")]
+    pub git: Option<String>,
+    /// The `secrets.yaml` that allows findings by name.
+    #[arg(long, value_name = "FILE")]
+    pub allow: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Token {
     /// Make a token for a user of access.yaml: on the server's machine, or over the API for yourself. It is shown once and kept as a hash.
     #[command(
@@ -1018,6 +1043,7 @@ pub(crate) enum Schema {
     Judge,
     Service,
     Settings,
+    Secrets,
     Policy,
     Openapi,
 }

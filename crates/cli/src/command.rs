@@ -17,6 +17,7 @@ mod people;
 mod plan;
 mod policy;
 mod replay;
+pub(crate) mod secrets;
 mod token;
 
 use clap::CommandFactory as _;
@@ -36,6 +37,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Schema { kind } => files::schema(*kind),
         Command::Init(init) => init::run(&args, init),
         Command::Import(options) => import::run(&args, options),
+        Command::Secrets(asked) => secrets::run(&args, asked),
         Command::Judge(options) if options.command.is_none() => judge::run(&args, options),
         Command::Policy(asked) if !policy::needs_server(asked) => policy::offline(&args, asked),
         Command::PolicyWorker => here::policy_worker(),

@@ -74,7 +74,8 @@ pub(crate) fn finish(outcome: Outcome) -> ExitCode {
         if let Some(help) = failure.help {
             let _ = write!(text, "\n  help: {help}");
         }
-        eprintln!("{text}");
+        // What a user gave by mistake is quoted in errors, and errors end in the logs of a pipeline.
+        eprintln!("{}", drivers::read::secrets::scrub(&text));
     }
     ExitCode::from(failure.code)
 }

@@ -131,12 +131,22 @@ pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcom
             .help("choose another with `--listen 127.0.0.1:0`")
     })?;
     let url = config.url.clone().map_or_else(|| listener.local_addr().map(|a| format!("http://{a}")), Ok)?;
+    let scrub = Arc::new(drivers::read::secrets::Scrubber::new(governance.secrets.clone()));
     let (drivers, eyes, voice) = hands_eyes_voice(place, config, &url)?;
     // The store lets one process in at a time, so whoever opens it is the one replica there is: it need not wait for the leases of the one before.
     let settings = Settings { replica: "the-only-one".into(), act_limit: ACT_LIMIT, ..Settings::default() };
     let build = format!("clearway {}", env!("CARGO_PKG_VERSION"));
-    let parts =
-        Parts { store: Arc::new(store), drivers, eyes, voice, clock: Arc::new(SystemClock), in_force, settings, build };
+    let parts = Parts {
+        store: Arc::new(store),
+        drivers,
+        eyes,
+        voice,
+        clock: Arc::new(SystemClock),
+        scrub,
+        in_force,
+        settings,
+        build,
+    };
     let handle = Handle::start(parts).await.map_err(|e| Failure::new(ERROR, e.to_string()))?;
     let opened = Desk::open(tokens.clone(), handle.clone(), place.clone()).await;
     let desk = Arc::new(opened.map_err(|e| Failure::new(ERROR, e.to_string()))?);
@@ -368,6 +378,7 @@ pub(crate) fn read_config(file: &Path) -> Outcome<Config> {
 /// Reads a governance folder: its YAML files and policies, and nothing else that lies there.
 pub(crate) fn read_governance(folder: &Path) -> Outcome<Governance> {
     let files = crate::folder::read(folder)?;
+    refuse_secrets(folder, &files)?;
     let read = Governance::read_with(&files, drivers::read::readers()).map(|governance| {
         // What has an end is looked at as it is now.
         let access = governance.access.clone().at(SystemClock.now());
@@ -377,6 +388,21 @@ pub(crate) fn read_governance(folder: &Path) -> Outcome<Governance> {
         let lines: Vec<String> = problems.iter().map(|(file, p)| format!("  {file}:{p}")).collect();
         Failure::new(INVALID, format!("the governance in `{}` is not valid\n{}", folder.display(), lines.join("\n")))
     })
+}
+
+/// Refuses a governance that holds a secret: its files are shown to everybody who may read a change.
+fn refuse_secrets(folder: &Path, files: &BTreeMap<String, String>) -> Outcome {
+    // A list that can't be read allows nothing here, and is refused with its problems after.
+    let list = files.get("secrets.yaml").and_then(|text| crate::command::secrets::read_list(text).ok());
+    let list = list.unwrap_or_default();
+    let found = files.iter().flat_map(|(path, text)| drivers::read::secrets::scan(path, text, &list));
+    let open: Vec<String> = found.filter(|f| f.allowed.is_none()).map(|finding| format!("  {finding}")).collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let message =
+        format!("the governance in `{}` holds what looks like secrets\n{}", folder.display(), open.join("\n"));
+    Err(Failure::new(INVALID, message).help(crate::command::secrets::HELP))
 }
 
 /// Ends when the process is told to stop.
@@ -394,5 +420,21 @@ pub(crate) async fn shutdown() {
 pub(crate) fn log_to_stderr(level: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CLEARWAY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Scrubbed).try_init();
+    std::panic::set_hook(Box::new(|panic| eprintln!("{}", drivers::read::secrets::scrub(&panic.to_string()))));
+}
+
+/// Standard error without secrets; each line of the log is written at once.
+struct Scrubbed;
+
+impl std::io::Write for Scrubbed {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let clean = String::from_utf8_lossy(line);
+        std::io::stderr().write_all(drivers::read::secrets::scrub(&clean).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }

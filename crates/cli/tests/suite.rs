@@ -32,5 +32,7 @@ mod plan;
 mod policies;
 #[path = "suite/prometheus.rs"]
 mod prometheus;
+#[path = "suite/secrets.rs"]
+mod secrets;
 #[path = "suite/signed.rs"]
 mod signed;

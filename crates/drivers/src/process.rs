@@ -20,6 +20,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::http::millis;
+use crate::read::secrets::scrub;
 
 /// How the server runs commands, by the operator's leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub(crate) const NOT_ALLOWED: &str =
 const KEPT_BYTES: usize = 64 << 10;
 /// The part of the output that an error shows: with the words around it, it fits into one event of the log.
 const TAIL_BYTES: usize = 2_000;
+/// The part of the output that a verdict shows.
+const BRIEF_BYTES: usize = 240;
 /// How long the output is read on after the shell has ended: only a child in a session of its own still holds the pipe then.
 const DRAIN: Duration = Duration::from_millis(500);
 
@@ -108,10 +111,19 @@ impl Finished {
         }
     }
 
-    /// `exit code 3: the end of its output`.
+    /// `exit code 3: the end of its output`, without secrets.
     pub(crate) fn sentence(&self) -> String {
+        self.said(TAIL_BYTES)
+    }
+
+    /// The same in a line or two, for a verdict.
+    pub(crate) fn brief(&self) -> String {
+        self.said(BRIEF_BYTES)
+    }
+
+    fn said(&self, most_bytes: usize) -> String {
         let how = self.how();
-        let (stderr, stdout) = (self.stderr.tail(), self.stdout.tail());
+        let (stderr, stdout) = (self.stderr.tail(most_bytes), self.stdout.tail(most_bytes));
         match if stderr.is_empty() { stdout } else { stderr } {
             tail if tail.is_empty() => how,
             tail => format!("{how}: {tail}"),
@@ -262,13 +274,13 @@ impl Kept {
         (self.total <= most_bytes.min(KEPT_BYTES)).then(|| clean(&self.bytes))
     }
 
-    fn tail(&self) -> String {
-        let from = self.bytes.len().saturating_sub(TAIL_BYTES);
-        let tail = clean(&self.bytes[from..]);
-        // A byte that is no text becomes three: cut again, at a character.
-        let over = tail.len().saturating_sub(TAIL_BYTES);
+    fn tail(&self, most_bytes: usize) -> String {
+        // Before anything is cut: half a secret is none that could be known by its form. And again without its colours, which may stand in the middle.
+        let whole = scrub(&String::from_utf8_lossy(&self.bytes)).into_owned();
+        let tail = scrub(&clean(whole.as_bytes())).into_owned();
+        let over = tail.len().saturating_sub(most_bytes);
         let at = (over..=tail.len()).find(|at| tail.is_char_boundary(*at)).unwrap_or(tail.len());
-        if self.total > TAIL_BYTES { format!("…{}", &tail[at..]) } else { tail[at..].to_owned() }
+        if at > 0 || self.total > KEPT_BYTES { format!("…{}", &tail[at..]) } else { tail }
     }
 }
 
@@ -441,7 +453,7 @@ mod tests {
         assert_eq!(clean("a\u{202e}b".as_bytes()), "ab");
         let mut junk = Kept::default();
         junk.keep(&[0xff; 5_000]);
-        assert!(junk.tail().len() <= TAIL_BYTES + '…'.len_utf8());
+        assert!(junk.tail(TAIL_BYTES).len() <= TAIL_BYTES + '…'.len_utf8());
     }
 
     #[tokio::test]

@@ -21,6 +21,7 @@ pub mod git;
 pub mod junit;
 pub mod manifests;
 pub mod migration;
+pub mod secrets;
 pub mod terraform;
 pub mod unread;
 

@@ -177,14 +177,14 @@ fn seen(check: &SyntheticCheck, probed: Option<Probed>) -> Seen {
     Seen { sli: check.name.clone(), edges_ms: None, reading, why }
 }
 
-fn bounded(why: &str) -> String {
+pub(crate) fn bounded(why: &str) -> String {
     match why.char_indices().nth(LONGEST_WHY - 1) {
         Some((at, last)) if why.len() > at + last.len_utf8() => format!("{}…", &why[..at]),
         _ => why.to_owned(),
     }
 }
 
-/// What the judge's sentences lack: that the events of a check are runs, and why its newest run did not pass.
+/// What the judge's sentences lack: that the events of a check are runs, and why the newest run of a check or a command did not pass.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Words {
     checks: BTreeSet<String>,
@@ -212,15 +212,19 @@ impl Words {
 
     /// Says in a verdict why checks failed or could not be run: the judge knows only that they did.
     pub(crate) fn explain(&self, verdict: &mut Verdict) {
-        for sli in verdict.slis.iter_mut().filter(|sli| self.checks.contains(&sli.name)) {
-            sli.why = of_runs(&sli.why);
+        for sli in &mut verdict.slis {
+            if self.checks.contains(&sli.name) {
+                sli.why = of_runs(&sli.why);
+            }
             if let Some(why) = self.whys.get(&sli.name) {
                 sli.why = with(&sli.why, why);
             }
         }
         for reason in &mut verdict.reasons {
-            let Some(name) = reason.sli.as_ref().filter(|name| self.checks.contains(*name)) else { continue };
-            reason.text = of_runs(&reason.text);
+            let Some(name) = &reason.sli else { continue };
+            if self.checks.contains(name) {
+                reason.text = of_runs(&reason.text);
+            }
             let Some(why) = self.whys.get(name) else { continue };
             match reason.code {
                 ReasonCode::Unreachable => reason.text = format!("`{name}` could not be run: {why}"),

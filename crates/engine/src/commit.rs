@@ -15,6 +15,7 @@ use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission,
 use crate::handle::{CommandError, Engine};
 use crate::ports::{Batch, LookRow, NewEvent, StoreError, StreamWrite};
 use crate::project::{self, ChangeRow};
+use crate::scrub;
 use crate::signing;
 
 /// How often a command is asked again after a conflict.
@@ -91,6 +92,8 @@ impl Engine {
         attempt: &Attempt,
     ) -> Result<Change, StoreError> {
         let (id, actor, time) = (before.id, &given.actor, given.now);
+        let events: Vec<Event> =
+            events.into_iter().map(|event| scrub::whole(&*self.scrub, event)).collect::<Result<_, _>>()?;
         let mut after = before.clone();
         let mut lanes = Vec::new();
         for event in &events {

@@ -14,6 +14,7 @@ use change::gate::{self, Gate};
 use change::governance::Governance;
 use change::lifecycle::Rejection;
 use change::proposal::{self, Files, Proposal, Proposed};
+use change::secret::Finding;
 use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, Span, Timestamp};
 use measure::Fold;
 use tokio::sync::{Semaphore, broadcast};
@@ -24,12 +25,14 @@ use crate::commit::{Attempt, LaneCache};
 use crate::in_force::{Drivers, Here, InForce, Recovered};
 use crate::planning::Forecasts;
 use crate::ports::{
-    Batch, Clock, Eyes, IdempotencyKey, ListQuery, LookRow, NewEvent, Recorded, Store, StoreError, StreamWrite, Voice,
+    Batch, Clock, Driver, Eyes, IdempotencyKey, ListQuery, LookRow, NewEvent, Recorded, Scrub, Store, StoreError,
+    StreamWrite, Voice,
 };
 use crate::project::{self, ChangeRow};
 use crate::reconcile::Tasks;
 use crate::refusals::{self, Refusal, Refusals};
 use crate::replay::{Replayed, Strictness};
+use crate::scrub::{self, Clean};
 use crate::signing::{self, ToSign};
 use crate::way::{self, Draft};
 
@@ -79,6 +82,7 @@ pub struct Parts {
     pub eyes: Arc<dyn Eyes>,
     pub voice: Arc<dyn Voice>,
     pub clock: Arc<dyn Clock>,
+    pub scrub: Arc<dyn Scrub>,
     pub in_force: InForce,
     pub settings: Settings,
     /// What the first entry of this run says of the program.
@@ -109,6 +113,7 @@ pub(crate) struct Engine {
     pub eyes: Arc<dyn Eyes>,
     pub voice: Arc<dyn Voice>,
     pub clock: Arc<dyn Clock>,
+    pub scrub: Arc<dyn Scrub>,
     pub in_force: RwLock<Arc<InForce>>,
     pub settings: Settings,
     pub lanes: LaneCache,
@@ -207,12 +212,15 @@ impl Handle {
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
         let (notices, _) = broadcast::channel(1_024);
         let now = parts.clock.now();
+        let scrub = parts.scrub;
+        let clean = |driver: Arc<dyn Driver>| -> Arc<dyn Driver> { Arc::new(Clean::new(driver, &scrub)) };
         let engine = Engine {
             store: parts.store,
-            drivers: parts.drivers,
-            eyes: parts.eyes,
-            voice: parts.voice,
+            drivers: parts.drivers.into_iter().map(|(name, driver)| (name, clean(driver))).collect(),
+            eyes: Arc::new(Clean::new(parts.eyes, &scrub)),
+            voice: Arc::new(Clean::new(parts.voice, &scrub)),
             clock: parts.clock,
+            scrub,
             in_force: RwLock::new(Arc::new(parts.in_force.at(now, &[]))),
             acts: Semaphore::new(parts.settings.most_acts),
             settings: parts.settings,
@@ -384,8 +392,10 @@ impl Handle {
         }
         let proposal = self.check_made_of(&draft.text, &draft.files, &draft.material).map_err(ProposeError::Invalid)?;
         self.allow_way(actor, &proposal, &draft.way).await?;
+        let secrets = self.review(draft.secrets.clone());
         let now = change::time::to_millis(self.now());
         let in_force = self.in_force();
+        let proposal = Proposal { secrets, ..proposal };
         let proposal = draft.way.applied(proposal, &in_force.governance, now).map_err(ProposeError::NoSuchWay)?;
         let mut number = self.engine.store.last_number().await? + 1;
         loop {
@@ -400,6 +410,19 @@ impl Handle {
                 Err(other) => return Err(other.into()),
             }
         }
+    }
+
+    /// The findings as the governance in force sees them, the worst first.
+    fn review(&self, found: Vec<Finding>) -> Vec<Finding> {
+        let mut found = self.in_force().governance.secrets.review(found);
+        found.sort_by_key(|finding| finding.allowed.is_some());
+        found.truncate(change::secret::MOST_FINDINGS);
+        found
+    }
+
+    /// What keeps secrets out of all that is written and told.
+    pub fn scrub(&self) -> &dyn Scrub {
+        &*self.engine.scrub
     }
 
     async fn earlier(&self, actor: &Actor, key: Option<&str>, request: Digest) -> Result<Option<Change>, ProposeError> {
@@ -432,16 +455,15 @@ impl Handle {
         &self,
         actor: &Actor,
         id: ChangeId,
-        text: &str,
-        files: &Files,
-        material: &Material,
+        draft: &Draft,
     ) -> Result<Result<Change, CommandError>, Vec<Problem>> {
-        let mut proposal = self.check_made_of(text, files, material)?;
+        let mut proposal = self.check_made_of(&draft.text, &draft.files, &draft.material)?;
         // The clock of an emergency goes on; its plan stays as short.
         let course = self.engine.load(id).await.ok().flatten().map(|change| change.proposal.course);
         if let Some(Course::Emergency(emergency)) = course {
             proposal = way::in_emergency(proposal, emergency, &self.in_force().governance);
         }
+        proposal.secrets = self.review(draft.secrets.clone());
         let proposal = Box::new(proposal);
         // The core asks what the actor may do to the change as it is; an amendment must not carry it to where they may propose nothing.
         if !self.engine.permissions(actor, &proposal).contains(&Permission::Propose) {
@@ -685,6 +707,7 @@ impl Engine {
         )
         .into_uuid();
         let event = Event::Proposed(Box::new(Proposed { uid, author: actor.clone(), proposal: proposal.clone() }));
+        let event = scrub::whole(&*self.scrub, event)?;
         // INVARIANT: a `Proposed` on nothing always makes a change.
         let change = change::evolve(None, id, &event, actor, now).expect("a proposal makes a change");
         let event = NewEvent { event, actor: actor.clone(), change: Some(id), time: now };
@@ -721,6 +744,7 @@ impl Engine {
         blobs: Vec<(Digest, Vec<u8>)>,
     ) -> Result<(), StoreError> {
         let mut expected = 0;
+        let event = scrub::whole(&*self.scrub, event)?;
         loop {
             let time = change::time::to_millis(self.clock.now());
             let event = NewEvent { event: event.clone(), actor: actor.clone(), change: None, time };
@@ -737,7 +761,11 @@ impl Engine {
     }
 
     /// Every append goes through here, so that a store that has stopped is noticed whoever wrote.
-    pub(crate) async fn write(&self, batch: Batch) -> Result<crate::ports::Appended, StoreError> {
+    pub(crate) async fn write(&self, mut batch: Batch) -> Result<crate::ports::Appended, StoreError> {
+        // INVARIANT: events are clean before a state is made of them, so that rows and events agree.
+        let looks = std::mem::take(&mut batch.looks).into_iter();
+        batch.looks = looks.map(|look| scrub::whole(&*self.scrub, look)).collect::<Result<_, _>>()?;
+        batch.blobs.iter().try_for_each(|(_, bytes)| scrub::kept(&*self.scrub, bytes))?;
         let appended = self.store.append(batch).await;
         if let Err(StoreError::Stopped(_) | StoreError::Damaged(_)) = &appended {
             self.broken.cancel();

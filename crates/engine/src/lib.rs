@@ -21,6 +21,7 @@ pub mod recovery;
 mod refusals;
 pub mod replay;
 mod scanning;
+pub mod scrub;
 pub mod signing;
 mod slis;
 pub mod way;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use increment::Counters;
 use increment::{Grown, Tally, is_count, mean, whole};
 
+use crate::checks::bounded;
 use crate::ports::{Act, Answer, Ask, Cohorts, Eyes, Glance, Meaning, Part, Side};
 
 /// What one look saw of one SLI.
@@ -26,7 +27,7 @@ pub(crate) struct Seen {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edges_ms: Option<Vec<f64>>,
     pub reading: Reading,
-    /// Why a check did not pass, in words of our own.
+    /// Why a check did not pass: words of our own, and the end of what a command said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
@@ -74,11 +75,14 @@ pub(crate) async fn take(place: Place<'_>, eyes: &dyn Eyes, act: &Act, before: &
         Seen { sli: name, ..read_one_side(&beside.sli, Side::Canary, cohorts, &found, &mut tally) }
     }));
     let checks = proposal.verify.commands.iter().map(|command| async move {
-        let reading = match eyes.check(act, command).await {
-            Ok(failure) => Reading::Seen { baseline: None, canary: Some(Counts::Check { passed: failure.is_none() }) },
-            Err(why) => Reading::Unreachable { why },
+        let (reading, why) = match eyes.check(act, command).await {
+            Ok(failure) => {
+                let canary = Some(Counts::Check { passed: failure.is_none() });
+                (Reading::Seen { baseline: None, canary }, failure.map(|why| bounded(&why)))
+            }
+            Err(why) => (Reading::Unreachable { why }, None),
         };
-        Seen { sli: check_name(&command.run), edges_ms: None, reading, why: None }
+        Seen { sli: check_name(&command.run), edges_ms: None, reading, why }
     });
     seen.extend(futures::future::join_all(checks).await);
     Taken { seen, counters: tally.after, sampled_at: sampled_at(&found) }

@@ -384,6 +384,29 @@ pub struct Message<'a> {
     pub urgency: Urgency,
 }
 
+/// Keeps secrets out of what is written and told.
+pub trait Scrub: Send + Sync + 'static {
+    /// Whether text with these bytes can hold a secret at all, however it is quoted or escaped. Quick, and never wrong when it says no.
+    fn may_hold(&self, bytes: &[u8]) -> bool;
+    /// The secrets of a text, in order and apart.
+    fn spot(&self, text: &str) -> Vec<Spotted>;
+    /// The same of a value that stands under a name, which may promise one.
+    fn spot_under(&self, name: &str, text: &str) -> Vec<Spotted>;
+}
+
+/// Where a secret is, without the secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spotted {
+    /// The rule that found it.
+    pub rule: &'static str,
+    /// The bytes of the text.
+    pub at: std::ops::Range<usize>,
+    /// Its first characters where all of its kind have them; never enough to use it.
+    pub excerpt: String,
+    /// Whether its own format says so, and not only the name that it stands under.
+    pub is_certain: bool,
+}
+
 /// Milliseconds since the machine was started, sleep included: the clock of leases, which no one sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BootMillis(pub u64);

@@ -7,6 +7,7 @@ use change::course::{Afterwards, Course, Emergency, Standard};
 use change::facts::material::Material;
 use change::governance::Governance;
 use change::proposal::{Files, Proposal};
+use change::secret::Finding;
 use change::{Actor, Change, Digest, Permission, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -35,13 +36,15 @@ pub struct Draft {
     pub files: Files,
     /// What it is made of, as its sources say.
     pub material: Material,
+    /// What a scan for secrets found in its material, without the secrets; what nobody allows closes the gate.
+    pub secrets: Vec<Finding>,
     pub way: Way,
 }
 
 impl Draft {
     /// What makes a request the same when it is repeated.
     pub(crate) fn digest(&self) -> Digest {
-        Digest::of_value(&(&self.text, &self.files, &self.material, &self.way))
+        Digest::of_value(&(&self.text, &self.files, &self.material, &self.secrets, &self.way))
     }
 }
 

@@ -10,6 +10,7 @@ use change::{ChangeId, Timestamp};
 use serde::de::DeserializeOwned;
 
 use crate::Shared;
+use crate::guard;
 use crate::problem::Problem;
 
 /// The largest body: a change file of the largest size, escaped as JSON.
@@ -25,6 +26,7 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
     async fn from_request(request: Request, server: &Shared) -> Result<Self, Problem> {
         demand_type(request.headers(), "application/json")?;
         let bytes = body(request, server).await?;
+        guard::json(server.handle.scrub(), &bytes)?;
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|error| Problem::malformed(format!("the body can't be read: {error}")))
@@ -40,7 +42,10 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Form<T> {
 
     async fn from_request(request: Request, server: &Shared) -> Result<Self, Problem> {
         demand_type(request.headers(), "application/x-www-form-urlencoded")?;
-        let form = axum::extract::Form::<T>::from_request(request, server).await;
+        let (parts, sent) = request.into_parts();
+        let bytes = body(Request::from_parts(parts.clone(), sent), server).await?;
+        guard::fields(server.handle.scrub(), "the form", &bytes)?;
+        let form = axum::extract::Form::<T>::from_request(Request::from_parts(parts, bytes.into()), server).await;
         form.map(|axum::extract::Form(value)| Self(value)).map_err(|rejection| match rejection {
             axum::extract::rejection::FormRejection::BytesRejection(_) => too_large(),
             other => Problem::malformed(other.body_text()),

@@ -17,6 +17,7 @@ mod view;
 mod visible;
 
 mod extract;
+mod guard;
 mod identity;
 mod problem;
 mod run;

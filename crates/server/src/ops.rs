@@ -21,6 +21,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::events::MOST_LISTENERS;
 use crate::extract::MOST_BYTES;
+use crate::guard::guard;
 use crate::problem::Problem;
 use crate::{Shared, api};
 
@@ -162,6 +163,7 @@ pub(crate) fn around(routes: Router<Shared>, server: &Shared) -> Router<Shared> 
         .layer(middleware::from_fn(in_time))
         .layer(caught)
         .layer(DefaultBodyLimit::max(MOST_BYTES))
+        .layer(middleware::from_fn_with_state(server.clone(), guard))
         .layer(middleware::from_fn_with_state(server.clone(), count))
         .layer(middleware::from_fn(dress))
 }

@@ -22,6 +22,8 @@ mod requests;
 mod rounds;
 #[path = "bench/router.rs"]
 mod router_bench;
+#[path = "bench/secrets.rs"]
+mod secrets;
 #[path = "bench/table.rs"]
 mod table;
 
@@ -34,12 +36,13 @@ use crate::table::Row;
 type Bench = (&'static str, fn() -> Result<Vec<Row>>);
 
 /// In the order in which they run: the first measures the memory of a process that has done nothing else yet.
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     ("in_flight", in_flight::run),
     ("appends", appends::run),
     ("acknowledgement", acknowledgement::run),
     ("router", router_bench::run),
     ("access", access::run),
+    ("secrets", secrets::run),
 ];
 
 fn main() -> Result<()> {

@@ -314,6 +314,7 @@ impl World {
             eyes: Arc::new(self.clone()),
             voice: Arc::new(self.clone()),
             clock: Arc::new(clock),
+            scrub: Arc::new(drivers::read::secrets::Scrubber::default()),
             in_force,
             settings,
             build: "simulation".into(),

@@ -87,6 +87,7 @@ pub(crate) fn proposal(artifact: &str) -> Proposal {
         claims: Claims { resources: [RESOURCE.to_owned()].into(), effect: Closure::Closed, hands: Default::default() },
         files: Default::default(),
         material: None,
+        secrets: vec![],
         revision_digest: Digest::of_bytes(b"a revision"),
         effect_digest: Digest::of_bytes(b"not computed yet"),
     })

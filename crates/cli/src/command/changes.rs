@@ -17,13 +17,13 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
     let act = async |id: &ChangeId, verb: &str, body: Value| act(args, client, *id, verb, body).await;
     match &args.command {
         Command::Propose(asked) => {
-            let body = material::request(asked.file.as_deref(), &asked.material).await?;
+            let body = material::request(client, asked.file.as_deref(), &asked.material).await?;
             material::warn(args, &body);
             let id = propose(args, client, &body, asked.key.as_deref(), asked.watch).await?;
             if asked.watch { follow::to_completion(client, id, style).await } else { Ok(()) }
         }
         Command::Amend { change, file, material } => {
-            let body = material::request(file.as_deref(), material).await?;
+            let body = material::request(client, file.as_deref(), material).await?;
             material::warn(args, &body);
             act(change, "amend", body).await
         }
@@ -57,13 +57,13 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
             act(change, "tick", json!({"list": list, "code": code, "note": note})).await
         }
         Command::Emergency { file, incident, reason, watch, key } => {
-            let mut body = read_change_file(file)?;
+            let mut body = read_change_file(client, file).await?;
             body["emergency"] = json!({"incident": incident, "reason": reason});
             let id = propose(args, client, &body, key.as_deref(), *watch).await?;
             if *watch { follow::to_completion(client, id, style).await } else { Ok(()) }
         }
         Command::Record { file, deployed_at, reason, key } => {
-            let mut body = read_change_file(file)?;
+            let mut body = read_change_file(client, file).await?;
             body["afterwards"] = json!({"deployed_at": deployed_at, "reason": reason});
             propose(args, client, &body, key.as_deref(), false).await.map(|_| ())
         }

@@ -8,9 +8,11 @@ use std::process::Command as Process;
 use change::Digest;
 use change::document::{Document, Problem};
 use change::proposal::{ChangeFile, named_files};
+use change::secret::AllowList;
 use serde_json::{Value, json};
 
 use super::print;
+use super::secrets::{self, Sent};
 use crate::args::{Args, Check, Schema};
 use crate::client::Client;
 use crate::config::Config;
@@ -34,8 +36,22 @@ pub(super) fn read_text(file: &Path) -> Outcome<String> {
     std::fs::read_to_string(file).map_err(failed)
 }
 
-/// A change file as a request, with the commit of the clone that it lies in.
-pub(super) fn read_change_file(file: &Path) -> Outcome<Value> {
+/// A change file as a request: its text, with the commit of its clone, the digests of the files that it names, and what the secret scan found.
+///
+/// # Errors
+/// If it holds a secret that nobody allows: then nothing is sent.
+pub(super) async fn read_change_file(client: &Client, file: &Path) -> Outcome<Value> {
+    let text = read_text(file)?;
+    let found = secrets::before_sending(client, &[Sent::ChangeFile(file, &text)]).await?;
+    let mut request = change_request(text, file, None);
+    if !found.is_empty() {
+        request["secrets"] = json!(found);
+    }
+    Ok(request)
+}
+
+/// The same for what stays on this machine.
+pub(super) fn read_change_file_here(file: &Path) -> Outcome<Value> {
     Ok(change_request(read_text(file)?, file, None))
 }
 
@@ -97,9 +113,12 @@ pub(super) async fn check(args: &Args, check: &Check) -> Outcome {
     }
     if check.offline {
         let read = Document::from_yaml(&text).and_then(|document| document.read::<ChangeFile>());
+        secrets::refuse(&secrets::found(&[Sent::ChangeFile(&check.file, &text)], &AllowList::default()))?;
         return say(args, &name, &problems_json(&read.err().unwrap_or_default()), None);
     }
-    let answer = Client::find(args)?.post("/changes/check", &change_request(text, &check.file, None), None).await?;
+    let client = Client::find(args)?;
+    secrets::before_sending(&client, &[Sent::ChangeFile(&check.file, &text)]).await?;
+    let answer = client.post("/changes/check", &change_request(text, &check.file, None), None).await?;
     let problems = answer.get("problems").and_then(Value::as_array).cloned().unwrap_or_default();
     say(args, &name, &problems, Some(&answer))
 }
@@ -136,6 +155,7 @@ pub(super) fn schema(kind: Schema) -> Outcome {
         Schema::Slis => schemars::schema_for!(change::governance::SliFile),
         Schema::Service => schemars::schema_for!(change::catalog::Service),
         Schema::Settings => schemars::schema_for!(change::governance::Settings),
+        Schema::Secrets => schemars::schema_for!(change::secret::AllowList),
         Schema::Policy => schemars::schema_for!(change::facts::Facts),
         Schema::Openapi => {
             println!("{}", serde_json::to_string_pretty(&server::openapi()).unwrap_or_default());

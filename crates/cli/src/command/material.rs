@@ -11,10 +11,11 @@ use drivers::read::git::Clone;
 use drivers::read::manifests::{self, Side, is_manifest};
 use drivers::read::unread::{MOST_FILE_BYTES, Unread};
 use drivers::read::{cost, junit, migration, terraform};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::files::{change_request, folder_of, read_text};
 use super::print;
+use super::secrets::{self, Sent};
 use crate::args::{Args, FactsOf, MaterialOptions};
 use crate::client::Client;
 use crate::exit::{ERROR, Failure, INVALID, Outcome};
@@ -27,7 +28,10 @@ const MOST_FILES: usize = 2_000;
 const MOST_BYTES: usize = 64 << 20;
 
 /// The request that proposes or amends a change: its file, with what it is made of.
-pub(super) async fn request(file: Option<&Path>, options: &MaterialOptions) -> Outcome<Value> {
+///
+/// # Errors
+/// If a source can't be read, or holds a secret that nobody allows: then nothing is sent.
+pub(super) async fn request(client: &Client, file: Option<&Path>, options: &MaterialOptions) -> Outcome<Value> {
     let folder = file.map_or_else(|| Path::new("."), folder_of);
     let clone = Clone::at(folder);
     let range = match &options.git {
@@ -43,8 +47,19 @@ pub(super) async fn request(file: Option<&Path>, options: &MaterialOptions) -> O
     if let Some(head) = &head {
         check_commit(&text, &file, head)?;
     }
+    let mut texts = Texts::default();
+    let material = read(&clone, range, options, &mut texts).await?;
+    let diff = options.git.as_deref().map(secrets::added_lines).transpose()?;
+    let found = {
+        let mut sent = vec![Sent::ChangeFile(&file, &text)];
+        sent.extend(diff.as_deref().map(Sent::Diff));
+        sent.extend(texts.0.iter().map(|(path, text)| Sent::Material(path, text)));
+        secrets::before_sending(client, &sent).await?
+    };
     let mut body = change_request(text, &file, head);
-    let material = read(&clone, range, options).await?;
+    if !found.is_empty() {
+        body["secrets"] = json!(found);
+    }
     if !material.is_empty() {
         body["material"] = serde_json::to_value(&material).map_err(|e| Failure::new(ERROR, e.to_string()))?;
     }
@@ -53,7 +68,7 @@ pub(super) async fn request(file: Option<&Path>, options: &MaterialOptions) -> O
 
 /// Shows what policy would see.
 pub(super) async fn facts(args: &Args, client: &Client, asked: &FactsOf) -> Outcome {
-    let body = request(asked.file.as_deref(), &asked.material).await?;
+    let body = request(client, asked.file.as_deref(), &asked.material).await?;
     warn(args, &body);
     let answer = client.post("/facts", &body, None).await?;
     let facts = answer.get("facts").cloned().unwrap_or_default();
@@ -110,23 +125,44 @@ fn check_commit(text: &str, file: &Path, head: &str) -> Outcome {
     }
 }
 
-async fn read(clone: &Clone, range: Option<Range>, options: &MaterialOptions) -> Outcome<Material> {
+/// Everything that was read, to be scanned before facts about it are sent.
+#[derive(Default)]
+struct Texts(Vec<(PathBuf, String)>);
+
+impl Texts {
+    fn add(&mut self, name: &str, bytes: &[u8]) {
+        self.0.push((PathBuf::from(name), String::from_utf8_lossy(bytes).into_owned()));
+    }
+
+    fn add_all(&mut self, files: &Files) {
+        files.iter().for_each(|(name, bytes)| self.add(name, bytes));
+    }
+}
+
+async fn read(clone: &Clone, range: Option<Range>, options: &MaterialOptions, texts: &mut Texts) -> Outcome<Material> {
     let mut material = Material::default();
     if let Some(path) = &options.plan {
-        material.plan = Some(terraform::plan(&name_of(path), &bytes(path)?).map_err(failure)?);
+        let (name, bytes) = (name_of(path), bytes(path)?);
+        texts.add(&name, &bytes);
+        material.plan = Some(terraform::plan(&name, &bytes).map_err(failure)?);
     }
     if let Some(path) = &options.cost {
-        material.cost = Some(cost::delta(&name_of(path), &bytes(path)?).map_err(failure)?);
+        let (name, bytes) = (name_of(path), bytes(path)?);
+        texts.add(&name, &bytes);
+        material.cost = Some(cost::delta(&name, &bytes).map_err(failure)?);
     }
     if !options.tests.is_empty() {
         let files = all(&options.tests, &|path| path.ends_with(".xml"))?;
+        texts.add_all(&files);
         material.tests = Some(junit::tests(&files).map_err(failure)?);
     }
     if !options.migrations.is_empty() {
         let (files, beside) = migrations(clone, range.as_ref(), &options.migrations).await?;
+        texts.add_all(&files);
         material.migrations = Some(migration::migrations(&files, &beside).map_err(failure)?);
     }
     if let Some((before, after)) = sides(clone, range.as_ref(), &options.manifests).await? {
+        before.files.iter().chain(&after.files).for_each(|(name, bytes)| texts.add(name, bytes));
         material.manifests = Some(manifests::manifests(&before, &after).map_err(failure)?);
     }
     material.range = range;

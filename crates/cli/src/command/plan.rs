@@ -13,7 +13,7 @@ use change::{ChangeId, Span};
 use engine::planning::{self, Asked, Forecast, WhatIf};
 use serde_json::{Value, json};
 
-use super::files::{problems_json, read_change_file, say};
+use super::files::{problems_json, read_change_file, read_change_file_here, say};
 use super::print;
 use crate::args::{Args, Plan};
 use crate::client::Client;
@@ -40,7 +40,9 @@ async fn from_server(args: &Args, asked: &Plan) -> Outcome<(Value, Span)> {
     let answer = match asked.what.parse::<ChangeId>().ok().filter(|_| !is_file) {
         Some(id) => client.get(&format!("/changes/{id}/plan?runs={}&suggest={}", asked.runs, asked.suggest)).await?,
         None => {
-            let mut body = read_change_file(Path::new(&asked.what))?;
+            let mut body = read_change_file(&client, Path::new(&asked.what)).await?;
+            // A forecast keeps nothing, and so has nowhere to show what is allowed.
+            body.as_object_mut().map(|fields| fields.remove("secrets"));
             body["runs"] = json!(asked.runs);
             body["suggest"] = json!(asked.suggest);
             if !args.json {
@@ -57,7 +59,7 @@ async fn from_server(args: &Args, asked: &Plan) -> Outcome<(Value, Span)> {
 
 /// The plan at supposed traffic, without a server.
 fn supposed(args: &Args, asked: &Plan, requests_per_second: f64) -> Outcome<(Value, Span)> {
-    let body = read_change_file(Path::new(&asked.what))?;
+    let body = read_change_file_here(Path::new(&asked.what))?;
     let text = body.get("file").and_then(Value::as_str).unwrap_or_default();
     let proposal = anywhere(args, &asked.what, text)?;
     let what_if = WhatIf { requests_per_second, bad_share: asked.bad.0 };

@@ -168,7 +168,7 @@ impl Checks {
     }
 }
 
-/// A command. Its output stays hidden: nobody has looked for secrets in it.
+/// A command. The end of its output is told without what looks like a secret.
 async fn run(settings: &CommandSettings, act: &Act, line: &str, limit: Span) -> Result<(), Miss> {
     if !settings.allow {
         return not_run(NOT_ALLOWED);
@@ -178,7 +178,7 @@ async fn run(settings: &CommandSettings, act: &Act, line: &str, limit: Span) -> 
     let order = Order { line, env: &process::act_env(act), limit, stdin: std::process::Stdio::null() };
     let not_started = |error| Miss::NotRun(format!("the command could not be started: {error}"));
     let finished = process::run(settings, order).await.map_err(not_started)?;
-    if finished.is_success() { Ok(()) } else { failed(finished.how()) }
+    if finished.is_success() { Ok(()) } else { failed(finished.brief()) }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub(crate) async fn check(
     let finished = process::run(settings, order).await;
     let finished = finished
         .map_err(|error| format!("the command could not be started in `{}`: {error}", settings.dir.display()))?;
-    Ok(if finished.is_success() { None } else { Some(finished.sentence()) })
+    Ok(if finished.is_success() { None } else { Some(finished.brief()) })
 }
 
 #[cfg(test)]

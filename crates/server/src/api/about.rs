@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use axum::extract::{Path, State};
+use change::secret::AllowList;
 use change::{Permission, Span, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,28 @@ pub(crate) struct Measures {
     pub controls: measure::ControlReport,
 }
 
-documented!(WhoAmI, Drivers, Measures);
+/// What the secret scan of a client has to know.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Allowing {
+    #[serde(flatten)]
+    pub list: AllowList,
+}
+
+documented!(WhoAmI, Drivers, Measures, Allowing);
+
+/// Shows which findings of the secret scan are allowed here.
+///
+/// With the salt of their fingerprints, and so only to those who may propose somewhere.
+#[utoipa::path(get, path = "/secrets", operation_id = "showAllowedSecrets", tag = "about",
+    responses((status = 200, description = "The list of `secrets.yaml`.", body = Allowing)))]
+pub(crate) async fn secrets(State(server): State<Shared>, caller: Caller) -> Result<axum::Json<Allowing>, Problem> {
+    let in_force = server.handle.in_force();
+    if !in_force.governance.access.held(&caller.user).contains(&Permission::Propose) {
+        let detail = format!("`user:{}` may propose nowhere, and so has nothing to scan for here", caller.user);
+        return Err(Problem::not_allowed(detail).help("ask for a role with `propose` in access.yaml"));
+    }
+    Ok(axum::Json(Allowing { list: in_force.governance.secrets.clone() }))
+}
 
 /// Says who you are.
 #[utoipa::path(get, path = "/whoami", operation_id = "whoAmI", tag = "about",

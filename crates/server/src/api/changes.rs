@@ -9,6 +9,7 @@ use change::facts::Facts;
 use change::facts::material::Material;
 use change::gate::Gate;
 use change::proposal::Files;
+use change::secret::Finding;
 use change::{Change, ChangeId};
 use engine::ports::ListQuery;
 use engine::replay::{Replayed, Strictness};
@@ -36,6 +37,9 @@ pub(crate) struct Proposed {
     /// The digests of the files that the change file names, by path.
     #[serde(default)]
     pub files: Files,
+    /// What a scan for secrets found in the material of the change, without the secrets. What nobody allows closes the gate.
+    #[serde(default)]
+    pub secrets: Vec<Finding>,
     /// What the change is made of, as its sources say; see docs/reference/facts.md.
     #[serde(default)]
     pub material: Material,
@@ -66,6 +70,16 @@ pub(crate) struct Passed {
 }
 
 impl Proposed {
+    /// The draft that it is.
+    ///
+    /// # Errors
+    /// If it would go two ways.
+    pub(crate) fn draft(self) -> Result<Draft, Problem> {
+        let way = self.way()?;
+        let Self { file: text, files, material, secrets, .. } = self;
+        Ok(Draft { text, files, material, secrets, way })
+    }
+
     fn way(&self) -> Result<Way, Problem> {
         match (&self.emergency, &self.afterwards) {
             (None, None) => Ok(Way::Regular),
@@ -172,8 +186,7 @@ pub(crate) async fn propose(
 ) -> Result<Response, Problem> {
     token_leaves(&server, &caller, "propose", None, &given).await?;
     let (handle, actor) = (server.handle.clone(), caller.actor());
-    let way = given.way()?;
-    let draft = Draft { text: given.file, files: given.files, material: given.material, way };
+    let draft = given.draft()?;
     let proposed = async move { handle.propose_draft(&actor, &draft, key.as_deref()).await };
     let change = to_its_end(proposed).await??;
     let location = format!("/api/v1/changes/{}", change.id);
@@ -351,9 +364,6 @@ mod tests {
     #[test]
     fn an_unknown_field_of_a_proposal_is_named() {
         let error = serde_json::from_str::<Proposed>(r#"{"file": "", "fils": {}}"#).expect_err("a misspelt field");
-        assert!(
-            error.to_string().contains("unknown field `fils`, expected one of `file`, `files`, `material`"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("unknown field `fils`, expected one of `file`, `files`"), "{error}");
     }
 }

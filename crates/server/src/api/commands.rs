@@ -116,8 +116,8 @@ pub(crate) async fn amend(
     caller.token_leaves(&server, "amend", Some(id), &change.proposal).await?;
     changes::token_leaves(&server, &caller, "amend", Some(id), &given).await?;
     let (handle, actor) = (server.handle.clone(), caller.actor());
-    let amended =
-        to_its_end(async move { handle.amend(&actor, id, &given.file, &given.files, &given.material).await }).await?;
+    let draft = given.draft()?;
+    let amended = to_its_end(async move { handle.amend(&actor, id, &draft).await }).await?;
     amended.map_err(Problem::invalid_file)??;
     changes::show(&server, &caller, id).await.map(axum::Json)
 }

@@ -66,6 +66,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(about::measures))
         .routes(routes!(about::whoami))
         .routes(routes!(about::drivers))
+        .routes(routes!(about::secrets))
         .routes(routes!(about::schema));
     OpenApiRouter::with_openapi(head())
         .nest("/api/v1", v1)
@@ -201,6 +202,7 @@ mod tests {
             get /api/v1/tokens listTokens
             post /api/v1/tokens makeToken
             post /api/v1/tokens/{id}/revoke revokeToken
+            get /api/v1/secrets showAllowedSecrets
             get /api/v1/whoami whoAmI
             get /checkpoint showCheckpoint
             get /livez isAlive

@@ -6,6 +6,7 @@ mod world;
 
 mod access;
 mod api;
+mod guard;
 mod log_files;
 mod operating;
 mod pages;

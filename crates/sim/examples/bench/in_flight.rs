@@ -99,6 +99,7 @@ async fn start(dir: &Path) -> Result<Handle> {
         eyes: Arc::new(Steady { since: Instant::now() }),
         voice: world,
         clock: Arc::new(SystemClock),
+        scrub: Arc::new(drivers::read::secrets::Scrubber::default()),
         in_force: InForce::new(governance(NOBODY))?,
         settings: Settings::default(),
         build: "bench".into(),

@@ -581,7 +581,14 @@ async fn the_systems_own_resolver_is_not_what_is_checked() {
 async fn a_command_shows_how_it_ended_and_hides_what_it_said() {
     let run = |line: &str| serde_json::json!({"name": "smoke", "command": {"run": line}});
     assert_eq!(probe(settings(&[]), run("exit 0")).await, passed());
-    assert_eq!(probe(settings(&[]), run("echo the-password >&2; exit 3")).await, fails("exit code 3"));
+    assert_eq!(
+        probe(settings(&[]), run("echo the shop is shut >&2; exit 3")).await,
+        fails("exit code 3: the shop is shut")
+    );
+    // F7
+    let secret = crate::read::secrets::samples::all(9).remove(1).secret;
+    let said = probe(settings(&[]), run(&format!("echo shut for {secret}; exit 3"))).await;
+    assert_eq!(said, fails("exit code 3: shut for [redacted: clearway-token]"));
     assert_eq!(
         probe_for(settings(&[]), run("sleep 60"), Span::millis(100)).await,
         fails("did not finish within 100ms")

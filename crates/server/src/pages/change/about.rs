@@ -43,6 +43,7 @@ fn what(change: &Change) -> Markup {
                     @if let Some(cost) = &effects.cost_per_month { dt { "Cost a month" } dd { (cost.amount) " " (cost.currency) } }
                     @if let Some(slo) = &effects.slo { dt { "Expected effect" } dd { (slo) } }
                 }
+                @if !proposal.secrets.is_empty() { dt { "Secret scan" } dd { @for finding in &proposal.secrets { div { (prose(&finding.to_string())) } } } }
                 @if !proposal.links.is_empty() { dt { "Links" } dd { @for url in &proposal.links { (link(url)) } } }
             }
         }
