@@ -224,7 +224,7 @@ fn what_is_missing_blocked_overridden_and_owed_is_named() {
     let expected = serde_json::json!({
         "blocks": {"no_approval_rule": ["CHG-1"], "no_runbook": ["CHG-1"]},
         "overrides": {"verification": ["CHG-1"]},
-        "coverage": {"unmatched_changes": ["CHG-1"], "idle_rules": [2], "samples": 2},
+        "emergencies": [], "coverage": {"unmatched_changes": ["CHG-1"], "idle_rules": [2], "samples": 2},
         "debts": {"open": ["CHG-1"], "overdue": []},
     });
     assert_eq!(json["M12"], expected);

@@ -6,6 +6,8 @@ mod checks;
 mod comparisons;
 #[path = "suite/crashes.rs"]
 mod crashes;
+#[path = "suite/govern.rs"]
+mod govern;
 #[path = "suite/life.rs"]
 mod life;
 #[path = "suite/plans.rs"]

@@ -112,7 +112,7 @@ async fn a_failing_version_is_rolled_back_by_the_verdict() {
         .expect("JSON");
     assert_eq!(state["versions"][1]["weight"], 0, "{state}");
     let owed = text(&house.run(&["show", "CHG-1"]));
-    assert!(owed.contains("Owed: a review"), "{owed}");
+    assert!(owed.contains("Owed: the review"), "{owed}");
     assert!(house.run(&["review", "CHG-1", "--summary", "the price client has no time-out"]).status.success());
 }
 

@@ -39,7 +39,7 @@ impl Office {
         let users =
             [user("ada", ""), user("bob", &format!("'{bob}'")), user("cyd", ""), user("dan", ""), user("fay", "")]
                 .concat();
-        let roles = "roles: [{id: all, may: [propose, approve, read, audit]}]\n";
+        let roles = "roles: [{id: all, may: [propose, approve, read, audit, govern]}]\n";
         office.governance("access.yaml", &format!("users:\n{users}{roles}"));
         office.governance(
             "approvals.yaml",

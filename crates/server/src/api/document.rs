@@ -161,33 +161,42 @@ mod tests {
             .collect();
         lines.sort_by_key(|line| line.split(' ').nth(1).map(str::to_owned));
         expect![[r#"
-            get /api/v1/catalog showCatalog
             get /api/v1/access listAccess
             get /api/v1/access/explain explainAccess
+            get /api/v1/catalog showCatalog
             get /api/v1/changes listChanges
             post /api/v1/changes proposeChange
             post /api/v1/changes/check checkChange
             get /api/v1/changes/{id} showChange
             post /api/v1/changes/{id}/amend amendChange
             post /api/v1/changes/{id}/approve approveChange
+            post /api/v1/changes/{id}/break-glass breakGlass
             post /api/v1/changes/{id}/complete completeChange
             get /api/v1/changes/{id}/diff showDiff
             get /api/v1/changes/{id}/events listenToChange
             get /api/v1/changes/{id}/gates askGates
             get /api/v1/changes/{id}/log showChangeLog
             get /api/v1/changes/{id}/looks showLooks
+            post /api/v1/changes/{id}/override overrideRule
             post /api/v1/changes/{id}/pause pauseChange
             get /api/v1/changes/{id}/plan planChange
             get /api/v1/changes/{id}/policy explainPolicy
             post /api/v1/changes/{id}/promote promoteChange
             post /api/v1/changes/{id}/reject rejectChange
             post /api/v1/changes/{id}/replay replayChange
+            post /api/v1/changes/{id}/request-changes requestChanges
             post /api/v1/changes/{id}/resume resumeChange
             post /api/v1/changes/{id}/review reviewChange
             post /api/v1/changes/{id}/rollback rollBackChange
             get /api/v1/changes/{id}/statement showStatement
+            post /api/v1/changes/{id}/take-back takeBack
+            post /api/v1/changes/{id}/tick tickPoint
             post /api/v1/changes/{id}/withdraw withdrawChange
+            get /api/v1/debts listDebts
             get /api/v1/decisions listDecisions
+            get /api/v1/delegations listDelegations
+            post /api/v1/delegations delegate
+            post /api/v1/delegations/end endDelegations
             get /api/v1/drivers listDrivers
             get /api/v1/events listen
             post /api/v1/facts showFacts
@@ -198,11 +207,14 @@ mod tests {
             post /api/v1/plans planFile
             post /api/v1/policy/replay replayPolicy
             get /api/v1/schemas/{kind} showSchema
+            get /api/v1/secrets showAllowedSecrets
             get /api/v1/services/{name} showService
+            get /api/v1/stop getStop
+            post /api/v1/stop stopAll
+            post /api/v1/stop/release releaseStop
             get /api/v1/tokens listTokens
             post /api/v1/tokens makeToken
             post /api/v1/tokens/{id}/revoke revokeToken
-            get /api/v1/secrets showAllowedSecrets
             get /api/v1/whoami whoAmI
             get /checkpoint showCheckpoint
             get /livez isAlive

@@ -31,6 +31,28 @@ const TABLE: &str = "
     post /api/v1/changes/{id}/review           401 404 403 403 409
     post /api/v1/changes/{id}/rollback         401 404 403 403 409
     post /api/v1/changes/{id}/withdraw         401 404 403 403 200
+    post /api/v1/changes/{id}/break-glass      401 404 403 403 409
+    get  /api/v1/changes/{id}/diff             401 404 200 200 200
+    post /api/v1/changes/{id}/override         401 404 403 403 409
+    get  /api/v1/changes/{id}/policy           401 404 200 200 200
+    post /api/v1/changes/{id}/request-changes  401 404 403 403 403
+    get  /api/v1/changes/{id}/statement        401 404 200 200 200
+    post /api/v1/changes/{id}/take-back        401 404 409 409 409
+    post /api/v1/changes/{id}/tick             401 404 403 403 409
+    get  /api/v1/catalog                       401 200 200 200 200
+    get  /api/v1/debts                         401 200 200 200 200
+    get  /api/v1/decisions                     401 403 403 200 200
+    get  /api/v1/delegations                   401 200 200 200 200
+    post /api/v1/delegations                   401 200 200 200 200
+    post /api/v1/delegations/end               401 200 200 200 200
+    post /api/v1/facts                         401 200 200 200 200
+    get  /api/v1/governance                    401 200 200 200 200
+    post /api/v1/policy/replay                 401 403 403 200 200
+    get  /api/v1/secrets                       401 403 403 403 200
+    get  /api/v1/services/{name}               401 404 404 404 404
+    get  /api/v1/stop                          401 200 200 200 200
+    post /api/v1/stop                          401 403 403 403 200
+    post /api/v1/stop/release                  401 403 403 403 200
     get  /api/v1/access                        401 403 403 200 200
     get  /api/v1/access/explain                401 200 200 200 200
     get  /api/v1/drivers                       401 200 200 200 200
@@ -63,12 +85,17 @@ fn rows() -> Vec<(&'static str, &'static str, Vec<u16>)> {
 
 fn body(path: &str, effect: &Value) -> Value {
     match path.rsplit('/').next().unwrap_or_default() {
-        "changes" | "check" | "plans" => json!({"file": FILE}),
+        "changes" | "check" | "plans" | "facts" => json!({"file": FILE}),
+        "override" => json!({"code": "none", "reason": "because"}),
+        "tick" => json!({"list": "none", "code": "none", "note": "seen"}),
+        "delegations" => json!({"lasts": "1d"}),
+        "end" => json!({}),
         "amend" => json!({"file": FILE.replace("Raise", "Lower")}),
         "approve" => json!({"effect": effect}),
         "complete" => json!({"evidence": "read back"}),
         "resume" => json!({}),
         "review" => json!({"summary": "learnt"}),
+        "replay" if path.contains("policy") => json!({"modules": {}}),
         "replay" => json!({"strictness": {}}),
         "tokens" => json!({"name": "test"}),
         _ => json!({"reason": "because"}),
@@ -83,6 +110,7 @@ async fn ask(world: &World, verb: &str, path: &str, person: &str, effect: &Value
             .replace("{id}", "CHG-1")
             .replace("{position}", "2")
             .replace("{kind}", "change")
+            .replace("{name}", "nothing")
             .replace("{path}", "entries/000"),
     };
     let method: Method = verb.to_uppercase().parse().expect("a method");
