@@ -412,7 +412,8 @@ mod tests {
     #[test]
     fn every_line_of_the_built_in_rules_is_reached_by_a_test() {
         let coverage = tested().coverage;
-        let left: Vec<_> = coverage.iter().filter(|c| !c.not_covered.is_empty()).map(|c| (&c.file, &c.not_covered)).collect();
+        let left: Vec<_> =
+            coverage.iter().filter(|c| !c.not_covered.is_empty()).map(|c| (&c.file, &c.not_covered)).collect();
         assert!(left.is_empty(), "{left:?}");
         assert_eq!(coverage.len(), PACK.len());
     }
@@ -423,7 +424,9 @@ mod tests {
         let rules = crate::reading::rules(bundle.modules()).expect("they are read");
         let (notes, asked) = (bundle.notes(), rules.iter().filter(|rule| rule.is_asked()));
         let silent: Vec<_> = asked
-            .filter(|rule| notes.of_rule(&rule.file, rule.line).is_none_or(|n| n.title.is_none() || n.description.is_none()))
+            .filter(|rule| {
+                notes.of_rule(&rule.file, rule.line).is_none_or(|n| n.title.is_none() || n.description.is_none())
+            })
             .map(|rule| (&rule.file, rule.line))
             .collect();
         assert!(silent.is_empty(), "{silent:?}");

@@ -86,7 +86,7 @@ fn everyday_changes_come_out_as_people_would_expect() {
     check(
         |_| {},
         "access",
-        expect!["55 high (kind 45, production 10); asks approvers x1 in 8h; 2 warnings; denied []"],
+        expect!["55 high (kind 45, production 10); asks approvers x1 in 1d; 2 warnings; denied []"],
     );
     check(|_| {}, "data", expect!["50 high (kind 40, production 10); asks approvers x1 in 1d; 0 warnings; denied []"]);
     check(
@@ -132,7 +132,7 @@ fn a_loaded_catalog_and_a_bad_history_are_seen() {
     let now: Timestamp = "2026-12-01T10:00:00Z".parse().expect("a time");
     let facts = Facts::of(&proposal, "bob", &catalog, history, now);
     let said = bundle(&[]).expect("the built-in rules").assess(&facts, &Matrix::default_rules(), &proposal);
-    expect!["100 critical (rolled_back_before 40, failure_rate 15, sensitive_data 15, tier 12, production 10, unknown_service 10, kind 8, untested 7, services 5, first_by_author 3, dependents 2); asks approvers x1 in 8h, service-owners x1 in 8h; 1 warnings; denied []"].assert_eq(&summary(&said));
+    expect!["100 critical (rolled_back_before 40, failure_rate 15, sensitive_data 15, tier 12, production 10, unknown_service 10, kind 8, untested 7, services 5, first_by_author 3, dependents 2); asks approvers x1 in 1d, service-owners x1 in 1d; 1 warnings; denied []"].assert_eq(&summary(&said));
 }
 
 #[test]
