@@ -7,14 +7,15 @@ pub mod material;
 pub mod paths;
 pub mod seen;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Access;
-use crate::catalog::{Catalog, Service};
+use crate::catalog::{BlastRadius, Catalog, Service};
+use crate::course::Course;
 use crate::proposal::{Kind, Proposal};
 use crate::time::Timestamp;
 use material::CostDelta;
@@ -31,6 +32,12 @@ pub struct Facts {
     pub unknown_services: Vec<String>,
     /// The services that notice when the changed ones fail.
     pub dependents: BTreeSet<String>,
+    /// How much those weigh that notice.
+    #[serde(default)]
+    pub blast_radius: Blast,
+    /// The groups of access.yaml that have a member: a rule that asks a group can see whether there is anybody in it.
+    #[serde(default)]
+    pub groups: BTreeSet<String>,
     pub history: History,
     /// The least share of an error budget that is left among the changed services, 0 to 1; `null` where it is not known.
     #[serde(default)]
@@ -77,6 +84,40 @@ pub struct ChangeFacts {
     pub driver: String,
     /// Expected cost a month, in the currency given.
     pub cost_per_month: Option<f64>,
+    /// By which way it goes: `regular`, `standard`, `emergency` or `afterwards`.
+    #[serde(default = "regular")]
+    #[schemars(extend("enum" = ["regular", "standard", "emergency", "afterwards"]))]
+    pub course: String,
+    /// The incident that an emergency ends; `null` on every other way.
+    #[serde(default)]
+    pub incident: Option<String>,
+    /// The links under `evidence`, by the kind of evidence.
+    #[serde(default)]
+    pub evidence: BTreeMap<String, String>,
+}
+
+fn regular() -> String {
+    Course::default().name().to_owned()
+}
+
+/// The services that notice when the changed ones fail, in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Blast {
+    /// From 0 (nobody notices) to below 100; weighted by tier and distance.
+    pub figure: f64,
+    /// Those that call a changed service themselves.
+    pub direct: usize,
+    /// Those of tier 1, at any distance.
+    pub tier_1: usize,
+    /// Those of tier 2, at any distance.
+    pub tier_2: usize,
+}
+
+impl Blast {
+    fn of(radius: &BlastRadius) -> Self {
+        let of_tier = |tier| radius.of_tier(tier);
+        Self { figure: radius.figure, direct: radius.direct(), tier_1: of_tier(1), tier_2: of_tier(2) }
+    }
 }
 
 /// How the changed services have fared, from the log.
@@ -194,12 +235,17 @@ impl Facts {
             has_artifact: proposal.artifact.is_some(),
             driver: proposal.plan.target.driver.clone(),
             cost_per_month: proposal.effects.as_ref().and_then(|e| e.cost_per_month.as_ref()).map(|c| c.amount),
+            course: proposal.course.name().to_owned(),
+            incident: proposal.course.emergency().map(|e| e.incident.clone()),
+            evidence: proposal.evidence.clone(),
         };
         Self {
             change,
             services: known.into_iter().filter_map(|s| catalog.service(s).cloned()).collect(),
             unknown_services: unknown.into_iter().cloned().collect(),
             dependents: catalog.dependents(&proposal.services),
+            blast_radius: Blast::of(&catalog.blast_radius(&proposal.services)),
+            groups: BTreeSet::new(),
             history,
             error_budget_left: None,
             material: None,
@@ -209,9 +255,11 @@ impl Facts {
         }
     }
 
-    /// The same with what the change is made of, sorted by these path rules, its committers looked up in this access table.
+    /// The same with what the change is made of, sorted by these path rules, its committers and the groups that there are looked up in this access table.
     #[must_use]
     pub fn made_of(mut self, proposal: &Proposal, paths: &Paths, access: &Access) -> Self {
+        let peopled = access.groups.iter().filter(|group| access.users_of_group(&group.id).next().is_some());
+        self.groups = peopled.map(|group| group.id.clone()).collect();
         let material = proposal.material.as_ref();
         self.material = material.map(|m| Seen::of(m, proposal.kind, paths, access));
         self.reversible = Reversible::of(material);

@@ -26,6 +26,8 @@ mod import;
 mod judge;
 #[path = "suite/killed.rs"]
 mod killed;
+#[path = "suite/lanes.rs"]
+mod lanes;
 #[path = "suite/plan.rs"]
 mod plan;
 #[path = "suite/policies.rs"]

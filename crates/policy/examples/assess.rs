@@ -93,12 +93,23 @@ fn input(resources: usize) -> Value {
             "title": "t", "kind": "infrastructure", "environment": "production", "services": ["s1", "s2"], "author": "ada", "owner": "ada",
             "strategy": "canary", "steps": 3, "first_share": 0.05, "slis": 2, "commands": 0, "checks": 0, "automatic_rollback": true,
             "has_runbook": true, "has_commit": true, "has_artifact": true, "driver": "router", "cost_per_month": 12.0,
+            "course": "regular", "incident": null, "evidence": {},
         },
         "services": [service("s1"), service("s2")], "unknown_services": [],
+        "blast_radius": {"figure": 91.2, "direct": 40, "tier_1": 30, "tier_2": 90}, "groups": ["security", "sre"],
+        "error_budget_left": 0.4, "reversible": {"answer": "no", "reasons": ["stateful resources that the plan deletes: 2"]}, "cost": null,
         "dependents": (0..333).map(|i| format!("service-{i}")).collect::<Vec<_>>(),
         "history": {"ended": 12, "rolled_back": 1, "same_effect_rolled_back": false},
         "now": {"weekday": "tuesday", "hour": 10, "is_weekend": false, "date": "2026-12-01", "tz": "UTC"},
-        "material": {"resources": (0..resources).map(each).collect::<Vec<_>>()},
+        "material": {
+            "resources": (0..resources).map(each).collect::<Vec<_>>(), "kinds": ["access", "infrastructure"], "kind_understated": true,
+            "tests": {"present": true, "green": true, "passed": 40, "failed": 0, "errors": 0},
+            "files": {"count": resources, "lines": 20 * resources, "binary": 0, "submodules": 0, "symlinks": 0, "unlisted": 0, "examples": {}},
+            "plan": {
+                "creates": 0, "updates": resources, "deletes": 2, "replaces": resources / 10, "forgets": 0, "iam": 3, "network": 0,
+                "encryption": 1, "stateful": 2, "unknown_types": ["acme_gate"], "complete": true,
+            },
+        },
     })
 }
 

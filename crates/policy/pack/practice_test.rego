@@ -46,3 +46,35 @@ test_documents_that_are_deployed_are_remarked_on if {
 	warned(but({"kind": "docs"})) == 1
 	warned(but({"kind": "docs", "has_artifact": false})) == 0
 }
+
+# PR5
+test_documents_that_touch_more_are_no_documents if {
+	more := {"change": but({"kind": "docs", "slis": 0, "has_artifact": false}).change, "material": {"kind_understated": true}}
+	denied(more) == {"no_verification"}
+	warned(more) == 1
+}
+
+# X3
+test_what_can_not_be_taken_back_is_named_in_every_environment if {
+	lost := {
+		"reversible": {"answer": "no", "reasons": ["a column is dropped", "a bucket is deleted"]},
+		"material": {"kind_understated": false, "migrations": {"irreversible": 2, "places": ["a.sql:2", "b.sql:7"]}},
+	}
+	warned(object.union(but({"environment": "staging"}), lost)) == 4
+	said := practice.warn with input as object.union(sound, lost)
+	"it can't be taken back: a column is dropped" in said
+	"nothing undoes the statement at b.sql:7" in said
+	warned(object.union(sound, {"reversible": {"answer": "yes", "reasons": []}})) == 0
+}
+
+test_images_that_are_not_pinned_are_remarked_on_in_production if {
+	unpinned := {"material": {"manifests": {"unpinned_images": 2}}}
+	warned(object.union(sound, unpinned)) == 1
+	warned(object.union(but({"environment": "staging"}), unpinned)) == 0
+	warned(object.union(sound, {"material": {"manifests": {"unpinned_images": 0}}})) == 0
+}
+
+# LC3: the lane is fast, and not blind.
+test_an_emergency_needs_a_look_at_its_effect_too if {
+	denied(but({"slis": 0, "course": "emergency"})) == {"no_verification"}
+}

@@ -60,7 +60,8 @@ impl Bundle {
         let others: Vec<&Written> =
             all.iter().filter(|o| o.package == rule.package && o.name == rule.name && *o != rule).collect();
         let modules = self.modules().iter().filter(|(path, _)| !is_test(path)).map(|(path, text)| {
-            let mut text = text.clone().into_bytes();
+            // Blocks of metadata above a blank would stand above nothing; what the rules answer does not rest on them.
+            let mut text = text.replace("# METADATA", "# metadata").into_bytes();
             for other in others.iter().filter(|other| &other.file == path) {
                 // Blank but for the ends of lines, so that every other rule stays where it is.
                 text[other.from..other.to].iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');

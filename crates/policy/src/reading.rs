@@ -37,6 +37,15 @@ impl Written {
     pub(crate) fn is_asked(&self) -> bool {
         ASKED.contains(&self.name.as_str())
     }
+
+    /// Whether it names another rule, by the name alone or behind the last part of its package.
+    fn calls(&self, other: &Self) -> bool {
+        if self.package == other.package {
+            return self.names.contains(&other.name);
+        }
+        let package = other.package.rsplit('.').next().unwrap_or_default();
+        self.names.contains(&format!("{package}.{}", other.name))
+    }
 }
 
 /// Every rule of modules that are not tests, in the order of files and lines.
@@ -77,18 +86,16 @@ pub(crate) fn rules(modules: &BTreeMap<String, String>) -> Result<Vec<Written>, 
     Ok(written)
 }
 
-/// The facts below `input` that a rule rests on: those it names, and those of the rules of its package that it names.
+/// The facts below `input` that a rule rests on: those it names, and those of the rules that it names: `helper` of its own package, or `seen.helper` of
+/// the package `clearway.builtin.seen`.
 pub(crate) fn facts_of(rule: &Written, all: &[Written]) -> BTreeSet<String> {
-    let (mut seen, mut left): (BTreeSet<&str>, Vec<&Written>) = (BTreeSet::new(), vec![rule]);
+    let (mut seen, mut left): (BTreeSet<(&str, &str)>, Vec<&Written>) = (BTreeSet::new(), vec![rule]);
     let mut facts = BTreeSet::new();
     while let Some(rule) = left.pop() {
         facts.extend(rule.names.iter().filter(|name| name.starts_with("input.")).cloned());
-        let helpers = all
-            .iter()
-            .filter(|other| other.package == rule.package && !other.is_asked() && rule.names.contains(&other.name));
-        for helper in helpers {
-            if seen.insert(&helper.name) {
-                left.extend(all.iter().filter(|other| other.package == rule.package && other.name == helper.name));
+        for helper in all.iter().filter(|other| !other.is_asked() && rule.calls(other)) {
+            if seen.insert((helper.package.as_str(), helper.name.as_str())) {
+                left.extend(all.iter().filter(|other| other.package == helper.package && other.name == helper.name));
             }
         }
     }

@@ -81,12 +81,12 @@ fn everyday_changes_come_out_as_people_would_expect() {
     check(
         |_| {},
         "code",
-        expect!["25 medium (kind 15, production 10); asks approvers x1 in 1d; 0 warnings; denied []"],
+        expect!["25 medium (production 10, kind 8, untested 7); asks approvers x1 in 1d; 0 warnings; denied []"],
     );
     check(
         |_| {},
         "access",
-        expect!["55 high (kind 45, production 10); asks approvers x1 in 1d; 0 warnings; denied []"],
+        expect!["55 high (kind 45, production 10); asks approvers x1 in 1d; 2 warnings; denied []"],
     );
     check(|_| {}, "data", expect!["50 high (kind 40, production 10); asks approvers x1 in 1d; 0 warnings; denied []"]);
     check(
@@ -132,7 +132,7 @@ fn a_loaded_catalog_and_a_bad_history_are_seen() {
     let now: Timestamp = "2026-12-01T10:00:00Z".parse().expect("a time");
     let facts = Facts::of(&proposal, "bob", &catalog, history, now);
     let said = bundle(&[]).expect("the built-in rules").assess(&facts, &Matrix::default_rules(), &proposal);
-    expect!["100 critical (rolled_back_before 40, failure_rate 15, kind 15, sensitive_data 15, tier 15, production 10, unknown_service 10, services 5, dependents 2); asks approvers x1 in 1d; 0 warnings; denied []"].assert_eq(&summary(&said));
+    expect!["100 critical (rolled_back_before 40, failure_rate 15, sensitive_data 15, tier 12, production 10, unknown_service 10, kind 8, untested 7, services 5, first_by_author 3, dependents 2); asks approvers x1 in 1d, service-owners x1 in 1d; 1 warnings; denied []"].assert_eq(&summary(&said));
 }
 
 #[test]
@@ -157,7 +157,7 @@ require contains {"by": "approvers", "count": 2, "within": "4h"}
 require contains {"by": "dba"}
 "#;
     let said = assess(rules, &proposal("code"));
-    expect![[r#"55 high (own 30, kind 15, production 10); asks approvers x2 in 4h, dba x1 in 1d; 2 warnings; denied ["no_friday"]"#]].assert_eq(&summary(&said));
+    expect![[r#"55 high (own 30, production 10, kind 8, untested 7); asks approvers x2 in 4h, dba x1 in 1d; 2 warnings; denied ["no_friday"]"#]].assert_eq(&summary(&said));
     assert!(!said.allows());
     assert_eq!(said.denials[0].reason, "not on Tuesdays either");
     assert_eq!(said.warnings, ["look thrice", "look twice"]);

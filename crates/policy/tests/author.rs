@@ -61,6 +61,16 @@ fn each_answer_is_led_back_to_its_rule_with_what_the_rule_says_of_itself_and_rea
     assert_eq!(explained.iter().filter(|e| e.kind == "deny").count(), 2);
 }
 
+#[test]
+fn rules_that_are_all_described_are_told_apart() {
+    let rules = "package clearway.shop\n# METADATA\n# title: One\nwarn contains \"1\"\n# METADATA\n# title: Two\nwarn contains \"2\"\n";
+    let bundle =
+        Bundle::compile(&BTreeMap::from([("policy/shop.rego".to_owned(), rules.to_owned())])).expect("it compiles");
+    let explained = bundle.explain(&input().to_string()).expect("it answers");
+    let of = |answer: &str| explained.iter().find(|e| e.answer == answer).map(|e| (e.line, e.title.as_deref()));
+    assert_eq!((of("1"), of("2")), (Some((4, Some("One"))), Some((7, Some("Two")))));
+}
+
 // X23
 #[test]
 fn rules_that_name_what_is_gone_and_what_no_rule_covers_are_found() {

@@ -38,7 +38,7 @@ impl Server {
     }
 
     /// A server on a copy of the examples.
-    fn on(examples: &Path) -> Self {
+    pub(crate) fn on(examples: &Path) -> Self {
         let dir = tempfile::tempdir().expect("a scratch folder");
         let mut command = program();
         command.env("HOME", dir.path()).arg("--dir").arg(dir.path().join("store"));
