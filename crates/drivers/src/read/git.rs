@@ -169,6 +169,38 @@ impl Clone {
             .collect())
     }
 
+    /// Everybody who wrote or committed what changes files below the folder of this clone and is in its head but not in the commit `since`; with no
+    /// `since`, or one that the clone does not know, everybody who ever did.
+    ///
+    /// # Errors
+    /// If git fails, or the clone is shallow and lacks a part of it.
+    pub async fn editors(&self, since: Option<&str>) -> Result<Listed<Committer>, Unread> {
+        let known = match since {
+            Some(since) => self.commit(since).await.ok(),
+            None => None,
+        };
+        let excluded = known.map(|since| format!("^{since}"));
+        let format = "--format=%H%x00%an%x00%ae%x00%cn%x00%ce%x00%G?%x00%GF%x00%GK%x00";
+        // Merges too: what stands only in a merge was edited by whoever merged.
+        let arguments = ["--literal-pathspecs", "log", "-z", "--no-notes", "--no-mailmap", "--full-history", format, "HEAD"];
+        let arguments = arguments.into_iter().chain(excluded.as_deref()).chain(["--", "."]);
+        let log = self.ask(&arguments.collect::<Vec<_>>()).await?;
+        let name = self.folder.display().to_string();
+        let commits = output::commits(&name, &log)?;
+        self.refuse_shallow(&name, &commits).await?;
+        Ok(people(&commits))
+    }
+
+    /// A file of this folder as it was in a commit, or nothing where there was none.
+    ///
+    /// # Errors
+    /// If it is too large, or git fails.
+    pub async fn file_here(&self, commit: &str, name: &str) -> Result<Option<Vec<u8>>, Unread> {
+        let below = self.ask(&["rev-parse", "--show-prefix"]).await?;
+        let below = String::from_utf8_lossy(&below).trim_end_matches('\n').to_owned();
+        self.file(commit, &format!("{below}{name}")).await
+    }
+
     async fn merge_base(&self, range: &str, base: &str, head: &str) -> Result<String, Unread> {
         match self.ask(&["merge-base", base, head]).await {
             Ok(found) => Ok(String::from_utf8_lossy(&found).lines().next().unwrap_or_default().to_owned()),
