@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use change::Event;
+use change::governance::Governance;
 
 use crate::handle::GOVERNANCE;
 use crate::ports::{Store, StoreError};
@@ -16,6 +17,14 @@ pub struct Edits {
     pub commit: String,
     /// The users who wrote or committed what is new since the commit of the load before.
     pub editors: BTreeSet<String>,
+}
+
+impl Edits {
+    /// Those who edited it, if what is loaded is another than the last load: who has changed a word back, or another file, has edited nothing.
+    pub(crate) fn since(&self, last: Option<&Event>, governance: &Governance) -> BTreeSet<String> {
+        let is_other = matches!(last, Some(Event::GovernanceLoaded { files, .. }) if *files != governance.files);
+        if is_other { self.editors.clone() } else { BTreeSet::new() }
+    }
 }
 
 /// The commit of the newest load that names one.
@@ -30,8 +39,7 @@ pub async fn last_commit(store: &dyn Store) -> Result<Option<String>, StoreError
     }))
 }
 
-/// Whether a load has nothing to add to the last one. A server that is only started anew edits nothing, and a commit that changes no file of the
-/// governance is no load; the first that names a commit is one, so that the next has something to begin from.
+/// Whether a load has nothing to add to the last one. A commit that changes no file of the governance is no load; the first that names a commit is one, so that the next has something to begin from.
 pub(crate) fn says_the_same(last: &Event, load: &Event) -> bool {
     let (Event::GovernanceLoaded { commit: was, .. }, Event::GovernanceLoaded { editors, commit, .. }) = (last, load)
     else {

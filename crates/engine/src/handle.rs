@@ -287,20 +287,30 @@ impl Handle {
     /// Records a load, and keeps its policies beside the log, so that an assessment can be run again years later.
     async fn record_governance(&self, in_force: &InForce) -> Result<(), StoreError> {
         let (governance, bundle) = (&in_force.governance, &in_force.bundle);
+        let loads = self.engine.store.read(GOVERNANCE, 0).await?;
+        let last = loads.last().map(|last| &last.event);
+        let edits = in_force.edits.as_ref();
         let event = Event::GovernanceLoaded {
             digest: governance.digest,
             files: governance.files.clone(),
-            editors: in_force.edits.iter().flat_map(|edits| &edits.editors).cloned().collect(),
+            editors: edits.map(|edits| edits.since(last, governance)).unwrap_or_default(),
             policy: Some(bundle.digest()),
             timezones: Some(change::governance::settings::time_zone_database()),
-            commit: in_force.edits.as_ref().map(|edits| edits.commit.clone()),
+            commit: edits.map(|edits| edits.commit.clone()),
         };
-        let loads = self.engine.store.read(GOVERNANCE, 0).await?;
-        if loads.last().is_some_and(|last| edits::says_the_same(&last.event, &event)) {
+        if last.is_some_and(|last| edits::says_the_same(last, &event)) {
             return Ok(());
         }
         let blobs = vec![(bundle.digest(), bundle.to_keep())];
         self.engine.note_with(GOVERNANCE, event, &Actor::Clearway(change::actor::Part::Server), blobs).await
+    }
+
+    /// The commit of the newest load of governance that names one.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn last_commit(&self) -> Result<Option<String>, StoreError> {
+        edits::last_commit(&*self.engine.store).await
     }
 
     /// How the governance in force came to be, and whether a later one was refused.
