@@ -56,7 +56,11 @@ async fn editors(clone: &Clone, governance: &Governance, since: &str) -> Result<
 }
 
 /// The users behind a commit, in the table of now and in the one of before.
-fn users<'a>(who: &'a Committer, now: &'a Access, before: Option<&'a Access>) -> impl Iterator<Item = String> + use<'a> {
+fn users<'a>(
+    who: &'a Committer,
+    now: &'a Access,
+    before: Option<&'a Access>,
+) -> impl Iterator<Item = String> + use<'a> {
     [Some(now), before].into_iter().flatten().filter_map(|access| access.user_of_commit(who)).map(str::to_owned)
 }
 

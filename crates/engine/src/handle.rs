@@ -22,8 +22,8 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::checks::Rehearsals;
-use crate::edits;
 use crate::commit::{Attempt, LaneCache};
+use crate::edits;
 use crate::in_force::{Drivers, Here, InForce, Recovered};
 use crate::planning::Forecasts;
 use crate::ports::{

@@ -8,6 +8,8 @@ mod comparisons;
 mod crashes;
 #[path = "suite/life.rs"]
 mod life;
+#[path = "suite/outside.rs"]
+mod outside;
 #[path = "suite/plans.rs"]
 mod plans;
 #[path = "suite/scan.rs"]

@@ -27,12 +27,9 @@ const AFTER_FAILURE: Duration = Duration::from_millis(500);
 pub(super) async fn begin(args: &Args, client: &Client, id: ChangeId) -> Outcome {
     let view = client.post(&format!("/changes/{id}/begin"), &json!({}), None).await?;
     let change = read_change(&view)?;
-    let rollout =
-        change.rollout().ok_or_else(|| Failure::new(ERROR, format!("{id} is {} already", change.phase())))?;
+    let rollout = change.rollout().ok_or_else(|| Failure::new(ERROR, format!("{id} is {} already", change.phase())))?;
     let began = json!({"change": id, "step": rollout.step + 1, "attempt": rollout.attempt});
-    print(args, &began, || {
-        format!("{id}: {} has begun, attempt {}", change.step_name(rollout.step), rollout.attempt)
-    });
+    print(args, &began, || format!("{id}: {} has begun, attempt {}", change.step_name(rollout.step), rollout.attempt));
     Ok(())
 }
 

@@ -82,7 +82,7 @@ fn ends_with(house: &House, code: i32, arguments: &[&str]) -> String {
 
 /// The options by which a command is another user's.
 fn token(house: &House, user: &str) -> String {
-    let made = house.json(&["token", "create", "--user", user, "--name", "test"]);
+    let made = house.json(&["token", "create", user]);
     let file = house.dir.path().join(format!("{user}.token"));
     std::fs::write(&file, made["token"].as_str().expect("a token")).expect("a token file");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("rights");
@@ -125,7 +125,15 @@ fn a_pipeline_deploys_behind_the_gates_and_its_change_is_judged() {
     assert!(ran.status.success(), "{}\n{}", text(&ran), house.server_log());
     assert_eq!(deployed(&house), "new\n");
     let expected = [
-        "Proposed", "Assessed", "Approved", "Scheduled", "StepBegun", "StepApplied", "Advanced", "Advanced", "Completed",
+        "Proposed",
+        "Assessed",
+        "Approved",
+        "Scheduled",
+        "StepBegun",
+        "StepApplied",
+        "Advanced",
+        "Advanced",
+        "Completed",
     ];
     assert_eq!(story(&house, &id), expected);
     let log = house.json(&["log", &id]);

@@ -181,7 +181,8 @@ impl Clone {
         let excluded = self.commit(since).await.ok().map(|since| format!("^{since}"));
         let format = "--format=%H%x00%an%x00%ae%x00%cn%x00%ce%x00%G?%x00%GF%x00%GK%x00";
         // Merges too: what stands only in a merge was edited by whoever merged.
-        let arguments = ["--literal-pathspecs", "log", "-z", "--no-notes", "--no-mailmap", "--full-history", format, "HEAD"];
+        let arguments =
+            ["--literal-pathspecs", "log", "-z", "--no-notes", "--no-mailmap", "--full-history", format, "HEAD"];
         let arguments = arguments.into_iter().chain(excluded.as_deref()).chain(["--", "."]);
         let log = self.ask(&arguments.collect::<Vec<_>>()).await?;
         let name = self.folder.display().to_string();
@@ -204,7 +205,8 @@ impl Clone {
             return Ok(false);
         }
         for some in files.chunks(MOST_NAMED) {
-            let arguments: Vec<&str> = ["hash-object", "--no-filters", "--"].into_iter().chain(some.iter().copied()).collect();
+            let arguments: Vec<&str> =
+                ["hash-object", "--no-filters", "--"].into_iter().chain(some.iter().copied()).collect();
             let hashed = self.ask(&arguments).await?;
             let hashed = String::from_utf8_lossy(&hashed).into_owned();
             let known = some.iter().map(|file| ids.get(file).copied());

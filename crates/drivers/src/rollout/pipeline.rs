@@ -150,7 +150,11 @@ mod tests {
         assert_eq!(claimed.resources, ["pipeline:checkout".to_owned()].into());
         assert_eq!((claimed.effect, claimed.hands), (Closure::Open, Hands::Pipeline));
         let shared = claims(of(&json!({"resource": "router:edge/checkout"}))).expect("sound options");
-        assert_eq!(shared.resources, ["router:edge/checkout".to_owned()].into(), "the lane of another driver's changes");
+        assert_eq!(
+            shared.resources,
+            ["router:edge/checkout".to_owned()].into(),
+            "the lane of another driver's changes"
+        );
     }
 
     #[test]

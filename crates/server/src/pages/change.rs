@@ -222,12 +222,16 @@ pub(crate) mod tests {
     // X20
     #[test]
     fn a_gate_that_only_observes_says_that_it_would_hold() {
-        let state = GateState::Closed { code: "freeze".into(), reason: "a freeze".into(), opens_at: None, who_can: None };
+        let state =
+            GateState::Closed { code: "freeze".into(), reason: "a freeze".into(), opens_at: None, who_can: None };
         let mut gate = Gate::new(GateName::Windows, state);
         assert!(!gates(std::slice::from_ref(&gate)).into_string().contains("would be held"));
         gate.observed = true;
         let text = gates(&[gate]).into_string();
-        assert!(text.contains("would be held") && text.contains("only observed") && !text.contains("closed</span>"), "{text}");
+        assert!(
+            text.contains("would be held") && text.contains("only observed") && !text.contains("closed</span>"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -258,7 +258,11 @@ async fn the_editors_of_a_folder_are_named_since_a_commit() {
     repository.git(&["commit", "-q", "--no-gpg-sign", "-m", "x", "--author", "Bob <bob@example.com>"]);
     assert_eq!(names(&base).await, ["ada@example.com", "bob@example.com"], "who wrote it, and who committed it");
     let unknown = "0123456789012345678901234567890123456789";
-    assert_eq!(names(unknown).await, ["ada@example.com", "bob@example.com"], "everybody, where nobody can say since when");
+    assert_eq!(
+        names(unknown).await,
+        ["ada@example.com", "bob@example.com"],
+        "everybody, where nobody can say since when"
+    );
     let old = clone.file_here(&base, "access.yaml").await.expect("is read");
     assert_eq!(old.as_deref(), Some(b"users: []\n".as_slice()));
     assert_eq!(clone.file_here("HEAD", "code.rs").await, Ok(None), "only what lies in the folder");
