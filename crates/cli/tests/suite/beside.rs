@@ -18,7 +18,7 @@ roles: [{id: all, may: [propose, approve, pause, resume, rollback, promote, read
 
 /// A house without visitors, in which commands check a file that the pipeline writes.
 fn house() -> House {
-    let house = House::build(0, "good");
+    let house = House::build(1, "good");
     house.configure("[commands]\nallow = true\n");
     write(&house, "governance/access.yaml", ACCESS);
     script(&house, "deploy.sh", "echo \"$WHAT\" > deployed");
