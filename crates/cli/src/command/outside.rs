@@ -83,15 +83,19 @@ enum End {
 
 fn end(until: Until, change: &Change, gates: &[Gate]) -> Option<End> {
     let phase = change.phase();
-    let is_back = matches!(phase, Phase::RollingBack | Phase::RollbackFailed);
-    match until {
-        _ if phase.is_terminal() && phase != Phase::Completed => Some(End::NeverComes),
-        _ if is_back && change.is_outside() => Some(End::HasToRollBack),
-        Until::Done => (phase == Phase::Completed).then_some(End::Come),
-        Until::Approved => (!matches!(phase, Phase::Proposed | Phase::Assessed)).then_some(End::Come),
+    let come = |is: bool| is.then_some(End::Come);
+    match (until, phase) {
+        (_, Phase::RollingBack) if change.is_outside() => Some(End::HasToRollBack),
+        (_, Phase::RollbackFailed) if change.is_outside() => Some(End::NeverComes),
         // Nothing is left to begin.
-        Until::Open if phase == Phase::Completed => Some(End::NeverComes),
-        Until::Open => (change.waits_to_begin() && !gates.iter().any(Gate::holds)).then_some(End::Come),
+        (Until::Open, Phase::Completed) if change.is_outside() => Some(End::NeverComes),
+        (_, Phase::Completed) => Some(End::Come),
+        _ if phase.is_terminal() => Some(End::NeverComes),
+        (Until::Done, _) => None,
+        (Until::Approved, _) => come(!matches!(phase, Phase::Proposed | Phase::Assessed)),
+        // What a driver performs begins by itself as soon as it may.
+        (Until::Open, Phase::RollingOut { .. } | Phase::Watching) if !change.is_outside() => Some(End::Come),
+        (Until::Open, _) => come(change.waits_to_begin() && !gates.iter().any(Gate::holds)),
     }
 }
 

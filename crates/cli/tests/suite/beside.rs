@@ -301,3 +301,43 @@ fn who_edits_access_yaml_between_proposal_and_vote_can_not_vote() {
     let refused = ends_with(&house, 4, &["--token-file", &cleo, "approve", &third]);
     assert!(refused.contains("they have edited the rules"), "{refused}");
 }
+
+// X20: docs/operate/when-clearway-is-down.md, command by command: what went by is put on record, and owes what it went without.
+#[test]
+fn what_was_deployed_while_clearway_was_down_is_put_on_record_with_its_debts() {
+    let mut house = house();
+    house.start_server();
+    let bob = token(&house, "bob");
+    house.kill_server();
+    ends_with(&house, 6, &["list"]);
+    house.start_server();
+    let file = change(&house, "config", "shop");
+    let reason = "Clearway was down; told Bob";
+    let recorded =
+        ends_with(&house, 0, &["record", &file, "--deployed-at", "2026-11-01T09:00:00Z", "--reason", reason]);
+    assert!(recorded.contains("CHG-1"), "{recorded}");
+    house.wait_for("CHG-1", &["completed"]);
+    assert_eq!(deployed(&house), "old\n", "nothing is run");
+    let owed = ends_with(&house, 0, &["debts"]);
+    assert!(owed.contains("approval") && owed.contains("review"), "{owed}");
+    ends_with(&house, 4, &["approve", "CHG-1"]);
+    ends_with(&house, 0, &["--token-file", &bob, "approve", "CHG-1"]);
+    ends_with(&house, 0, &["review", "CHG-1", "--summary", "the server had no disk left; there is an alarm now"]);
+    let owed = ends_with(&house, 0, &["debts"]);
+    assert!(!owed.contains("CHG-1"), "{owed}");
+}
+
+// I1: the recipes run the script that the tests run, and the change file beside them is one.
+#[test]
+fn the_recipes_run_the_script_and_their_change_file_is_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/pipelines");
+    for (recipe, starts) in [("github-actions.yaml", "CHANGE"), ("gitlab-ci.yml", "proposed.json")] {
+        let text = std::fs::read_to_string(folder.join(recipe)).expect("a recipe");
+        let line = text.lines().find(|line| line.contains("deploy-with-clearway.sh")).expect("it runs the script");
+        assert!(line.contains(starts) && line.ends_with("./deploy.sh ./roll-back.sh"), "{recipe}: {line}");
+        assert!(text.contains("--json > proposed.json"), "{recipe}");
+    }
+    let file = folder.join("change.yaml").display().to_string();
+    let checked = crate::house::program().args(["check", "--offline", &file]).output().expect("the program runs");
+    assert!(checked.status.success(), "{}", text(&checked));
+}
