@@ -119,9 +119,14 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::StandardReinstated { standard, reason } => {
             format!("the standard change `{standard}` counts again{}", because(reason))
         }
-        Event::GovernanceLoaded { digest, files, policy, .. } => {
+        Event::GovernanceLoaded { digest, files, policy, editors, .. } => {
             let policy = policy.map_or_else(String::new, |policy| format!(", with the policies {}", policy.short()));
-            format!("governance {} was loaded from {} files{policy}", digest.short(), files.len())
+            let edited = if editors.is_empty() {
+                String::new()
+            } else {
+                format!("; edited by {}", list(editors.iter().map(String::as_str)))
+            };
+            format!("governance {} was loaded from {} files{policy}{edited}", digest.short(), files.len())
         }
         Event::ServerStarted { build, timezones } => format!("server {build} started, time zones {timezones}"),
         Event::TokenMade { token, user, name, limits, expires } => {
@@ -160,6 +165,7 @@ pub fn status(change: &Change) -> String {
     match change.phase() {
         Phase::Proposed => "waits for policy's answer".into(),
         Phase::Assessed => waits_for_approval(change),
+        Phase::Scheduled if change.is_outside() => "approved; waits for its pipeline to begin".into(),
         Phase::Approved | Phase::Scheduled => match change.not_before() {
             Some(at) => format!("approved; begins at {at}, if every gate is open"),
             None => "approved; is being scheduled".into(),
@@ -175,6 +181,7 @@ pub fn status(change: &Change) -> String {
             let pause = change.rollout().and_then(|r| r.pause.as_ref());
             pause.map_or_else(String::new, |p| format!("paused by {}: {}", actor(&p.by), p.reason))
         }
+        Phase::RollingBack if change.is_outside() => "waits for its pipeline to roll back, and to report it".into(),
         Phase::RollingBack => "is being rolled back".into(),
         Phase::RollbackFailed => "the rollback failed: people have to act".into(),
         Phase::Completed => "completed".into(),
@@ -208,7 +215,9 @@ fn rolling(change: &Change, step: usize) -> String {
     let name = change.step_name(step);
     let Some(rollout) = change.rollout() else { return name };
     match &rollout.state {
+        StepState::Ready if change.is_outside() => format!("{name} is next; waits for its pipeline to begin"),
         StepState::Ready => format!("{name} is next"),
+        StepState::Begun { .. } if change.is_outside() => format!("{name} is being applied by its pipeline"),
         StepState::Begun { .. } => format!("{name} is being applied"),
         StepState::Retrying { error, .. } => format!("{name} is tried again: {error}"),
         StepState::Unknown { error } => format!("the outcome of {name} is unknown: {error}"),

@@ -53,6 +53,13 @@ pub struct Gate {
     /// What does not close it and should be known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Closed, and holds nothing: the services of the change are only observed, so it says what it would hold.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub observed: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Open, or closed with what would open it.
@@ -77,17 +84,24 @@ pub enum GateState {
 
 impl Gate {
     pub fn new(gate: GateName, state: GateState) -> Self {
-        Self { gate, state, warnings: vec![] }
+        Self { gate, state, warnings: vec![], observed: false }
     }
 
     pub fn is_open(&self) -> bool {
         self.state == GateState::Open
     }
 
-    /// Whether a closed gate holds this change: where its services are only observed, all but the safety of the target report and hold nothing.
-    pub(crate) fn holds(&self, change: &Change, given: &Given) -> bool {
-        let observed = change.proposal.gating == Gating::Observe && given.gating == Gating::Observe;
-        !observed || matches!(self.gate, GateName::Validity | GateName::Conflicts)
+    /// Whether it is closed and holds the change.
+    pub fn holds(&self) -> bool {
+        !self.is_open() && !self.observed
+    }
+
+    // Where services are only observed, all but the safety of the target report and hold nothing.
+    fn as_observed(mut self, change: &Change, given: &Given) -> Self {
+        let is_observed = change.proposal.gating == Gating::Observe && given.gating == Gating::Observe;
+        let guards_target = matches!(self.gate, GateName::Validity | GateName::Conflicts);
+        self.observed = is_observed && !guards_target && !self.is_open();
+        self
     }
 
     /// Why it is closed, with its name.
@@ -122,7 +136,8 @@ pub fn ask(change: &Change, given: &Given) -> Vec<Gate> {
         (GateName::Readiness, readiness(change, given)),
     ];
     let warnings = |gate| if gate == GateName::Readiness { given.warnings.clone() } else { vec![] };
-    gates.into_iter().map(|(gate, state)| Gate { gate, state, warnings: warnings(gate) }).collect()
+    let each = gates.into_iter().map(|(gate, state)| Gate { warnings: warnings(gate), ..Gate::new(gate, state) });
+    each.map(|gate| gate.as_observed(change, given)).collect()
 }
 
 /// The gates that are closed.

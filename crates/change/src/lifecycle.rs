@@ -5,6 +5,7 @@
 
 mod command;
 mod evolve;
+pub mod outside;
 mod people;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -289,6 +290,23 @@ impl Change {
         match self.stage {
             Stage::Scheduled { not_before } => Some(not_before),
             _ => None,
+        }
+    }
+
+    /// Whether its steps are performed by a pipeline outside, which begins them and says how they ended.
+    pub fn is_outside(&self) -> bool {
+        self.proposal.claims.hands == Hands::Pipeline
+    }
+
+    /// Whether its next step may begin as soon as every gate is open.
+    pub fn waits_to_begin(&self) -> bool {
+        match &self.stage {
+            Stage::Scheduled { .. } => true,
+            Stage::Rolling(rollout) => {
+                let is_next = matches!(rollout.state, StepState::Ready | StepState::Retrying { .. });
+                is_next && rollout.pause.is_none() && rollout.back.is_none()
+            }
+            Stage::Waiting | Stage::Ended { .. } => false,
         }
     }
 
@@ -692,6 +710,9 @@ pub enum Event {
         /// The version of the time-zone database by which windows and `input.now` are reckoned.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         timezones: Option<String>,
+        /// The commit of its repository that was loaded; nothing where it lies in none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<String>,
     },
     Delegated(Delegation),
     DelegationEnded {
@@ -941,7 +962,7 @@ pub fn due(change: &Change, now: Timestamp) -> Due {
     let due = match &change.stage {
         Stage::Waiting => due_while_waiting(change, now),
         // A pipeline begins when it asks to, not by itself.
-        Stage::Scheduled { .. } if is_outside(change) => due_votes(change, now).and(due_emergency_end(change, now)),
+        Stage::Scheduled { .. } if change.is_outside() => due_votes(change, now).and(due_emergency_end(change, now)),
         Stage::Scheduled { not_before } => {
             due_votes(change, now).and(due_emergency_end(change, now)).and(Due::at(*not_before, now, Intent::BeginStep))
         }
@@ -949,10 +970,6 @@ pub fn due(change: &Change, now: Timestamp) -> Due {
         Stage::Ended { .. } => Due::default(),
     };
     due.and(due_debts(change, now)).and(pages)
-}
-
-fn is_outside(change: &Change) -> bool {
-    change.proposal.claims.hands == Hands::Pipeline
 }
 
 fn due_while_waiting(change: &Change, now: Timestamp) -> Due {
@@ -1017,7 +1034,7 @@ fn due_in_rollout(change: &Change, rollout: &Rollout, now: Timestamp) -> Due {
     if let Some(back) = &rollout.back {
         return match &back.state {
             // The pipeline that did it undoes it, and says so.
-            BackState::Begun { .. } if is_outside(change) => Due::default(),
+            BackState::Begun { .. } if change.is_outside() => Due::default(),
             BackState::Begun { .. } => Due::act(vec![Intent::Undo { attempt: back.attempt }]),
             BackState::Waiting { at } if !paused => Due::at(*at, now, Intent::BeginUndo),
             BackState::Waiting { .. } | BackState::Failed { .. } => Due::default(),
@@ -1026,7 +1043,7 @@ fn due_in_rollout(change: &Change, rollout: &Rollout, now: Timestamp) -> Due {
     let (step, attempt) = (rollout.step, rollout.attempt);
     match &rollout.state {
         // What was begun is finished even in a pause: half a step is the worst place to stand.
-        StepState::Begun { since } if is_outside(change) => {
+        StepState::Begun { since } if change.is_outside() => {
             let limit = change.proposal.plan.steps.get(step).map_or(Span::secs(0), |s| s.deadline);
             Due::at(after(*since, limit), now, Intent::ReportSilence { step, attempt })
         }
@@ -1034,8 +1051,8 @@ fn due_in_rollout(change: &Change, rollout: &Rollout, now: Timestamp) -> Due {
         StepState::Applied { .. } => {
             Due::act(vec![Intent::Look { step, attempt, every: change.proposal.verify.every }])
         }
-        StepState::Ready if !paused && !is_outside(change) => Due::act(vec![Intent::BeginStep]),
-        StepState::Retrying { at, .. } if !paused && !is_outside(change) => Due::at(*at, now, Intent::BeginStep),
+        StepState::Ready if !paused && !change.is_outside() => Due::act(vec![Intent::BeginStep]),
+        StepState::Retrying { at, .. } if !paused && !change.is_outside() => Due::at(*at, now, Intent::BeginStep),
         StepState::Ready | StepState::Retrying { .. } | StepState::Unknown { .. } => Due::default(),
     }
 }

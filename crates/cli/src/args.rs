@@ -216,6 +216,19 @@ pub(crate) enum Command {
         #[arg(long, requires = "reason")]
         release: bool,
     },
+    /// Begin the step that is next, in a pipeline that deploys by itself: the gates are asked, and it is refused while one is closed.
+    #[command(after_help = "Example:\n  clearway begin CHG-7      exit code 4 with the reasons while a gate is closed")]
+    Begin { change: ChangeId },
+    /// Report how a step that a pipeline performed has ended, or its rollback.
+    #[command(
+        after_help = "Examples:\n  clearway finish CHG-7\n  clearway finish CHG-7 --outcome failed --note 'the image was not there'\n  clearway finish CHG-7 --outcome rolled-back\n  clearway finish CHG-7 --step 2 --attempt 1       refuses if the change is elsewhere by now"
+    )]
+    Finish(Finish),
+    /// Wait until a change is approved, until its next step may begin, or until it is done.
+    #[command(
+        after_help = "Examples:\n  clearway wait CHG-7 --until open --timeout 30m\n  clearway wait CHG-7                              until it is done: exit code 0 only if it completed\n\nA change whose pipeline has to roll back is done waiting too: exit code 7, then roll back and report it."
+    )]
+    Wait(Wait),
     /// Pause a rollout. A failing verdict still rolls it back.
     #[command(after_help = "Example:\n  clearway pause CHG-7 --reason 'looking at the database'")]
     Pause {
@@ -347,6 +360,56 @@ pub(crate) enum Command {
     /// The shop of the demo, as a process of its own.
     #[command(hide = true)]
     DemoShop(DemoShop),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Finish {
+    pub change: ChangeId,
+    /// How it ended.
+    #[arg(long, value_enum, default_value = "succeeded")]
+    pub outcome: Ended,
+    /// What there is to say of it, for those who read the log.
+    #[arg(long)]
+    pub note: Option<String>,
+    /// The step that this speaks of, from 1; the present one if absent.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub step: Option<u64>,
+    /// The attempt that this speaks of, as `begin` said it; the present one if absent.
+    #[arg(long)]
+    pub attempt: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Ended {
+    /// It has effect; it is judged now.
+    Succeeded,
+    /// It has not worked: the step, or the rollback that was under way.
+    Failed,
+    /// What was there before is there again.
+    RolledBack,
+    /// Nobody can say: people are asked.
+    Unknown,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wait {
+    pub change: ChangeId,
+    /// What is waited for.
+    #[arg(long, value_enum, default_value = "done")]
+    pub until: Until,
+    /// How long at most, such as `30m`; for ever if absent. Exit code 13 when it is over.
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<change::Span>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Until {
+    /// Everybody who is asked has agreed.
+    Approved,
+    /// Every gate is open: the next step may begin.
+    Open,
+    /// It has ended, or its pipeline has to roll it back.
+    Done,
 }
 
 #[derive(Debug, clap::Args)]

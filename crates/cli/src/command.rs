@@ -13,6 +13,7 @@ mod import;
 mod init;
 mod judge;
 mod material;
+mod outside;
 mod people;
 mod plan;
 mod policy;

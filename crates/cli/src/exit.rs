@@ -18,7 +18,8 @@ Exit codes:
   9  judged: the canary is harmful (`fail`)
  10  judged: the evidence does not suffice (`insufficient`)
  11  judged: the telemetry did not answer (`unreachable`)
- 12  planned: a step can never decide";
+ 12  planned: a step can never decide
+ 13  what was waited for has not come in time";
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -39,6 +40,7 @@ pub(crate) const JUDGED_FAIL: u8 = 9;
 pub(crate) const JUDGED_INSUFFICIENT: u8 = 10;
 pub(crate) const JUDGED_UNREACHABLE: u8 = 11;
 pub(crate) const NEVER_DECIDES: u8 = 12;
+pub(crate) const TIMED_OUT: u8 = 13;
 
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 

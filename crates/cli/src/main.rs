@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod desk;
 mod drawing;
+mod edits;
 mod exit;
 mod folder;
 mod follow;

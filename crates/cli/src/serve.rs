@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{Args, Serve};
 use crate::config::{ACT_LIMIT, Config, Header, LONGEST_COMMAND, Source};
 use crate::desk::Desk;
+use crate::edits;
 use crate::exit::{ERROR, Failure, INVALID, Outcome};
 use crate::place::{Place, Running, read_private, write_private};
 use crate::tokens::Tokens;
@@ -116,8 +117,10 @@ pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcom
     place.create()?;
     let now = SystemClock.now();
     let in_force = in_force(config, admin)?;
-    let governance = &in_force.governance;
     let store = open_store(place)?;
+    let since = engine::edits::last_commit(&store).await.map_err(|e| Failure::new(ERROR, e.to_string()))?;
+    let in_force = with_edits(in_force, config, since.as_deref()).await;
+    let governance = &in_force.governance;
     let tokens = Arc::new(Tokens::open(place)?);
     let first = first_of(&governance.access.clone().at(now)).unwrap_or_else(|| admin.to_owned());
     let present = read_private(&place.token()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
@@ -181,6 +184,13 @@ fn in_force(config: &Config, admin: &str) -> Outcome<InForce> {
     Ok(in_force.in_child(policy::Launch { program, args: vec!["policy-worker".into()] }))
 }
 
+/// The same with what its repository says of it.
+async fn with_edits(in_force: InForce, config: &Config, since: Option<&str>) -> InForce {
+    let Some(folder) = &config.governance else { return in_force };
+    let edits = edits::of(folder, &in_force.governance, since).await;
+    in_force.edited(edits)
+}
+
 /// Loads the governance anew on each SIGHUP. What is wrong with it is said loudly, and the one in force stays.
 async fn reload_on_hangup(handle: Handle, config: Config) {
     let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else { return };
@@ -191,9 +201,18 @@ async fn reload_on_hangup(handle: Handle, config: Config) {
             continue;
         }
         let config = config.clone();
-        let loading = tokio::task::spawn_blocking(move || in_force(&config, ADMIN)).await;
+        let from = config.clone();
+        let loading = tokio::task::spawn_blocking(move || in_force(&from, ADMIN)).await;
         match loading {
             Ok(Ok(loaded)) => {
+                let since = match handle.last_commit().await {
+                    Ok(since) => since,
+                    Err(error) => {
+                        handle.governance_refused(&error.to_string());
+                        continue;
+                    }
+                };
+                let loaded = with_edits(loaded, &config, since.as_deref()).await;
                 let digest = loaded.governance.digest;
                 match handle.govern(loaded).await {
                     Ok(()) => tracing::info!(digest = digest.short(), "another governance is in force"),
@@ -278,6 +297,7 @@ fn hands_eyes_voice(place: &Place, config: &Config, url: &str) -> Outcome<Ports>
     let mut hands: BTreeMap<String, Arc<dyn Driver>> = BTreeMap::new();
     hands.insert("router".into(), Arc::new(drivers::RouterDriver::new(routers).map_err(invalid)?));
     hands.insert("exec".into(), Arc::new(drivers::ExecDriver::new(exec)));
+    hands.insert("pipeline".into(), Arc::new(drivers::PipelineDriver));
     let limits = drivers::Limits { jitter: rand::random(), ..drivers::Limits::default() };
     let eyes = drivers::Probes::new(sources, commands, limits).map_err(invalid)?;
     let eyes = eyes.with_checks(check_settings(&config.checks)?);

@@ -137,7 +137,8 @@ fn gate(gate: &Gate) -> String {
     let line = match &gate.state {
         GateState::Open => format!("  open    {}\n", gate.gate),
         GateState::Closed { reason, opens_at, who_can, .. } => {
-            let mut line = format!("  closed  {}: {reason}\n", gate.gate);
+            let how = if gate.observed { "would be held" } else { "closed " };
+            let mut line = format!("  {how} {}: {reason}\n", gate.gate);
             if let Some(at) = opens_at {
                 let _ = writeln!(line, "          opens by itself at {at}");
             }

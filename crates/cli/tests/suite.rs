@@ -6,6 +6,8 @@ mod access;
 mod audit;
 #[path = "suite/bad_input.rs"]
 mod bad_input;
+#[path = "suite/beside.rs"]
+mod beside;
 #[path = "suite/by_hand.rs"]
 mod by_hand;
 #[path = "suite/catalog.rs"]

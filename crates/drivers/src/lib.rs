@@ -23,4 +23,4 @@ pub use probe::{
     Access, Allowed, CheckSettings, Limits, Probes, Resolve, Rule, Secrets, Source, SourceKind, SystemResolver,
 };
 pub use process::CommandSettings;
-pub use rollout::{ExecDriver, ExecSettings, RouterDriver, RouterSettings};
+pub use rollout::{ExecDriver, ExecSettings, PipelineDriver, RouterDriver, RouterSettings};

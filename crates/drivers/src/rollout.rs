@@ -5,6 +5,7 @@
 
 mod exec;
 mod marker;
+mod pipeline;
 mod router;
 
 use change::document::Document;
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use exec::{ExecDriver, ExecSettings};
+pub use pipeline::PipelineDriver;
 pub use router::{RouterDriver, RouterSettings};
 
 /// What is wrong with the options of a target: a pointer below `plan.target` and a sentence.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use change::actor::Part;
 use change::facts::Facts;
-use change::gate::{self, Readiness};
+use change::gate::{self, Gate, Readiness};
 use change::lifecycle::Rejection;
 use change::proposal::Proposal;
 use change::rollout::{Desired, Failure, StepState};
@@ -169,7 +169,7 @@ impl Engine {
             return Readiness::Unknown { why: "the store could not be asked".into() };
         };
         given.readiness = Readiness::Ready;
-        if gate::ask(change, &given).iter().any(|g| !g.is_open()) {
+        if gate::ask(change, &given).iter().any(Gate::holds) {
             return Readiness::Unknown { why: "target and telemetry are asked once the other gates are open".into() };
         }
         let target = &change.proposal.plan.target;

@@ -13,6 +13,7 @@ use change::facts::material::Material;
 use change::gate::{self, Gate};
 use change::governance::Governance;
 use change::lifecycle::Rejection;
+use change::lifecycle::outside::Report;
 use change::proposal::{self, Files, Proposal, Proposed};
 use change::secret::Finding;
 use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, Span, Timestamp};
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::checks::Rehearsals;
 use crate::commit::{Attempt, LaneCache};
+use crate::edits;
 use crate::in_force::{Drivers, Here, InForce, Recovered};
 use crate::planning::Forecasts;
 use crate::ports::{
@@ -285,19 +287,30 @@ impl Handle {
     /// Records a load, and keeps its policies beside the log, so that an assessment can be run again years later.
     async fn record_governance(&self, in_force: &InForce) -> Result<(), StoreError> {
         let (governance, bundle) = (&in_force.governance, &in_force.bundle);
+        let loads = self.engine.store.read(GOVERNANCE, 0).await?;
+        let last = loads.last().map(|last| &last.event);
+        let edits = in_force.edits.as_ref();
         let event = Event::GovernanceLoaded {
             digest: governance.digest,
             files: governance.files.clone(),
-            editors: [].into(),
+            editors: edits.map(|edits| edits.since(last, governance)).unwrap_or_default(),
             policy: Some(bundle.digest()),
             timezones: Some(change::governance::settings::time_zone_database()),
+            commit: edits.map(|edits| edits.commit.clone()),
         };
-        let loads = self.engine.store.read(GOVERNANCE, 0).await?;
-        if loads.last().is_some_and(|last| last.event == event) {
+        if last.is_some_and(|last| edits::says_the_same(last, &event)) {
             return Ok(());
         }
         let blobs = vec![(bundle.digest(), bundle.to_keep())];
         self.engine.note_with(GOVERNANCE, event, &Actor::Clearway(change::actor::Part::Server), blobs).await
+    }
+
+    /// The commit of the newest load of governance that names one.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn last_commit(&self) -> Result<Option<String>, StoreError> {
+        edits::last_commit(&*self.engine.store).await
     }
 
     /// How the governance in force came to be, and whether a later one was refused.
@@ -439,12 +452,47 @@ impl Handle {
     /// # Errors
     /// See [`CommandError`].
     pub async fn command(&self, actor: &Actor, id: ChangeId, command: Command) -> Result<Change, CommandError> {
-        let name = command_name(&command);
-        let result = self.engine.clone().command(id, command, Attempt::by(actor)).await;
+        self.ask(id, command, Attempt::by(actor)).await
+    }
+
+    async fn ask(&self, id: ChangeId, command: Command, attempt: Attempt) -> Result<Change, CommandError> {
+        let (name, actor) = (command_name(&command), attempt.actor.clone());
+        let result = self.engine.clone().command(id, command, attempt).await;
         if let Err(CommandError::Rejected(rejection)) = &result {
-            self.engine.record_refusal(actor, id, name, rejection).await;
+            self.engine.record_refusal(&actor, id, name, rejection).await;
         }
         result
+    }
+
+    /// Begins the next step for a pipeline that performs it itself, if every gate is open: target and telemetry are looked at as before any first step.
+    ///
+    /// # Errors
+    /// See [`CommandError`]; [`Rejection::GatesClosed`] says which gates are closed.
+    pub async fn begin(&self, actor: &Actor, id: ChangeId) -> Result<Change, CommandError> {
+        let change = self.engine.load(id).await?.ok_or(CommandError::NoSuchChange(id))?;
+        let mut attempt = Attempt::by(actor);
+        let may = self.engine.permissions(actor, &change.proposal).contains(&Permission::Propose);
+        if may && change.is_outside() && change.rollout().is_none() {
+            attempt.readiness = Some(self.engine.readiness(&change).await);
+        }
+        self.ask(id, Command::BeginStep { observed: serde_json::Value::Null }, attempt).await
+    }
+
+    /// Takes a pipeline's report of how it ended.
+    ///
+    /// # Errors
+    /// See [`CommandError`]; [`Rejection::Stale`] where it speaks of something else than the change is doing.
+    pub async fn finish(&self, actor: &Actor, id: ChangeId, report: Report) -> Result<Change, CommandError> {
+        let change = self.engine.load(id).await?.ok_or(CommandError::NoSuchChange(id))?;
+        let may = self.engine.permissions(actor, &change.proposal).contains(&Permission::Propose);
+        let not_allowed = || Rejection::NotAllowed { actor: actor.clone(), permission: Permission::Propose };
+        match report.command(&change).map_err(|rejection| if may { rejection } else { not_allowed() }) {
+            Ok(command) => self.command(actor, id, command).await,
+            Err(rejection) => {
+                self.engine.record_refusal(actor, id, "finish", &rejection).await;
+                Err(rejection.into())
+            }
+        }
     }
 
     /// Amends a change from an edited file.
@@ -666,7 +714,10 @@ fn command_name(command: &Command) -> &'static str {
         Command::BreakGlass { .. } => "break-glass",
         Command::Tick { .. } => "tick",
         Command::BeginStep { .. } => "begin",
-        Command::ReportApplied { .. } | Command::ReportFailed { .. } | Command::ReportUndone { .. } => "finish",
+        Command::ReportApplied { .. }
+        | Command::ReportFailed { .. }
+        | Command::ReportUndone { .. }
+        | Command::ReportUndoFailed { .. } => "finish",
         Command::Pause { .. } => "pause",
         Command::Resume { .. } => "resume",
         Command::Promote { .. } => "promote",

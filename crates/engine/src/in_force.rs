@@ -13,6 +13,7 @@ use change::time::TimeZone;
 use change::verification::Sli;
 use policy::{Bundle, Launch, PolicyError};
 
+use crate::edits::Edits;
 use crate::ports::{Driver, Eyes};
 
 /// The governance in force and its compiled policies.
@@ -28,6 +29,8 @@ pub struct InForce {
     pub zone: TimeZone,
     /// How policies are evaluated in a process of their own; in this one if absent.
     pub launch: Option<Launch>,
+    /// What its repository says of it; nothing where it lies in none.
+    pub edits: Option<Edits>,
 }
 
 impl std::fmt::Debug for InForce {
@@ -45,13 +48,19 @@ impl InForce {
         let bundle = Bundle::compile(&governance.policies)?;
         let unknown = |message| PolicyError { file: "settings.yaml".into(), line: 1, message };
         let zone = governance.settings.zone().map_err(unknown)?;
-        Ok(Self { governance, bundle, zone, launch: None, ends: None, loaded: None })
+        Ok(Self { governance, bundle, zone, launch: None, edits: None, ends: None, loaded: None })
     }
 
     /// The same, with its policies evaluated in a process of their own.
     #[must_use]
     pub fn in_child(self, launch: Launch) -> Self {
         Self { bundle: self.bundle.in_child(&launch), launch: Some(launch), ..self }
+    }
+
+    /// The same, as its repository says that it was edited.
+    #[must_use]
+    pub fn edited(self, edits: Option<Edits>) -> Self {
+        Self { edits, ..self }
     }
 
     /// The same as it is at an instant, with the administrators who were recovered on the machine itself.

@@ -7,6 +7,7 @@ mod act;
 mod checks;
 pub mod clock;
 mod commit;
+pub mod edits;
 pub mod handle;
 pub mod in_force;
 mod judging;
@@ -26,6 +27,7 @@ pub mod signing;
 mod slis;
 pub mod way;
 
+pub use edits::Edits;
 pub use handle::{CommandError, Handle, Overview, ProposeError, Settings};
 pub use in_force::{InForce, Recovered};
 pub use way::{Draft, Way};

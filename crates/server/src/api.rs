@@ -6,6 +6,7 @@ pub(crate) mod catalog;
 pub(crate) mod changes;
 pub(crate) mod commands;
 pub(crate) mod diffs;
+pub(crate) mod outside;
 pub(crate) mod people;
 pub(crate) mod plans;
 pub(crate) mod policies;

@@ -301,7 +301,10 @@ impl World {
     pub async fn start(&self, store: Arc<dyn Store>, governance: Governance) -> anyhow::Result<Handle> {
         let clock = WorldClock { timers: TimerClock::starting_at(self.state().now), world: self.clone() };
         let in_force = InForce::new(governance)?;
-        let drivers = BTreeMap::from([("world".to_owned(), Arc::new(self.clone()) as Arc<dyn Driver>)]);
+        let drivers = BTreeMap::from([
+            ("world".to_owned(), Arc::new(self.clone()) as Arc<dyn Driver>),
+            ("pipeline".to_owned(), Arc::new(drivers::PipelineDriver) as Arc<dyn Driver>),
+        ]);
         let settings = Settings {
             replica: format!("world-{}", self.roll(u64::MAX)),
             lease: Span::secs(2),

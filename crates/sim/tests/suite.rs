@@ -10,6 +10,8 @@ mod crashes;
 mod govern;
 #[path = "suite/life.rs"]
 mod life;
+#[path = "suite/outside.rs"]
+mod outside;
 #[path = "suite/plans.rs"]
 mod plans;
 #[path = "suite/scan.rs"]

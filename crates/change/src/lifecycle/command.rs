@@ -11,7 +11,7 @@ use crate::course::Afterwards;
 use crate::decision;
 use crate::gate::{self, Gate};
 use crate::id::ChangeId;
-use crate::proposal::{self, Carry, Hands, Proposal};
+use crate::proposal::{self, Carry, Proposal};
 use crate::rollout::{BackState, Failure, MOST_ATTEMPTS, PauseReason, Rollout, StepState};
 use crate::time::after;
 use crate::verification::{Answer, EvidenceTaken, Judgement};
@@ -98,7 +98,7 @@ fn is_report_of_pipeline(change: &Change, command: &Command) -> bool {
             | Command::ReportUndone { .. }
             | Command::ReportUndoFailed { .. }
     );
-    said && change.proposal.claims.hands == Hands::Pipeline
+    said && change.is_outside()
 }
 
 pub(super) fn wrong_phase(change: &Change, why: &str) -> Rejection {
@@ -184,7 +184,7 @@ fn begin_step(change: &Change, given: &Given, seen: serde_json::Value) -> Decisi
         return Ok(vec![]);
     }
     let closed = gate::closed_ones(gate::ask(change, given));
-    let (holding, observed): (Vec<Gate>, Vec<Gate>) = closed.into_iter().partition(|gate| gate.holds(change, given));
+    let (holding, observed): (Vec<Gate>, Vec<Gate>) = closed.into_iter().partition(Gate::holds);
     if !holding.is_empty() {
         // Whoever asks by hand is told why not; by itself, the change is held until the gates open.
         if given.actor.user().is_some() {
@@ -336,7 +336,7 @@ fn begin_undo(change: &Change, given: &Given) -> Decision {
 
 /// What a pipeline did, it has to undo: people and pipeline are told.
 fn undo_outside(change: &Change) -> Option<Event> {
-    let rollout = change.rollout().filter(|_| change.proposal.claims.hands == Hands::Pipeline)?;
+    let rollout = change.rollout().filter(|_| change.is_outside())?;
     let why = rollout.back.as_ref().map_or("", |back| back.reason.as_str());
     let reason = format!("the pipeline that deployed `{}` has to roll back and report it: {why}", change.id);
     Some(decision::page(change, rollout, "undo", reason))
@@ -351,12 +351,34 @@ fn undoing(change: &Change) -> Result<(&Rollout, u32), Rejection> {
 }
 
 fn report_undone(change: &Change, given: &Given, observed: serde_json::Value) -> Decision {
+    let (before, reason) = if change.is_outside() { undone_outside(change)? } else { (vec![], asked_to_undo(change)?) };
+    let owed = Event::DebtOwed { debt: Debt::Review, reason, due: aftermath::review_due(given.now) };
+    Ok(before.into_iter().chain([Event::RolledBack { observed }, owed]).collect())
+}
+
+fn asked_to_undo(change: &Change) -> Result<String, Rejection> {
     let (rollout, _) = undoing(change)?;
-    let reason = rollout.back.as_ref().map_or_else(String::new, |b| b.reason.clone());
-    Ok(vec![
-        Event::RolledBack { observed },
-        Event::DebtOwed { debt: Debt::Review, reason, due: aftermath::review_due(given.now) },
-    ])
+    Ok(rollout.back.as_ref().map_or_else(String::new, |back| back.reason.clone()))
+}
+
+/// What comes before a pipeline's word that it has rolled back, and why it did: that is as true if nobody had asked it to yet.
+fn undone_outside(change: &Change) -> Result<(Vec<Event>, String), Rejection> {
+    let rollout = rolling(change, "nothing of it is rolled out, so nothing was rolled back")?;
+    match &rollout.back {
+        Some(back) if matches!(back.state, BackState::Waiting { .. }) => return Ok((vec![], back.reason.clone())),
+        Some(_) => return Ok((vec![], asked_to_undo(change)?)),
+        None => {}
+    }
+    if let Some(holder) = rollout.superseded_by {
+        let resource = change.proposal.claims.resources.first().cloned().unwrap_or_default();
+        return Err(Rejection::LaneTaken { holder, resource });
+    }
+    let reason = "its pipeline has rolled it back by itself".to_owned();
+    let (step, attempt, error) = (rollout.step, rollout.attempt, reason.clone());
+    let was_begun = matches!(rollout.state, StepState::Begun { .. });
+    let failed = was_begun.then_some(Event::StepFailed { step, attempt, failure: Failure::Final, error });
+    let back = Event::RollbackBegun { reason: reason.clone() };
+    Ok((failed.into_iter().chain([back]).collect(), reason))
 }
 
 fn report_undo_failed(change: &Change, attempt: u32, failure: Failure, error: String) -> Decision {

@@ -5,7 +5,7 @@ use change::{Change, ChangeId};
 use serde_json::{Value, json};
 
 use super::files::read_change_file;
-use super::{approve, figures, material, print};
+use super::{approve, figures, material, outside, print};
 use crate::args::{Args, Command, Found, List, Log};
 use crate::client::Client;
 use crate::exit::{ERROR, Failure, INVALID, Outcome};
@@ -67,6 +67,9 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
             body["afterwards"] = json!({"deployed_at": deployed_at, "reason": reason});
             propose(args, client, &body, key.as_deref(), false).await.map(|_| ())
         }
+        Command::Begin { change } => outside::begin(args, client, *change).await,
+        Command::Finish(asked) => outside::finish(args, client, asked).await,
+        Command::Wait(asked) => outside::wait(args, client, asked).await,
         Command::Approve(vote) => approve::run(args, client, vote).await,
         Command::Reject { change, reason } => act(change, "reject", json!({"reason": reason})).await,
         Command::Pause { change, reason } => act(change, "pause", json!({"reason": reason})).await,
@@ -106,7 +109,7 @@ pub(super) async fn state(client: &Client, id: ChangeId) -> Outcome<Change> {
     follow::read_change(&client.get(&format!("/changes/{id}")).await?)
 }
 
-fn read_gates(view: &Value) -> Vec<Gate> {
+pub(super) fn read_gates(view: &Value) -> Vec<Gate> {
     serde_json::from_value(view.get("gates").cloned().unwrap_or_default()).unwrap_or_default()
 }
 

@@ -6,7 +6,7 @@
 
 mod output;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -56,6 +56,9 @@ const SAFE: [&str; 28] = [
     "protocol.allow=never",
     "color.ui=false",
 ];
+
+/// The most files that are named in one command.
+const MOST_NAMED: usize = 500;
 
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
@@ -169,6 +172,61 @@ impl Clone {
             .collect())
     }
 
+    /// Everybody who wrote or committed what changes files below the folder of this clone and is in its head but not in the commit `since`; where the
+    /// clone does not know `since`, everybody who ever did.
+    ///
+    /// # Errors
+    /// If git fails, or the clone is shallow and lacks a part of it.
+    pub async fn editors(&self, since: &str) -> Result<BTreeSet<Committer>, Unread> {
+        let excluded = self.commit(since).await.ok().map(|since| format!("^{since}"));
+        let format = "--format=%H%x00%an%x00%ae%x00%cn%x00%ce%x00%G?%x00%GF%x00%GK%x00";
+        // Merges too: what stands only in a merge was edited by whoever merged.
+        let arguments =
+            ["--literal-pathspecs", "log", "-z", "--no-notes", "--no-mailmap", "--full-history", format, "HEAD"];
+        let arguments = arguments.into_iter().chain(excluded.as_deref()).chain(["--", "."]);
+        let log = self.ask(&arguments.collect::<Vec<_>>()).await?;
+        let name = self.folder.display().to_string();
+        let commits = output::commits(&name, &log)?;
+        self.refuse_shallow(&name, &commits).await?;
+        Ok(each_once(&commits))
+    }
+
+    /// Whether files of this folder are in the head just as they lie here, and none that the head has is missing. Filters and hooks are not asked.
+    ///
+    /// # Errors
+    /// If git fails.
+    pub async fn is_as_committed(&self, files: &[&str]) -> Result<bool, Unread> {
+        let listed = self.ask(&["--literal-pathspecs", "ls-tree", "-r", "-z", "HEAD", "--", "."]).await?;
+        let listed = String::from_utf8_lossy(&listed).into_owned();
+        let entries = listed.split('\0').filter_map(|entry| entry.split_once('\t'));
+        let ids: BTreeMap<&str, &str> =
+            entries.filter_map(|(about, path)| Some((path, about.rsplit(' ').next()?))).collect();
+        if ids.keys().any(|path| self.folder.join(path).symlink_metadata().is_err()) {
+            return Ok(false);
+        }
+        for some in files.chunks(MOST_NAMED) {
+            let arguments: Vec<&str> =
+                ["hash-object", "--no-filters", "--"].into_iter().chain(some.iter().copied()).collect();
+            let hashed = self.ask(&arguments).await?;
+            let hashed = String::from_utf8_lossy(&hashed).into_owned();
+            let known = some.iter().map(|file| ids.get(file).copied());
+            if !hashed.lines().map(Some).eq(known) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A file of this folder as it was in a commit, or nothing where there was none.
+    ///
+    /// # Errors
+    /// If it is too large, or git fails.
+    pub async fn file_here(&self, commit: &str, name: &str) -> Result<Option<Vec<u8>>, Unread> {
+        let below = self.ask(&["rev-parse", "--show-prefix"]).await?;
+        let below = String::from_utf8_lossy(&below).trim_end_matches('\n').to_owned();
+        self.file(commit, &format!("{below}{name}")).await
+    }
+
     async fn merge_base(&self, range: &str, base: &str, head: &str) -> Result<String, Unread> {
         match self.ask(&["merge-base", base, head]).await {
             Ok(found) => Ok(String::from_utf8_lossy(&found).lines().next().unwrap_or_default().to_owned()),
@@ -271,9 +329,11 @@ fn ends(range: &str) -> Result<(&str, &str), Unread> {
 
 /// Everybody who wrote or committed, each once; a valid key belongs to whoever committed.
 fn people(commits: &[output::Read]) -> Listed<Committer> {
-    let each = commits.iter().flat_map(|read| [read.author.clone(), read.committer.clone()]);
-    let people: BTreeSet<Committer> = each.collect();
-    Listed::of(people.into_iter().collect())
+    Listed::of(each_once(commits).into_iter().collect())
+}
+
+fn each_once(commits: &[output::Read]) -> BTreeSet<Committer> {
+    commits.iter().flat_map(|read| [read.author.clone(), read.committer.clone()]).collect()
 }
 
 #[cfg(test)]

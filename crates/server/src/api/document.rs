@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{about, access, catalog, changes, commands, diffs, log, people, plans, policies, tokens, votes};
+use super::{about, access, catalog, changes, commands, diffs, log, outside, people, plans, policies, tokens, votes};
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
 
@@ -48,6 +48,8 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(commands::override_rule))
         .routes(routes!(commands::break_glass))
         .routes(routes!(commands::tick))
+        .routes(routes!(outside::begin))
+        .routes(routes!(outside::finish))
         .routes(routes!(people::delegations, people::delegate))
         .routes(routes!(people::back))
         .routes(routes!(people::stopped, people::stop))

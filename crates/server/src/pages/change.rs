@@ -106,6 +106,9 @@ fn gates(gates: &[Gate]) -> Markup {
             @if gates.is_empty() {
                 p.muted { "The change has ended: it has no gate to pass." }
             } @else {
+                @if gates.iter().any(|gate| gate.observed) {
+                    p.muted { "The services are only observed: what would be held goes on, and the log says so." }
+                }
                 ol.gates { @for gate in gates { (one_gate(gate)) } }
             }
         }
@@ -121,7 +124,8 @@ fn one_gate(gate: &Gate) -> Markup {
                     (svg::mark(svg::Mark::Check)) span.name { (gate.gate) } span.muted { "open" }
                 }
                 GateState::Closed { reason, opens_at, who_can, .. } => {
-                    (svg::mark(svg::Mark::Gate)) span.name { (gate.gate) } span { "closed" }
+                    (svg::mark(svg::Mark::Gate)) span.name { (gate.gate) }
+                    span { @if gate.observed { "would be held" } @else { "closed" } }
                     div.why {
                         p { (prose(reason)) }
                         @if let Some(at) = opens_at { p { "It opens by itself: " (words::time(*at)) } }
@@ -213,6 +217,21 @@ pub(crate) mod tests {
         let text = gates(&[Gate::new(GateName::Windows, state)]).into_string();
         assert!(text.contains("It opens by itself: <time datetime=\"2026-09-01T09:00:00Z\""), "{text}");
         assert!(text.contains("Who can open it: <code>ada</code>"), "{text}");
+    }
+
+    // X20
+    #[test]
+    fn a_gate_that_only_observes_says_that_it_would_hold() {
+        let state =
+            GateState::Closed { code: "freeze".into(), reason: "a freeze".into(), opens_at: None, who_can: None };
+        let mut gate = Gate::new(GateName::Windows, state);
+        assert!(!gates(std::slice::from_ref(&gate)).into_string().contains("would be held"));
+        gate.observed = true;
+        let text = gates(&[gate]).into_string();
+        assert!(
+            text.contains("would be held") && text.contains("only observed") && !text.contains("closed</span>"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -17,8 +17,10 @@ const TABLE: &str = "
     get  /api/v1/changes/{id}                  401 404 200 200 200
     post /api/v1/changes/{id}/amend            401 404 403 403 200
     post /api/v1/changes/{id}/approve          401 404 403 403 403
+    post /api/v1/changes/{id}/begin            401 404 403 403 403
     post /api/v1/changes/{id}/complete         401 404 403 403 409
     get  /api/v1/changes/{id}/events           401 404 200 200 200
+    post /api/v1/changes/{id}/finish           401 404 403 403 409
     get  /api/v1/changes/{id}/gates            401 404 200 200 200
     get  /api/v1/changes/{id}/log              401 404 200 200 200
     get  /api/v1/changes/{id}/looks            401 404 200 200 200
@@ -93,7 +95,8 @@ fn body(path: &str, effect: &Value) -> Value {
         "amend" => json!({"file": FILE.replace("Raise", "Lower")}),
         "approve" => json!({"effect": effect}),
         "complete" => json!({"evidence": "read back"}),
-        "resume" => json!({}),
+        "resume" | "begin" => json!({}),
+        "finish" => json!({"outcome": "succeeded"}),
         "review" => json!({"summary": "learnt"}),
         "replay" if path.contains("policy") => json!({"modules": {}}),
         "replay" => json!({"strictness": {}}),

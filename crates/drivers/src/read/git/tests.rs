@@ -238,3 +238,47 @@ async fn a_file_is_read_as_it_is_in_a_commit() {
     assert_eq!(clone.file(&head, "k8s/b*.yaml").await, Ok(Some(b"two".to_vec())));
     assert_eq!(clone.file(&head, "ghost").await, Ok(None));
 }
+
+// X20, DESIGN 4: whoever edited what lies below a folder since a commit, in a merge too, and nobody who only touched its neighbours.
+#[tokio::test]
+async fn the_editors_of_a_folder_are_named_since_a_commit() {
+    let repository = Repository::with_base(&[("rules/access.yaml", "users: []\n"), ("code.rs", "fn main() {}\n")]);
+    let clone = Clone::at(&repository.path().join("rules"));
+    let base = clone.commit("HEAD").await.expect("a commit");
+    let names = async |since: &str| -> Vec<String> {
+        let people = clone.editors(since).await.expect("is read");
+        people.into_iter().map(|person| person.email).collect()
+    };
+    assert_eq!(names(&base).await, Vec::<String>::new());
+    repository.write("code.rs", "fn main() { }\n");
+    repository.commit();
+    assert_eq!(names(&base).await, Vec::<String>::new(), "a neighbour of the folder is no part of it");
+    repository.write("rules/access.yaml", "users: [{id: bob}]\n");
+    repository.git(&["add", "-A"]);
+    repository.git(&["commit", "-q", "--no-gpg-sign", "-m", "x", "--author", "Bob <bob@example.com>"]);
+    assert_eq!(names(&base).await, ["ada@example.com", "bob@example.com"], "who wrote it, and who committed it");
+    let unknown = "0123456789012345678901234567890123456789";
+    assert_eq!(
+        names(unknown).await,
+        ["ada@example.com", "bob@example.com"],
+        "everybody, where nobody can say since when"
+    );
+    let old = clone.file_here(&base, "access.yaml").await.expect("is read");
+    assert_eq!(old.as_deref(), Some(b"users: []\n".as_slice()));
+    assert_eq!(clone.file_here("HEAD", "code.rs").await, Ok(None), "only what lies in the folder");
+}
+
+#[tokio::test]
+async fn what_is_not_committed_is_noticed() {
+    let repository = Repository::with_base(&[("rules/a.yaml", "a\n"), ("rules/b.yaml", "b\n")]);
+    let clone = Clone::at(&repository.path().join("rules"));
+    assert_eq!(clone.is_as_committed(&["a.yaml", "b.yaml"]).await, Ok(true));
+    repository.write("rules/c.yaml", "c\n");
+    assert_eq!(clone.is_as_committed(&["a.yaml", "b.yaml"]).await, Ok(true), "what is not loaded does not matter");
+    assert_eq!(clone.is_as_committed(&["a.yaml", "b.yaml", "c.yaml"]).await, Ok(false), "a new file");
+    repository.write("rules/a.yaml", "other\n");
+    assert_eq!(clone.is_as_committed(&["a.yaml", "b.yaml"]).await, Ok(false), "another content");
+    repository.write("rules/a.yaml", "a\n");
+    std::fs::remove_file(repository.path().join("rules/b.yaml")).expect("is removed");
+    assert_eq!(clone.is_as_committed(&["a.yaml"]).await, Ok(false), "a file that is missing");
+}
