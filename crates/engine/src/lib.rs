@@ -24,6 +24,7 @@ mod scanning;
 pub mod scrub;
 pub mod signing;
 mod slis;
+pub mod standards;
 pub mod way;
 
 pub use handle::{CommandError, Handle, Overview, ProposeError, Settings};

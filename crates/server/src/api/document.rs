@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{about, access, catalog, changes, commands, diffs, log, people, plans, policies, tokens, votes};
+use super::{about, access, catalog, changes, commands, diffs, log, people, plans, policies, standards, tokens, votes};
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
 
@@ -59,6 +59,10 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(log::proof))
         .routes(routes!(catalog::all))
         .routes(routes!(catalog::one))
+        .routes(routes!(standards::list))
+        .routes(routes!(standards::one))
+        .routes(routes!(standards::propose))
+        .routes(routes!(standards::reinstate))
         .routes(routes!(access::all))
         .routes(routes!(access::explain))
         .routes(routes!(tokens::list, tokens::make))
