@@ -21,7 +21,7 @@ use crate::circumstances::Record;
 use crate::course;
 use crate::document::{self, Document, Problem};
 use crate::id::Digest;
-use crate::time::{Span, Timestamp, TimeZone, after};
+use crate::time::{Span, TimeZone, Timestamp, after};
 
 /// The folder of the governance directory that holds them.
 pub const FOLDER: &str = "standards/";
@@ -146,7 +146,9 @@ impl Parameter {
         match (&self.pattern, self.minimum, self.maximum, self.one_of.as_slice()) {
             (Some(pattern), None, None, []) => whole(pattern).map(|regex| Bounds::Text(Box::new(regex))),
             (None, Some(minimum), Some(maximum), []) if minimum <= maximum => Ok(Bounds::Whole { minimum, maximum }),
-            (None, Some(minimum), Some(maximum), []) => Err(format!("the minimum {minimum} is above the maximum {maximum}")),
+            (None, Some(minimum), Some(maximum), []) => {
+                Err(format!("the minimum {minimum} is above the maximum {maximum}"))
+            }
             (None, None, None, values @ [_, ..]) => Ok(Bounds::OneOf(values)),
             _ => Err("a parameter has bounds of one form: a `pattern`, `minimum` and `maximum`, or `one_of`".into()),
         }

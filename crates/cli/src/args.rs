@@ -651,7 +651,9 @@ pub(crate) enum Standard {
         key: Option<String>,
     },
     /// Let one count again that was suspended after its failures; they are counted anew.
-    #[command(after_help = "Example:\n  clearway standard reinstate resize-checkout-pool --reason 'the pool is drained first now'")]
+    #[command(
+        after_help = "Example:\n  clearway standard reinstate resize-checkout-pool --reason 'the pool is drained first now'"
+    )]
     Reinstate {
         id: String,
         #[arg(long)]

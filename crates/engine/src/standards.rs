@@ -65,7 +65,8 @@ impl Handle {
     pub fn draft_standard(&self, id: &str, parameters: &BTreeMap<String, Value>) -> Result<Draft, ProposeError> {
         let in_force = self.in_force();
         let template = in_force.governance.standards.get(id);
-        let template = template.ok_or_else(|| ProposeError::NoSuchWay(format!("there is no standard change `{id}`")))?;
+        let template =
+            template.ok_or_else(|| ProposeError::NoSuchWay(format!("there is no standard change `{id}`")))?;
         let (text, standard) = template.instantiate(parameters).map_err(ProposeError::Invalid)?;
         Ok(Draft { text, way: Way::Standard(standard), ..Draft::default() })
     }
@@ -164,8 +165,7 @@ impl Engine {
     async fn tell_of_suspension(&self, change: &Change, template: &Template, reason: &str) {
         let reason = format!("the standard change `{}` is suspended: {reason}", template.id);
         let to: BTreeSet<String> = [template.owner.clone()].into();
-        let message =
-            Message { title: &change.proposal.title, reason: &reason, to: &to, urgency: Urgency::Notice };
+        let message = Message { title: &change.proposal.title, reason: &reason, to: &to, urgency: Urgency::Notice };
         if let Err(error) = self.voice.tell(change.id, &message).await {
             tracing::error!(change = %change.id, %error, reason, "the owner of a standard change could not be told");
         }

@@ -150,7 +150,9 @@ impl CourseNow {
             Self::Afterwards => assessment.afterwards(),
             Self::PreApproved { standard, warning } => {
                 let mut assessment = assessment.pre_approved(&standard);
-                assessment.warnings.extend(warning.map(|said| format!("the standard change `{}`: {said}", standard.id)));
+                assessment
+                    .warnings
+                    .extend(warning.map(|said| format!("the standard change `{}`: {said}", standard.id)));
                 assessment
             }
             Self::Suspended { standard, why } => {

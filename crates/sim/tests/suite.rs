@@ -12,6 +12,8 @@ mod life;
 mod plans;
 #[path = "suite/scan.rs"]
 mod scan;
+#[path = "suite/standards.rs"]
+mod standards;
 #[path = "suite/support.rs"]
 mod support;
 #[path = "suite/telemetry.rs"]

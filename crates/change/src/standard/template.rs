@@ -95,9 +95,9 @@ fn put_text(text: &str, pointer: &str, arguments: &Arguments) -> Result<Value, (
     let value_of = |name: &str| {
         let value = arguments.get(name).ok_or_else(|| here(format!("there is no parameter `{name}`")))?;
         match value {
-            Argument::Text(text) if is_word_place(pointer) && !is_word(text) => {
-                Err(here(format!("`{text}`, given for `{name}`, stands in a target or a command: it has to be one word")))
-            }
+            Argument::Text(text) if is_word_place(pointer) && !is_word(text) => Err(here(format!(
+                "`{text}`, given for `{name}`, stands in a target or a command: it has to be one word"
+            ))),
             value => Ok(value),
         }
     };
@@ -193,7 +193,9 @@ fn beside(pointer: &str, message: String) -> Problem {
 fn named(text: &str) -> Option<String> {
     let runbook = Document::from_yaml(text).ok()?.value().pointer("/rollback/runbook").cloned();
     let script = named_files(text).into_iter().find(|name| runbook.as_ref().and_then(Value::as_str) != Some(name))?;
-    Some(format!("it runs the file `{script}`, and nobody approved what is in it: name a program of the server instead"))
+    Some(format!(
+        "it runs the file `{script}`, and nobody approved what is in it: name a program of the server instead"
+    ))
 }
 
 /// Everything that is wrong with a template whose form is right.
@@ -286,9 +288,9 @@ fn tried(template: &Template, document: &Document) -> Vec<Problem> {
         Err(problems) => problems.into_iter().map(below).collect(),
         Ok(read) => {
             let (_, problems) = read.plan.resolve();
-            let plan = problems.into_iter().map(|(at, message, help)| {
-                document.problem(&format!("/change/plan{at}"), message, help)
-            });
+            let plan = problems
+                .into_iter()
+                .map(|(at, message, help)| document.problem(&format!("/change/plan{at}"), message, help));
             plan.chain(named.map(|message| document.problem("/change", message, None))).collect()
         }
     }

@@ -169,14 +169,18 @@ fn everything_that_is_wrong_with_a_template_is_said_at_once_with_its_place() {
     assert!(misspelt.contains("there is no parameter `regoin`: did you mean `region`?"), "{misspelt}");
     let key = refused(&POOL.replace("pool: \"${size}\"", "\"${size}\": 1"));
     assert!(key.contains("`${size}` stands in a key"), "{key}");
-    let form = refused(&POOL.replace("review_by: 2026-12-31", "review_by: some day").replace("title: Size", "titel: Size"));
+    let form =
+        refused(&POOL.replace("review_by: 2026-12-31", "review_by: some day").replace("title: Size", "titel: Size"));
     assert!(form.contains("there is no field `titel`") && form.contains("`review_by`"), "{form}");
 }
 
 #[test]
 fn the_change_of_a_template_is_tried_and_its_problems_stand_at_their_places() {
     let said = refused(&POOL.replace("kind: config", "kind: confg").replace("weight: 50%", "weight: 150%"));
-    assert!(said.contains("13:9: `change.kind`: `confg` is not known here") || said.contains("`change.kind`: `confg`"), "{said}");
+    assert!(
+        said.contains("13:9: `change.kind`: `confg` is not known here") || said.contains("`change.kind`: `confg`"),
+        "{said}"
+    );
     assert!(said.contains("change.plan.steps[0].weight"), "{said}");
     let script = refused(&POOL.replace("  rollback:", "  verify: {commands: [{run: ./smoke.sh}]}\n  rollback:"));
     assert!(script.contains("`./smoke.sh`, and nobody approved what is in it"), "{script}");
@@ -194,11 +198,14 @@ fn templates_are_read_with_the_governance_and_their_strangers_and_doubles_are_na
     let twice = POOL.replacen("owner: ada", "owner: zoe", 1) + "may: [sre]\n";
     let problems = Governance::read(&files(&[("standards/twice.yml", twice)])).expect_err("three problems");
     let said: Vec<String> = problems.iter().map(|(path, p)| format!("{path}: {}", p.message)).collect();
-    assert_eq!(said, [
-        "standards/twice.yml: there is no user or group `zoe`",
-        "standards/twice.yml: there is no user or group `sre`",
-        "standards/twice.yml: there is a standard change `checkout-pool` in another file already",
-    ]);
+    assert_eq!(
+        said,
+        [
+            "standards/twice.yml: there is no user or group `zoe`",
+            "standards/twice.yml: there is no user or group `sre`",
+            "standards/twice.yml: there is a standard change `checkout-pool` in another file already",
+        ]
+    );
 }
 
 #[test]
@@ -227,7 +234,10 @@ fn only_the_very_template_in_force_counts_and_only_while_it_is_not_suspended() {
         Standing::CountsNot { why } => why,
         Standing::Counts { .. } => "it counts".into(),
     };
-    assert_eq!(why(standing(Some(&wider), &instance, &record, now)), "its template is another one since it was proposed");
+    assert_eq!(
+        why(standing(Some(&wider), &instance, &record, now)),
+        "its template is another one since it was proposed"
+    );
     assert_eq!(why(standing(None, &instance, &record, now)), "there is no such template any more");
     let suspended = Record { suspended: Some("2 in a row".into()), ..Record::default() };
     assert_eq!(why(standing(Some(&pool()), &instance, &suspended, now)), "it is suspended: 2 in a row");

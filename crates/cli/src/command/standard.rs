@@ -68,14 +68,7 @@ async fn list(args: &Args, client: &Client) -> Outcome {
     Ok(())
 }
 
-async fn propose(
-    args: &Args,
-    client: &Client,
-    id: &str,
-    set: &[String],
-    watch: bool,
-    key: Option<&str>,
-) -> Outcome {
+async fn propose(args: &Args, client: &Client, id: &str, set: &[String], watch: bool, key: Option<&str>) -> Outcome {
     // What is typed may be a secret by mistake; it would be on record as a parameter.
     secrets::before_sending(client, &[Sent::ChangeFile(Path::new("--set"), &set.join("\n"))]).await?;
     let standard: StandardNow = read(&client.get(&path(id, "")).await?, "standard")?;
@@ -112,7 +105,12 @@ fn shown(standard: &StandardNow) -> String {
     let _ = write!(
         text,
         "\n  owner      {}\n  for        {for_whom}\n  review by  {}\n  record     {} completed, {} rolled back, {} in a row; suspended after {}\n  last used  {used}\n",
-        template.owner, template.review_by, record.completed, record.failed, record.failed_in_a_row, template.suspend_after,
+        template.owner,
+        template.review_by,
+        record.completed,
+        record.failed,
+        record.failed_in_a_row,
+        template.suspend_after,
     );
     if !template.parameters.is_empty() {
         let row = |(name, parameter): (&String, &Parameter)| {
