@@ -13,7 +13,7 @@ pub(crate) enum Mode {
     Compare,
 }
 
-const SCHEMAS: [(&str, &str); 13] = [
+const SCHEMAS: [(&str, &str); 14] = [
     ("change", "change.schema.json"),
     ("config", "clearway-toml.schema.json"),
     ("access", "access.schema.json"),
@@ -25,6 +25,7 @@ const SCHEMAS: [(&str, &str); 13] = [
     ("service", "service.schema.json"),
     ("settings", "settings.schema.json"),
     ("secrets", "secrets.schema.json"),
+    ("standard", "standard.schema.json"),
     ("policy", "policy-input.schema.json"),
     ("openapi", "openapi.json"),
 ];

@@ -70,6 +70,10 @@ pub struct Record {
     pub failed: u32,
     /// Failures since the last success or reinstatement.
     pub failed_in_a_row: u32,
+    /// When it was proposed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub last_used: Option<Timestamp>,
     /// Why it is suspended, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
@@ -112,15 +116,20 @@ impl Circumstances {
             Event::GovernanceLoaded { editors, .. } if !editors.is_empty() => self.edits.push((at, editors.clone())),
             of_change => {
                 if let Some(id) = change {
-                    self.add_of_change(id, of_change);
+                    self.add_of_change(id, of_change, at);
                 }
             }
         }
     }
 
-    fn add_of_change(&mut self, id: ChangeId, event: &Event) {
+    fn add_of_change(&mut self, id: ChangeId, event: &Event, at: Timestamp) {
         match event {
-            Event::Proposed(proposed) => self.proposed(id, &proposed.proposal),
+            Event::Proposed(proposed) => {
+                self.proposed(id, &proposed.proposal);
+                if let Some(standard) = proposed.proposal.course.standard() {
+                    self.standards.entry(standard.id.clone()).or_default().last_used = Some(at);
+                }
+            }
             Event::Amended { proposal, .. } => self.proposed(id, proposal),
             Event::DebtOwed { debt, reason, due } => {
                 let owner = self.owners.get(&id).cloned().unwrap_or_default();

@@ -184,7 +184,16 @@ impl Assessment {
     pub fn pre_approved(mut self, standard: &Standard) -> Self {
         self.requires.clear();
         self.window = crate::assessment::Window::Free;
-        self.warnings.push(format!("approved in advance as the standard change `{}`", standard.id));
+        self.warnings.push(in_advance(standard));
         self
     }
+
+    /// Whether it asked for nobody because the template was approved.
+    pub fn was_pre_approved(&self, standard: &Standard) -> bool {
+        self.warnings.contains(&in_advance(standard))
+    }
+}
+
+fn in_advance(standard: &Standard) -> String {
+    format!("approved in advance as the standard change `{}`", standard.id)
 }

@@ -109,6 +109,11 @@ impl Document {
         &self.value
     }
 
+    /// The places of its values, by JSON pointer.
+    pub(crate) fn places(&self) -> &BTreeMap<String, Place> {
+        &self.places
+    }
+
     /// The place of the value at a JSON pointer, or of its nearest ancestor that has one.
     pub fn place(&self, pointer: &str) -> Place {
         let mut pointer = pointer;
@@ -454,7 +459,7 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
     }
 }
 
-fn escape(key: &str) -> String {
+pub(crate) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 

@@ -1,7 +1,7 @@
 //! Governance: the files by which an organisation rules its changes, read as one value.
 //!
-//! `settings.yaml`, `access.yaml`, `approvals.yaml`, `calendar.yaml`, `paths.yaml`, `slis.yaml`, `slos/*.yaml`, `services/*.yaml` and `policy/*.rego`. Each
-//! load is an event with the digest of them all. A set of files with one problem in it is refused as a whole: half a policy is none. The files in
+//! `settings.yaml`, `access.yaml`, `approvals.yaml`, `calendar.yaml`, `paths.yaml`, `slis.yaml`, `slos/*.yaml`, `services/*.yaml`, `standards/*.yaml`
+//! and `policy/*.rego`. Each load is an event with the digest of them all. A set of files with one problem in it is refused as a whole: half a policy is none. The files in
 //! `slos/` are OpenSLO, and those in `services/` may be Backstage's: other tools' formats, whose [`Readers`] come from outside.
 
 pub mod settings;
@@ -24,6 +24,7 @@ use crate::id::Digest;
 use crate::proposal::{Kind, Proposal};
 use crate::schedule::Calendar;
 use crate::secret::AllowList;
+use crate::standard::{self, Template};
 use crate::time::Span;
 use crate::verification::Sli;
 
@@ -44,6 +45,8 @@ pub struct Governance {
     pub signers: Vec<Signer>,
     /// What the secret scan finds and somebody answers for.
     pub secrets: AllowList,
+    /// Standard changes by id.
+    pub standards: BTreeMap<String, Template>,
     /// Rego modules by path.
     pub policies: BTreeMap<String, String>,
     /// Over the paths and contents of all files.
@@ -355,6 +358,7 @@ impl Governance {
             catalog: Catalog::default(),
             signers: vec![],
             secrets: AllowList::default(),
+            standards: BTreeMap::new(),
             policies: BTreeMap::new(),
             digest: Digest::of_bytes(b""),
             files: BTreeMap::new(),
@@ -394,6 +398,7 @@ impl Governance {
             reading.say("access.yaml", &pointer, &message);
         }
         let signers = reading.signers();
+        let standards = reading.standards(&access);
         for (pointer, message) in settings.problems() {
             reading.say("settings.yaml", &pointer, &message);
         }
@@ -424,6 +429,7 @@ impl Governance {
             catalog,
             signers,
             secrets,
+            standards,
             policies: policies.map(|(path, text)| (path.clone(), text.clone())).collect(),
             digest: Digest::of_value(&digests),
             files: digests,
@@ -516,6 +522,26 @@ impl Reading<'_> {
             self.say(path, "", &format!("there is an SLI `{}` in `slis.yaml` already", sli.name));
         }
         found.into_iter().map(|(_, sli)| sli).collect()
+    }
+
+    /// The templates of `standards/`.
+    fn standards(&mut self, access: &Access) -> BTreeMap<String, Template> {
+        let mut standards = BTreeMap::new();
+        for (path, text) in self.files.iter().filter(|(path, _)| standard::is_of_standards(path)) {
+            match Document::from_yaml(text).and_then(|document| Template::read(&document)) {
+                Ok(template) => {
+                    for (pointer, message) in template.strangers(access) {
+                        self.say(path, &pointer, &message);
+                    }
+                    let id = template.id.clone();
+                    if standards.insert(id.clone(), template).is_some() {
+                        self.say(path, "/id", &format!("there is a standard change `{id}` in another file already"));
+                    }
+                }
+                Err(problems) => self.problems.extend(problems.into_iter().map(|problem| (path.clone(), problem))),
+            }
+        }
+        standards
     }
 
     fn signers(&mut self) -> Vec<Signer> {

@@ -30,6 +30,7 @@ pub mod governance;
 pub mod id;
 pub mod query;
 pub mod secret;
+pub mod standard;
 pub mod time;
 
 pub use actor::{Actor, Permission};

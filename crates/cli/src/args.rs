@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Check a change file (or a configuration, or SLIs) without proposing it: all problems at once.
     #[command(
-        after_help = "Examples:\n  clearway check change.yaml\n  clearway check --offline change.yaml      only its form, without a server\n  clearway check clearway.toml\n  clearway check slos/checkout.yaml         an OpenSLO file, with the files beside it"
+        after_help = "Examples:\n  clearway check change.yaml\n  clearway check --offline change.yaml      only its form, without a server\n  clearway check clearway.toml\n  clearway check slos/checkout.yaml         an OpenSLO file, with the files beside it\n  clearway check standards/restart.yaml     a standard change"
     )]
     Check(Check),
     /// Foretell a rollout: how long each step needs to see harm at the present traffic, whom it would reach before, and where a step can never decide.
@@ -302,6 +302,9 @@ pub(crate) enum Command {
     /// Services: who answers for each, what it calls, and who notices when it fails.
     #[command(subcommand)]
     Catalog(Catalog),
+    /// Standard changes: approved once for all, within bounds, and proposed without votes.
+    #[command(subcommand)]
+    Standard(Standard),
     /// The drivers of this server and their options.
     Drivers,
     /// Judge a canary from a recording or a stream, without a server: is it harmful, shown safe, or not yet known?
@@ -684,6 +687,41 @@ pub(crate) struct Propose {
     /// A key by which this request can be repeated safely.
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Standard {
+    /// List the standard changes of the server, with how each has fared.
+    #[command(after_help = "Examples:\n  clearway standard list\n  clearway standard list --json")]
+    List,
+    /// Show one: its parameters and their bounds, its record, and whether it counts now.
+    #[command(after_help = "Example:\n  clearway standard show resize-checkout-pool")]
+    Show { id: String },
+    /// Propose one. The server makes the change from the template that was approved.
+    #[command(
+        after_help = "Examples:\n  clearway standard propose resize-checkout-pool --set size=48\n  clearway standard propose resize-checkout-pool --set size=48 --set reason='sale on Friday' --watch"
+    )]
+    Propose {
+        id: String,
+        /// What a parameter is; can be given several times. What is left out is its default.
+        #[arg(long, value_name = "NAME=VALUE")]
+        set: Vec<String>,
+        /// Follow it until it ends.
+        #[arg(long)]
+        watch: bool,
+        /// A key by which this request can be repeated safely.
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+    },
+    /// Let one count again that was suspended after its failures; they are counted anew.
+    #[command(
+        after_help = "Example:\n  clearway standard reinstate resize-checkout-pool --reason 'the pool is drained first now'"
+    )]
+    Reinstate {
+        id: String,
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -1107,6 +1145,7 @@ pub(crate) enum Schema {
     Service,
     Settings,
     Secrets,
+    Standard,
     Policy,
     Openapi,
 }

@@ -19,6 +19,7 @@ mod plan;
 mod policy;
 mod replay;
 pub(crate) mod secrets;
+mod standard;
 mod token;
 
 use clap::CommandFactory as _;
@@ -74,6 +75,7 @@ async fn short(args: Args) -> Outcome {
         Command::Delegate(_) | Command::StopAll { .. } | Command::Debts { .. } => {
             people::run(&args, &Client::find(&args)?).await
         }
+        Command::Standard(asked) => standard::run(&args, &Client::find(&args)?, asked).await,
         Command::Token(token) => token::run(&args, token).await,
         Command::Access(asked) => access::run(&args, asked).await,
         _ => changes::run(&args, &Client::find(&args)?).await,

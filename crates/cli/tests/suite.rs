@@ -40,3 +40,5 @@ mod prometheus;
 mod secrets;
 #[path = "suite/signed.rs"]
 mod signed;
+#[path = "suite/standards.rs"]
+mod standards;

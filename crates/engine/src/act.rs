@@ -164,13 +164,18 @@ impl Engine {
 
     /// Whether the target, the way back and the telemetry are there. Asked only if nothing else holds the change: a change that waits for next week
     /// has no business with the telemetry of today.
-    pub(crate) async fn readiness(&self, change: &Change) -> Readiness {
+    pub(crate) async fn readiness(self: &Arc<Self>, change: &Change) -> Readiness {
         let Ok(mut given) = self.given(change, &Actor::Clearway(Part::Rollout)).await else {
             return Readiness::Unknown { why: "the store could not be asked".into() };
         };
         given.readiness = Readiness::Ready;
         if gate::ask(change, &given).iter().any(Gate::holds) {
             return Readiness::Unknown { why: "target and telemetry are asked once the other gates are open".into() };
+        }
+        match self.lost_its_approval(change).await {
+            Ok(None) => {}
+            Ok(Some(why)) => return Readiness::NotReady { problems: vec![why] },
+            Err(_) => return Readiness::Unknown { why: "the store could not be asked".into() },
         }
         let target = &change.proposal.plan.target;
         let Some(driver) = self.drivers.get(&target.driver) else {

@@ -173,6 +173,9 @@ pub enum ProposeError {
     Invalid(Vec<Problem>),
     #[error("`{actor}` may not {permission} changes of these services here")]
     NotAllowed { actor: Actor, permission: Permission },
+    /// A standard change for others.
+    #[error("the standard change `{standard}` is for `{may}`, and `{actor}` is not among them")]
+    NotForThem { actor: Actor, standard: String, may: String },
     /// The way that was asked for is not open to this change: a sentence.
     #[error("{0}")]
     NoSuchWay(String),

@@ -25,6 +25,7 @@ mod scanning;
 pub mod scrub;
 pub mod signing;
 mod slis;
+pub mod standards;
 pub mod way;
 
 pub use edits::Edits;

@@ -122,6 +122,8 @@ impl Engine {
 
     async fn reconcile(self: &Arc<Self>, round: &mut Round) -> Result<Next, crate::ports::StoreError> {
         let Some(change) = self.load(round.id).await? else { return Ok(Next::Never) };
+        // Before anything else: the rollback that is the last straw goes on in the next round, and would be at its end without it.
+        self.suspend_if_owed(&change).await?;
         if self.people_have_gone(&change).await? {
             return Ok(Next::Again);
         }

@@ -2,12 +2,15 @@
 //!
 //! Says whether the way is open to this change and this actor; the rules of each way are in [`change::course`]. Must never soften a denial.
 
+use std::sync::Arc;
+
 use change::assessment::Assessment;
 use change::course::{Afterwards, Course, Emergency, Standard};
 use change::facts::material::Material;
 use change::governance::Governance;
 use change::proposal::{Files, Proposal};
 use change::secret::Finding;
+use change::standard::Standing;
 use change::{Actor, Change, Digest, Permission, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -128,7 +131,10 @@ pub(crate) enum CourseNow {
     Same,
     Emergency(Emergency),
     Afterwards,
-    PreApproved(Standard),
+    PreApproved {
+        standard: Standard,
+        warning: Option<String>,
+    },
     /// The standard change does not count at present.
     Suspended {
         standard: String,
@@ -142,7 +148,13 @@ impl CourseNow {
             Self::Same => assessment,
             Self::Emergency(emergency) => assessment.in_emergency(&emergency),
             Self::Afterwards => assessment.afterwards(),
-            Self::PreApproved(standard) => assessment.pre_approved(&standard),
+            Self::PreApproved { standard, warning } => {
+                let mut assessment = assessment.pre_approved(&standard);
+                assessment
+                    .warnings
+                    .extend(warning.map(|said| format!("the standard change `{}`: {said}", standard.id)));
+                assessment
+            }
             Self::Suspended { standard, why } => {
                 let said =
                     format!("the standard change `{standard}` does not count: {why}; it is approved like any other");
@@ -154,16 +166,16 @@ impl CourseNow {
 }
 
 impl Engine {
-    pub(crate) async fn course_now(&self, change: &Change) -> Result<CourseNow, StoreError> {
+    pub(crate) async fn course_now(self: &Arc<Self>, change: &Change) -> Result<CourseNow, StoreError> {
         Ok(match &change.proposal.course {
             Course::Regular => CourseNow::Same,
             Course::Emergency(emergency) => CourseNow::Emergency(emergency.clone()),
             Course::Afterwards(_) => CourseNow::Afterwards,
             Course::Standard(standard) => {
-                let record = self.with_folds(|folds| folds.circumstances.standard(&standard.id)).await?;
-                match record.suspended {
-                    Some(why) => CourseNow::Suspended { standard: standard.id.clone(), why },
-                    None => CourseNow::PreApproved(standard.clone()),
+                let standard = standard.clone();
+                match self.standing_now(change).await? {
+                    Standing::CountsNot { why } => CourseNow::Suspended { standard: standard.id, why },
+                    Standing::Counts { warning } => CourseNow::PreApproved { standard, warning },
                 }
             }
         })

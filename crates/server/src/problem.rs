@@ -198,6 +198,9 @@ impl From<ProposeError> for Problem {
             ProposeError::NotAllowed { permission, .. } => {
                 Self::not_allowed(detail).help(format!("ask for a role with `{permission}` in access.yaml"))
             }
+            ProposeError::NotForThem { .. } => {
+                Self::not_allowed(detail).help("ask the owner of the standard change, or propose a change of your own")
+            }
             ProposeError::NoSuchWay(why) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no_such_way", why),
             ProposeError::KeyReused(key) => key_reused(&key),
             ProposeError::Store(error) => error.into(),

@@ -132,6 +132,8 @@ mod tests {
         lossless::<crate::api::votes::StatementView>();
         lossless::<crate::api::changes::Replay>();
         lossless::<crate::api::changes::ReplayView>();
+        lossless::<crate::api::standards::StandardView>();
+        lossless::<crate::api::standards::Given>();
         lossless::<crate::api::commands::Approve>();
         lossless::<crate::api::commands::Resume>();
         lossless::<crate::events::Moved>();

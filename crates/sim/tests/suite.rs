@@ -16,6 +16,8 @@ mod outside;
 mod plans;
 #[path = "suite/scan.rs"]
 mod scan;
+#[path = "suite/standards.rs"]
+mod standards;
 #[path = "suite/support.rs"]
 mod support;
 #[path = "suite/telemetry.rs"]

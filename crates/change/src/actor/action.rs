@@ -39,7 +39,7 @@ const fn everywhere(action: &'static str, needs: Permission, says: &'static str,
 }
 
 /// What needs what. One row for each thing that can be asked.
-pub const TABLE: [Row; 28] = [
+pub const TABLE: [Row; 29] = [
     Row {
         action: "read",
         needs: None,
@@ -101,6 +101,12 @@ pub const TABLE: [Row; 28] = [
         Permission::Govern,
         "put somebody in another's place for a while",
         "for oneself no permission is needed, only a token without limits",
+    ),
+    everywhere(
+        "reinstate",
+        Permission::Govern,
+        "let a suspended standard change count again",
+        "its failures are counted anew",
     ),
     everywhere("list-access", Permission::Audit, "see who may what, and ask why for others", "or `govern`"),
     everywhere(

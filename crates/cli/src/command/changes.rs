@@ -97,10 +97,14 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
 /// Proposes, and says where it can be followed; silent where a stream of JSON comes after it.
 async fn propose(args: &Args, client: &Client, body: &Value, key: Option<&str>, watch: bool) -> Outcome<ChangeId> {
     let view = client.post("/changes", body, key).await?;
-    let id = follow::read_change(&view)?.id;
+    tell_of_proposal(args, client, &view, watch)
+}
+
+pub(super) fn tell_of_proposal(args: &Args, client: &Client, view: &Value, watch: bool) -> Outcome<ChangeId> {
+    let id = follow::read_change(view)?.id;
     if !(watch && args.json) {
         let page = client.page(&format!("/changes/{id}"));
-        print(args, &view, || format!("{id} was proposed; follow it with `clearway watch {id}`\n{page}"));
+        print(args, view, || format!("{id} was proposed; follow it with `clearway watch {id}`\n{page}"));
     }
     Ok(id)
 }

@@ -9,6 +9,7 @@ use change::Digest;
 use change::document::{Document, Problem};
 use change::proposal::{ChangeFile, named_files};
 use change::secret::AllowList;
+use change::standard::Template;
 use serde_json::{Value, json};
 
 use super::print;
@@ -108,6 +109,9 @@ pub(super) async fn check(args: &Args, check: &Check) -> Outcome {
         return say(args, &name, &problems_json(&problems), None);
     }
     let text = read_text(&check.file)?;
+    if folder_of(&check.file).file_name().is_some_and(|name| name == "standards") {
+        return standard(args, &check.file, &name, &text);
+    }
     if super::import::is_ours(&text) {
         return super::import::check(args, &check.file, &text);
     }
@@ -121,6 +125,21 @@ pub(super) async fn check(args: &Args, check: &Check) -> Outcome {
     let answer = client.post("/changes/check", &change_request(text, &check.file, None), None).await?;
     let problems = answer.get("problems").and_then(Value::as_array).cloned().unwrap_or_default();
     say(args, &name, &problems, Some(&answer))
+}
+
+/// A template of a standard change; who is named in it is looked up where an `access.yaml` lies in the folder above.
+fn standard(args: &Args, file: &Path, name: &str, text: &str) -> Outcome {
+    secrets::refuse(&secrets::found(&[Sent::ChangeFile(file, text)], &AllowList::default()))?;
+    let access = folder_of(file).join("../access.yaml");
+    let read = Document::from_yaml(text).and_then(|document| {
+        let template = Template::read(&document)?;
+        let access = std::fs::read_to_string(&access).ok().and_then(|text| Document::from_yaml(&text).ok());
+        let access: Option<change::actor::Access> = access.and_then(|document| document.read().ok());
+        let strangers = access.map(|access| template.strangers(&access)).unwrap_or_default();
+        let said: Vec<Problem> = strangers.into_iter().map(|(at, said)| document.problem(&at, said, None)).collect();
+        if said.is_empty() { Ok(()) } else { Err(said) }
+    });
+    say(args, name, &problems_json(&read.err().unwrap_or_default()), None)
 }
 
 pub(super) fn problems_json(problems: &[Problem]) -> Vec<Value> {
@@ -155,6 +174,7 @@ pub(super) fn schema(kind: Schema) -> Outcome {
         Schema::Slis => schemars::schema_for!(change::governance::SliFile),
         Schema::Service => schemars::schema_for!(change::catalog::Service),
         Schema::Settings => schemars::schema_for!(change::governance::Settings),
+        Schema::Standard => schemars::schema_for!(change::standard::Template),
         Schema::Secrets => schemars::schema_for!(change::secret::AllowList),
         Schema::Policy => schemars::schema_for!(change::facts::Facts),
         Schema::Openapi => {

@@ -109,8 +109,8 @@ pub(crate) async fn schema(
 }
 
 /// The kinds of files that have a schema.
-pub(crate) const KINDS: [&str; 8] =
-    ["change", "access", "approvals", "calendar", "paths", "settings", "slis", "service"];
+pub(crate) const KINDS: [&str; 9] =
+    ["change", "access", "approvals", "calendar", "paths", "settings", "slis", "standard", "service"];
 
 fn file_schema(kind: &str) -> Option<Value> {
     let schema = match kind {
@@ -121,6 +121,7 @@ fn file_schema(kind: &str) -> Option<Value> {
         "paths" => schemars::schema_for!(change::facts::paths::PathFile),
         "slis" => schemars::schema_for!(change::governance::SliFile),
         "settings" => schemars::schema_for!(change::governance::Settings),
+        "standard" => schemars::schema_for!(change::standard::Template),
         "service" => schemars::schema_for!(change::catalog::Service),
         _ => return None,
     };

@@ -10,7 +10,9 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{about, access, catalog, changes, commands, diffs, log, outside, people, plans, policies, tokens, votes};
+use super::{
+    about, access, catalog, changes, commands, diffs, log, outside, people, plans, policies, standards, tokens, votes,
+};
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
 
@@ -61,6 +63,10 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(log::proof))
         .routes(routes!(catalog::all))
         .routes(routes!(catalog::one))
+        .routes(routes!(standards::list))
+        .routes(routes!(standards::one))
+        .routes(routes!(standards::propose))
+        .routes(routes!(standards::reinstate))
         .routes(routes!(access::all))
         .routes(routes!(access::explain))
         .routes(routes!(tokens::list, tokens::make))

@@ -57,6 +57,10 @@ const TABLE: &str = "
     post /api/v1/stop/release                  401 403 403 403 200
     get  /api/v1/access                        401 403 403 200 200
     get  /api/v1/access/explain                401 200 200 200 200
+    get  /api/v1/standards                     401 200 200 200 200
+    get  /api/v1/standards/{id}                401 200 200 200 200
+    post /api/v1/standards/{id}/changes        401 403 403 403 201
+    post /api/v1/standards/{id}/reinstate      401 403 403 403 200
     get  /api/v1/drivers                       401 200 200 200 200
     get  /api/v1/events                        401 200 200 200 200
     get  /api/v1/log                           401 403 403 200 200
@@ -86,6 +90,9 @@ fn rows() -> Vec<(&'static str, &'static str, Vec<u16>)> {
 }
 
 fn body(path: &str, effect: &Value) -> Value {
+    if path.starts_with("/api/v1/standards/{id}/changes") {
+        return json!({"parameters": {"size": 16}});
+    }
     match path.rsplit('/').next().unwrap_or_default() {
         "changes" | "check" | "plans" | "facts" => json!({"file": FILE}),
         "override" => json!({"code": "none", "reason": "because"}),
@@ -108,6 +115,7 @@ fn body(path: &str, effect: &Value) -> Value {
 async fn ask(world: &World, verb: &str, path: &str, person: &str, effect: &Value) -> StatusCode {
     let address = match path {
         "/api/v1/access/explain" => "/api/v1/access/explain?action=read".to_owned(),
+        path if path.starts_with("/api/v1/standards/") => path.replace("{id}", "pool"),
         "/api/v1/tokens/{id}/revoke" => "/api/v1/tokens/id-of-nobody/revoke".to_owned(),
         path => path
             .replace("{id}", "CHG-1")

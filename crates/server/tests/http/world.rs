@@ -314,8 +314,19 @@ fn governance() -> Governance {
     Governance {
         access: serde_json::from_value(access).expect("an access table"),
         approvals: serde_json::from_value(approvals).expect("a matrix"),
+        standards: [("pool".to_owned(), standard())].into(),
         ..Governance::embedded("ada")
     }
+}
+
+/// A standard change with one parameter.
+fn standard() -> change::standard::Template {
+    let change: Value = change::document::Document::from_yaml(FILE).expect("YAML").value().clone();
+    let mut change = change.as_object().expect("a change file").clone();
+    change.insert("description".into(), json!("to ${size}"));
+    let template = json!({"id": "pool", "title": "Raise the pool", "owner": "sre", "change": change,
+        "parameters": {"size": {"minimum": 8, "maximum": 64}}, "review_by": "9999-12-31"});
+    serde_json::from_value(template).expect("a template")
 }
 
 /// Takes one made-up form for a secret: `planted-` and eight letters.
