@@ -33,10 +33,10 @@ const TABLE: &str = "
     post /api/v1/changes/{id}/review           401 404 403 403 409
     post /api/v1/changes/{id}/rollback         401 404 403 403 409
     post /api/v1/changes/{id}/withdraw         401 404 403 403 200
-    post /api/v1/changes/{id}/break-glass      401 404 403 403 409
+    post /api/v1/changes/{id}/break-glass      401 404 403 403 200
     get  /api/v1/changes/{id}/diff             401 404 200 200 200
     post /api/v1/changes/{id}/override         401 404 403 403 409
-    get  /api/v1/changes/{id}/policy           401 404 200 200 200
+    get  /api/v1/changes/{id}/policy           401 404 404 404 404
     post /api/v1/changes/{id}/request-changes  401 404 403 403 403
     get  /api/v1/changes/{id}/statement        401 404 200 200 200
     post /api/v1/changes/{id}/take-back        401 404 409 409 409
