@@ -25,8 +25,8 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
     let (mut found, mut rest) = (Vec::new(), text);
     while let Some(at) = rest.find("${") {
         let (before, place) = rest.split_at(at);
-        if before.ends_with('$') {
-            found.push(Piece::Plain(&before[..before.len() - 1]));
+        if let Some(unescaped) = before.strip_suffix('$') {
+            found.push(Piece::Plain(unescaped));
             found.push(Piece::Plain("${"));
             rest = &place[2..];
             continue;
