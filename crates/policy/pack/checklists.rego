@@ -1,7 +1,7 @@
 # METADATA
 # title: "Checklists: what has to be true before it may start?"
 # description: >-
-#   `before-production` is about the change, and `production-readiness` about the services that it changes (X16). They are asked of changes in production
+#   `before-production` is about the change, and `production-readiness` about the services that it changes. They are asked of changes in production
 #   that take the whole path or are of critical risk (75 points and more), so that no change of low risk ever waits for a tick. Evidence among the facts ticks
 #   a point by itself; where there is none, a person answers for it by name. Emergencies, standard changes and what is put on record afterwards are not asked.
 # custom: {level: hard, owner: clearway, review_by: 2027-11-30}

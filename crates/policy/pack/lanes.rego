@@ -1,7 +1,8 @@
 # METADATA
 # title: "Lanes: which way does a change go by what it touches?"
 # description: >-
-#   The four ways of PR3, and the free way of documents and of places without users (PR5). An everyday change is left to its risk and approvals.yaml. What
+#   Four ways: small texts flow, what is sensitive is reviewed, what is wide takes the whole path, an emergency goes first and owes; and the free way of
+#   documents and of places without users. An everyday change is left to its risk and approvals.yaml. What
 #   is required here comes on top of approvals.yaml, of which the stricter holds. In an emergency the same approvals are owed afterwards, and no window
 #   counts. Groups: `security` and `sre` are asked where access.yaml has such a group with a member; otherwise `approvers` are asked in their place, and a
 #   warning says so: a group that is not there never means that nobody is asked.

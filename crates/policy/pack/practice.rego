@@ -9,7 +9,7 @@ import data.clearway.builtin.seen
 
 # METADATA
 # title: Something verifies it
-# description: Without a look at the effect no step could ever be judged, so nothing would stop a bad one (X1).
+# description: Without a look at the effect no step could ever be judged, so nothing would stop a bad one.
 deny contains {"code": "no_verification", "reason": reason} if {
 	seen.production
 	input.change.slis == 0
@@ -52,7 +52,7 @@ warn contains "it is declared as `docs` and touches more, so it is not treated a
 
 # METADATA
 # title: What can't be taken back is named
-# description: Non-reversible migrations, and other losses, are named when the change is proposed, in every environment (X3).
+# description: Non-reversible migrations, and other losses, are named when the change is proposed, in every environment.
 warn contains sprintf("it can't be taken back: %s", [reason]) if {
 	input.reversible.answer == "no"
 	some reason in input.reversible.reasons

@@ -93,7 +93,7 @@ score contains {"code": "services", "points": min([20, 5 * (n - 1)]), "reason": 
 	reason := sprintf("it changes %d services at once", [n])
 }
 
-# How many would notice says nothing about a change that is read at a glance and takes itself back: PR3's first lane.
+# How many would notice says nothing about a change that is read at a glance and takes itself back.
 exposed if {
 	seen.runs
 	not seen.small

@@ -64,7 +64,7 @@ fn assessed(server: &Server, folder: &Path, change: &str) -> Value {
     let patience = Instant::now() + Duration::from_secs(60);
     loop {
         let view = json_of(&run(server, folder, &["--json", "show", change]));
-        let said = &view["change"]["assessment"]["assessment"];
+        let said = &view["change"]["assessment"];
         if said.is_object() {
             return said.clone();
         }
