@@ -97,7 +97,7 @@ impl Gate {
     }
 
     // Where services are only observed, all but the safety of the target report and hold nothing.
-    fn as_observed(mut self, change: &Change, given: &Given) -> Self {
+    fn seen_by(mut self, change: &Change, given: &Given) -> Self {
         let is_observed = change.proposal.gating == Gating::Observe && given.gating == Gating::Observe;
         let guards_target = matches!(self.gate, GateName::Validity | GateName::Conflicts);
         self.observed = is_observed && !guards_target && !self.is_open();
@@ -137,7 +137,7 @@ pub fn ask(change: &Change, given: &Given) -> Vec<Gate> {
     ];
     let warnings = |gate| if gate == GateName::Readiness { given.warnings.clone() } else { vec![] };
     let each = gates.into_iter().map(|(gate, state)| Gate { warnings: warnings(gate), ..Gate::new(gate, state) });
-    each.map(|gate| gate.as_observed(change, given)).collect()
+    each.map(|gate| gate.seen_by(change, given)).collect()
 }
 
 /// The gates that are closed.

@@ -46,7 +46,7 @@ pub(super) async fn finish(args: &Args, client: &Client, asked: &Finish) -> Outc
 
 pub(super) async fn wait(args: &Args, client: &Client, asked: &Wait) -> Outcome {
     let mut waiting = Waiting::new(asked);
-    let waited = waiting.to_its_end(client);
+    let waited = waiting.followed(client);
     let ended = match asked.timeout {
         Some(limit) => tokio::time::timeout(Duration::from_millis(limit.as_millis()), waited).await,
         None => Ok(waited.await),
@@ -121,7 +121,7 @@ impl Waiting {
     }
 
     /// Waits through restarts of the server.
-    async fn to_its_end(&mut self, client: &Client) -> Outcome<(Value, Change, End)> {
+    async fn followed(&mut self, client: &Client) -> Outcome<(Value, Change, End)> {
         let mut failures = 0;
         loop {
             match self.while_connected(client).await {
