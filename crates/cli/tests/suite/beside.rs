@@ -47,7 +47,7 @@ fn change(house: &House, kind: &str, services: &str) -> String {
 kind: {kind}
 owner: ada
 services: [{services}]
-environment: production
+environment: staging
 plan:
   strategy: all-at-once
   target: {{driver: pipeline, name: deploy-shop, resource: shop}}

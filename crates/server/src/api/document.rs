@@ -178,10 +178,12 @@ mod tests {
             get /api/v1/changes/{id} showChange
             post /api/v1/changes/{id}/amend amendChange
             post /api/v1/changes/{id}/approve approveChange
+            post /api/v1/changes/{id}/begin beginStep
             post /api/v1/changes/{id}/break-glass breakGlass
             post /api/v1/changes/{id}/complete completeChange
             get /api/v1/changes/{id}/diff showDiff
             get /api/v1/changes/{id}/events listenToChange
+            post /api/v1/changes/{id}/finish finishStep
             get /api/v1/changes/{id}/gates askGates
             get /api/v1/changes/{id}/log showChangeLog
             get /api/v1/changes/{id}/looks showLooks
@@ -217,6 +219,10 @@ mod tests {
             get /api/v1/schemas/{kind} showSchema
             get /api/v1/secrets showAllowedSecrets
             get /api/v1/services/{name} showService
+            get /api/v1/standards listStandards
+            get /api/v1/standards/{id} showStandard
+            post /api/v1/standards/{id}/changes proposeStandard
+            post /api/v1/standards/{id}/reinstate reinstateStandard
             get /api/v1/stop getStop
             post /api/v1/stop stopAll
             post /api/v1/stop/release releaseStop
