@@ -74,12 +74,18 @@ impl Entitlement<'_> {
         groups
     }
 
-    /// Those whom the changed services name as on call; where none of them names anybody, the team that owns the change.
+    /// Those whom the changed services name as on call; where none of them names anybody, the team that owns the change, and where that is one person
+    /// whoever may approve: an emergency must not wait for somebody who does not exist.
     fn is_on_call(&self, user: &str, groups: &BTreeSet<String>) -> bool {
         let services = self.proposal().services.iter().filter_map(|name| self.governance.catalog.service(name));
         let named: Vec<&String> = services.filter_map(|service| service.on_call.as_ref()).collect();
         let is = |principal: &String| principal == user || groups.contains(principal);
-        if named.is_empty() { is(&self.proposal().owner) } else { named.into_iter().any(is) }
+        if !named.is_empty() {
+            return named.into_iter().any(is);
+        }
+        let owner = &self.proposal().owner;
+        let is_team = self.governance.access.groups.iter().any(|group| group.id == *owner);
+        if is_team { groups.contains(owner) } else { groups.contains(APPROVERS) }
     }
 
     fn wrote(&self, user: &str) -> bool {

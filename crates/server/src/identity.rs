@@ -66,15 +66,27 @@ impl Caller {
         id: Option<ChangeId>,
         proposal: &change::proposal::Proposal,
     ) -> Result<(), Problem> {
-        let Some(needs) = row(action).and_then(|row| row.needs) else { return Ok(()) };
-        let gap = self.limits.gap(needs, &proposal.services, &proposal.environment);
+        let gap = match row(action).map(|row| row.needs) {
+            Some(None) => None,
+            Some(Some(needs)) => self.limits.gap(needs, &proposal.services, &proposal.environment),
+            None => self.unknown(action),
+        };
         self.token_says(server, action, id, gap).await
     }
 
     /// Whether their token leaves them what they ask about everything; a refusal is recorded.
     pub(crate) async fn token_leaves_everywhere(&self, server: &Shared, action: &str) -> Result<(), Problem> {
-        let Some(needs) = row(action).and_then(|row| row.needs) else { return Ok(()) };
-        self.token_says(server, action, None, self.limits.gap_everywhere(needs)).await
+        let gap = match row(action).map(|row| row.needs) {
+            Some(None) => None,
+            Some(Some(needs)) => self.limits.gap_everywhere(needs),
+            None => self.unknown(action),
+        };
+        self.token_says(server, action, None, gap).await
+    }
+
+    /// A token with limits leaves nothing that the table of actions does not know.
+    fn unknown(&self, action: &str) -> Option<String> {
+        (!self.limits.are_none()).then(|| format!("says nothing of `{action}`"))
     }
 
     async fn token_says(
