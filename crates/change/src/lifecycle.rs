@@ -4,9 +4,11 @@
 //! shell what to do now and when to ask again. This room only dispatches; the rules live in the rooms before it.
 
 mod command;
+mod due;
 mod evolve;
 pub mod outside;
 mod people;
+mod rejection;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,11 +18,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use command::decide;
+pub(crate) use due::calls;
+pub use due::{Due, Intent, bake_over, due};
 pub use evolve::evolve;
+pub use rejection::Rejection;
 
 use crate::actor::{Actor, Permission};
 use crate::aftermath::{Debt, Owed};
-use crate::approval::{self, AskedFor, Call, ChangesRequested, Signature, Signed, Standing, Voided, Vote};
+use crate::approval::{self, AskedFor, ChangesRequested, Signature, Signed, Standing, Voided, Vote};
 use crate::assessment::Assessment;
 use crate::catalog::Gating;
 use crate::circumstances::{Delegation, OpenDebt, Stopped};
@@ -31,7 +36,7 @@ use crate::lane::Lane;
 use crate::proposal::{Carry, Hands, Proposal, Proposed};
 use crate::rollout::{BackState, Failure, PauseReason, Rollout, StepState};
 use crate::schedule::Frozen;
-use crate::time::{Span, Timestamp, after};
+use crate::time::Timestamp;
 use crate::verification::{EvidenceTaken, Judgement};
 
 /// Where a change stands. Derived from its state, never stored.
@@ -769,295 +774,4 @@ pub enum Event {
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
-}
-
-/// What a command is answered with when a rule says no.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    #[error("`{change}` is {phase}: {why}")]
-    WrongPhase { change: ChangeId, phase: Phase, why: String },
-    #[error("`{actor}` may not {permission} changes of these services here")]
-    NotAllowed { actor: Actor, permission: Permission },
-    #[error("only Clearway itself does this")]
-    NotForPeople,
-    #[error("`{actor}` wrote `{change}` or a part of it; a change is approved by somebody else")]
-    OwnChange { actor: Actor, change: ChangeId },
-    #[error("`{actor}` has approved this effect already")]
-    AlreadyVoted { actor: Actor },
-    #[error("`{actor}` is in none of the groups whose approval is asked for: {asked}")]
-    NotEntitled { actor: Actor, asked: String },
-    #[error("the signature does not count: {why}")]
-    BadSignature { change: ChangeId, why: String },
-    #[error("a vote for {asked} has to be signed")]
-    SignatureNeeded { change: ChangeId, asked: String },
-    #[error("this approves the effect {given}, but `{change}` has the effect {now} now")]
-    StaleEffect { change: ChangeId, given: String, now: String },
-    #[error("the verdict of {step} is `fail`; a failing step can't be promoted")]
-    VerdictIsFail { step: String },
-    #[error("nothing of `{change}` has been rolled out yet")]
-    NothingToRollBack { change: ChangeId },
-    #[error("`{holder}` has the target `{resource}` now; rolling back would undo its work")]
-    LaneTaken { holder: ChangeId, resource: String },
-    #[error("the outcome of {step} is unknown; say what you found")]
-    OutcomeNeeded { step: String },
-    #[error("this is about {what}, which is not what `{change}` is doing now")]
-    Stale { change: ChangeId, what: String },
-    #[error("a reason is needed")]
-    ReasonNeeded,
-    #[error("`{actor}` can't vote on `{change}`: {why}")]
-    Excluded { actor: Actor, change: ChangeId, why: String },
-    #[error("no rule `{code}` stands against `{change}`")]
-    NoSuchDenial { change: ChangeId, code: String, standing: String },
-    #[error("the rule `{code}` is hard: nobody overrides it alone")]
-    HardRule { code: String },
-    #[error("`{actor}` is in none of the groups that may override `{code}`: {groups}")]
-    NotAnOverrider { actor: Actor, code: String, groups: String },
-    #[error("`{actor}` has one hand on the glass already; a second person has to break it")]
-    SecondPersonNeeded { actor: Actor },
-    #[error("no list `{list}` of `{change}` has the point `{code}`")]
-    NoSuchPoint { change: ChangeId, list: String, code: String, open: String },
-    #[error("the point `{code}` is ticked by evidence alone")]
-    EvidenceNeeded { code: String },
-    #[error("its gates are closed: {reasons}")]
-    GatesClosed { change: ChangeId, reasons: String },
-}
-
-impl Rejection {
-    /// For programs; stable.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::WrongPhase { .. } => "wrong_phase",
-            Self::NotAllowed { .. } => "not_allowed",
-            Self::NotForPeople => "not_for_people",
-            Self::OwnChange { .. } => "own_change",
-            Self::AlreadyVoted { .. } => "already_voted",
-            Self::NotEntitled { .. } => "not_entitled",
-            Self::BadSignature { .. } => "bad_signature",
-            Self::SignatureNeeded { .. } => "signature_needed",
-            Self::StaleEffect { .. } => "stale_effect",
-            Self::VerdictIsFail { .. } => "verdict_is_fail",
-            Self::NothingToRollBack { .. } => "nothing_to_roll_back",
-            Self::LaneTaken { .. } => "lane_taken",
-            Self::OutcomeNeeded { .. } => "outcome_needed",
-            Self::Stale { .. } => "stale",
-            Self::ReasonNeeded => "reason_needed",
-            Self::Excluded { .. } => "excluded",
-            Self::NoSuchDenial { .. } => "no_such_denial",
-            Self::HardRule { .. } => "hard_rule",
-            Self::NotAnOverrider { .. } => "not_an_overrider",
-            Self::SecondPersonNeeded { .. } => "second_person_needed",
-            Self::NoSuchPoint { .. } => "no_such_point",
-            Self::EvidenceNeeded { .. } => "evidence_needed",
-            Self::GatesClosed { .. } => "gates_closed",
-        }
-    }
-
-    /// What to do about it.
-    pub fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::NotAllowed { permission, .. } => format!("ask for a role with `{permission}` in access.yaml"),
-            Self::OwnChange { .. } => "ask somebody else to approve it".into(),
-            Self::BadSignature { change, .. } => {
-                format!(
-                    "look at what you would sign with `clearway approve {change} --statement`, and sign that; keys are listed in access.yaml"
-                )
-            }
-            Self::SignatureNeeded { change, .. } => format!("sign it: `clearway approve {change} --sign`"),
-            Self::StaleEffect { change, .. } => {
-                format!("look at it again with `clearway show {change}`, then approve what it is now")
-            }
-            Self::VerdictIsFail { .. } => "roll it back, or pause it and find out why".into(),
-            Self::NothingToRollBack { change } => format!("withdraw it with `clearway withdraw {change}`"),
-            Self::LaneTaken { holder, .. } => format!("roll back `{holder}` first, or propose a change that repairs"),
-            Self::OutcomeNeeded { .. } => {
-                "look at the target, then resume with `--found applied` or `--found not-applied`, or roll back".into()
-            }
-            Self::ReasonNeeded => "add `--reason \"...\"`".into(),
-            Self::Excluded { .. } => "ask somebody else to approve it".into(),
-            Self::NoSuchDenial { standing, .. } if standing.is_empty() => "no rule stands against it".into(),
-            Self::NoSuchDenial { standing, .. } => format!("these stand: {standing}"),
-            Self::HardRule { .. } => {
-                "amend the change, or break the glass: that takes two people, pages, and owes a review".into()
-            }
-            Self::NotAnOverrider { groups, .. } => format!("ask somebody of {groups}"),
-            Self::SecondPersonNeeded { .. } => "ask a second person who may override to run the same command".into(),
-            Self::NoSuchPoint { open, .. } if open.is_empty() => "every point is ticked".into(),
-            Self::NoSuchPoint { open, .. } => format!("these are open: {open}"),
-            Self::EvidenceNeeded { .. } => "amend the change with a link to it under `evidence`".into(),
-            Self::GatesClosed { change, .. } => format!("wait for them with `clearway wait {change} --until open`"),
-            _ => return None,
-        })
-    }
-}
-
-/// Something that the shell has to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Intent {
-    /// Ask policy.
-    Assess,
-    Schedule,
-    ApproveByAutomation,
-    LapseVotes,
-    Lapse,
-    /// Remind people, or ask the next group.
-    Call,
-    /// Remind people of a debt.
-    Nag,
-    /// A pipeline has not said in time how its step ended.
-    ReportSilence {
-        step: usize,
-        attempt: u32,
-    },
-    /// Ask the gates and, if they are open, begin the next step.
-    BeginStep,
-    /// Have the driver make the step true.
-    Apply {
-        step: usize,
-        attempt: u32,
-    },
-    /// Look at the telemetry, and judge.
-    Look {
-        step: usize,
-        attempt: u32,
-        every: Span,
-    },
-    BeginUndo,
-    /// Have the driver restore what was there before.
-    Undo {
-        attempt: u32,
-    },
-    Page {
-        key: String,
-    },
-}
-
-/// What is due now, and when to ask again if nothing happens before.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Due {
-    pub intents: Vec<Intent>,
-    pub wake_at: Option<Timestamp>,
-}
-
-impl Due {
-    fn act(intents: Vec<Intent>) -> Self {
-        Self { intents, wake_at: None }
-    }
-
-    fn at(at: Timestamp, now: Timestamp, intent: Intent) -> Self {
-        if at <= now { Self::act(vec![intent]) } else { Self { intents: vec![], wake_at: Some(at) } }
-    }
-
-    fn and(mut self, other: Self) -> Self {
-        self.intents.extend(other.intents);
-        self.wake_at = [self.wake_at, other.wake_at].into_iter().flatten().min();
-        self
-    }
-}
-
-/// What is due for a change at `now`. The same state always gives the same intents: after a crash they are derived again.
-pub fn due(change: &Change, now: Timestamp) -> Due {
-    let unsent = change.pages.iter().filter(|(_, page)| page.sent_at.is_none());
-    let pages = Due::act(unsent.map(|(key, _)| Intent::Page { key: key.clone() }).collect());
-    // People are told last: a channel that does not answer must not stand in front of a rollback.
-    let due = match &change.stage {
-        Stage::Waiting => due_while_waiting(change, now),
-        // A pipeline begins when it asks to, not by itself.
-        Stage::Scheduled { .. } if change.is_outside() => due_votes(change, now).and(due_emergency_end(change, now)),
-        Stage::Scheduled { not_before } => {
-            due_votes(change, now).and(due_emergency_end(change, now)).and(Due::at(*not_before, now, Intent::BeginStep))
-        }
-        Stage::Rolling(rollout) => due_in_rollout(change, rollout, now),
-        Stage::Ended { .. } => Due::default(),
-    };
-    due.and(due_debts(change, now)).and(pages)
-}
-
-fn due_while_waiting(change: &Change, now: Timestamp) -> Due {
-    match (change.phase(), &change.assessment) {
-        (Phase::Approved, _) => due_votes(change, now).and(Due::act(vec![Intent::Schedule])),
-        (_, Some(assessed)) => {
-            let by_itself = change.votes.is_empty()
-                && assessed.assessment.requires.is_empty()
-                && change.requested.is_empty()
-                && change.is_allowed(&assessed.assessment);
-            if by_itself {
-                return Due::act(vec![Intent::ApproveByAutomation]);
-            }
-            due_votes(change, now).and(due_calls(change, assessed, now)).and(due_emergency_end(change, now))
-        }
-        (_, None) => Due::act(vec![Intent::Assess]),
-    }
-}
-
-fn due_calls(change: &Change, assessed: &Assessed, now: Timestamp) -> Due {
-    let calls = calls(change, assessed, now).into_iter();
-    let each = calls.map(|(at, call)| {
-        let intent = if call == Call::Lapse { Intent::Lapse } else { Intent::Call };
-        Due::at(at, now, intent)
-    });
-    let mut due = each.fold(Due::default(), Due::and);
-    due.intents.dedup();
-    due
-}
-
-/// What is to be done because people have not answered yet, and when. A change that a rule denies waits for its author, not for voters.
-pub(crate) fn calls(change: &Change, assessed: &Assessed, now: Timestamp) -> Vec<(Timestamp, Call)> {
-    let calls = approval::calls(&change.standing(now), &change.asked, assessed.at, now);
-    if calls.is_empty() || !change.is_allowed(&assessed.assessment) {
-        return vec![(after(assessed.at, approval::VOTE_LASTS), Call::Lapse)];
-    }
-    calls
-}
-
-/// An emergency that has not begun in time is none.
-fn due_emergency_end(change: &Change, now: Timestamp) -> Due {
-    let until = change.proposal.course.emergency().map(|emergency| emergency.until);
-    until.map_or_else(Due::default, |until| Due::at(until, now, Intent::Lapse))
-}
-
-fn due_debts(change: &Change, now: Timestamp) -> Due {
-    let next = change.debts.values().filter_map(Owed::nag_at).min();
-    next.map_or_else(Due::default, |at| Due::at(at, now, Intent::Nag))
-}
-
-fn due_votes(change: &Change, now: Timestamp) -> Due {
-    change
-        .votes
-        .iter()
-        .map(|vote| vote.until)
-        .min()
-        .map_or_else(Due::default, |at| Due::at(at, now, Intent::LapseVotes))
-}
-
-fn due_in_rollout(change: &Change, rollout: &Rollout, now: Timestamp) -> Due {
-    let paused = rollout.pause.is_some();
-    if let Some(back) = &rollout.back {
-        return match &back.state {
-            // The pipeline that did it undoes it, and says so.
-            BackState::Begun { .. } if change.is_outside() => Due::default(),
-            BackState::Begun { .. } => Due::act(vec![Intent::Undo { attempt: back.attempt }]),
-            BackState::Waiting { at } if !paused => Due::at(*at, now, Intent::BeginUndo),
-            BackState::Waiting { .. } | BackState::Failed { .. } => Due::default(),
-        };
-    }
-    let (step, attempt) = (rollout.step, rollout.attempt);
-    match &rollout.state {
-        // What was begun is finished even in a pause: half a step is the worst place to stand.
-        StepState::Begun { since } if change.is_outside() => {
-            let limit = change.proposal.plan.steps.get(step).map_or(Span::secs(0), |s| s.deadline);
-            Due::at(after(*since, limit), now, Intent::ReportSilence { step, attempt })
-        }
-        StepState::Begun { .. } => Due::act(vec![Intent::Apply { step, attempt }]),
-        StepState::Applied { .. } => {
-            Due::act(vec![Intent::Look { step, attempt, every: change.proposal.verify.every }])
-        }
-        StepState::Ready if !paused && !change.is_outside() => Due::act(vec![Intent::BeginStep]),
-        StepState::Retrying { at, .. } if !paused && !change.is_outside() => Due::at(*at, now, Intent::BeginStep),
-        StepState::Ready | StepState::Retrying { .. } | StepState::Unknown { .. } => Due::default(),
-    }
-}
-
-/// The first instant at which a step that was applied at `since` can pass.
-pub fn bake_over(change: &Change, step: usize, since: Timestamp) -> Timestamp {
-    after(since, change.proposal.plan.steps.get(step).map_or(change.proposal.verify.watch, |s| s.bake))
 }

@@ -9,6 +9,7 @@ use change::catalog::Catalog;
 
 use super::layers::{Layers, layers};
 use super::{Part, caption};
+use crate::xml::escaped;
 
 const BOX_WIDTH: usize = 184;
 const BOX_HEIGHT: usize = 38;
@@ -103,21 +104,4 @@ fn cut(text: &str, most: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
-}
-
-/// Text as XML 1.0 can hold it.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => safe.push(' '),
-            c => safe.push(c),
-        }
-    }
-    safe
 }

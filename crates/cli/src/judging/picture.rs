@@ -11,12 +11,13 @@ use std::fmt::Write as _;
 
 use judge::{Answer, Kind, SliKind, SliSettings};
 
-use self::chart::{LEFT, RIGHT, Scale, Strip, WIDTH, cut, escaped, text, wrapped, x};
+use self::chart::{LEFT, RIGHT, Scale, Strip, WIDTH, cut, text, wrapped, x};
 use self::series::{Series, slowed};
 use super::case::Case;
 use super::report::{Report, SliReport, word};
 use super::trajectory::{Point, SliPoint, Trajectory};
 use super::words::{factor, figure, grouped, odds, percent, span};
+use crate::xml::escaped;
 
 /// No more SLIs are drawn: the implicated ones first.
 const MOST_SLIS: usize = 24;

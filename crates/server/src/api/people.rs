@@ -129,9 +129,8 @@ pub(crate) async fn stop(
     Reader(caller): Reader,
     Json(given): Json<Because>,
 ) -> Result<axum::Json<StopView>, Problem> {
-    caller.token_leaves_everywhere(&state, "stop-all").await?;
     let handle = state.handle.clone();
-    asked(&caller, async move |actor| handle.stop_all(&actor, &given.reason).await).await?;
+    of_stop(&state, &caller, async move |actor| handle.stop_all(&actor, &given.reason).await).await?;
     stopped(state, Reader(caller)).await
 }
 
@@ -143,16 +142,17 @@ pub(crate) async fn release(
     Reader(caller): Reader,
     Json(given): Json<Because>,
 ) -> Result<axum::Json<StopView>, Problem> {
-    caller.token_leaves_everywhere(&state, "stop-all").await?;
     let handle = state.handle.clone();
-    asked(&caller, async move |actor| handle.release_all(&actor, &given.reason).await).await?;
+    of_stop(&state, &caller, async move |actor| handle.release_all(&actor, &given.reason).await).await?;
     stopped(state, Reader(caller)).await
 }
 
-async fn asked<F>(caller: &Caller, ask: impl FnOnce(change::Actor) -> F) -> Result<(), Problem>
+/// Asks something about the stop of everything, if the token leaves it.
+async fn of_stop<F>(server: &Shared, caller: &Caller, ask: impl FnOnce(change::Actor) -> F) -> Result<(), Problem>
 where
     F: Future<Output = Result<(), CommandError>> + Send + 'static,
 {
+    caller.token_leaves_everywhere(server, "stop-all").await?;
     Ok(to_its_end(ask(caller.actor())).await??)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows numbers and places, not what they mean. Text is escaped by whoever writes it into the drawing: here. Next room: none.
 
+use crate::xml::escaped;
 use std::fmt::Write as _;
 
 /// The width of the drawing in its own units; the screen scales it.
@@ -183,24 +184,7 @@ fn thinned<T: Clone>(points: &[T]) -> Vec<T> {
     points.iter().enumerate().filter(|(i, _)| i % step == 0 || *i == last).map(|(_, point)| point.clone()).collect()
 }
 
-/// Text as XML bears it.
-pub(super) fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => safe.push(' '),
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
-/// The same, cut at so many characters.
+/// Text as XML bears it, cut at so many characters.
 pub(super) fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();

@@ -1,0 +1,182 @@
+//! Due: what the shell has to do for a change now, and when to ask again if nothing happens before.
+//!
+//! A function of the state and the time alone: after a crash the same intents are derived again. Decides nothing; what an intent comes to is reported as
+//! a command. Next: [`decide`](super::decide).
+
+use super::{Assessed, Change, Phase, Stage};
+use crate::aftermath::Owed;
+use crate::approval::{self, Call};
+use crate::rollout::{BackState, Rollout, StepState};
+use crate::time::{Span, Timestamp, after};
+
+/// Something that the shell has to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Intent {
+    /// Ask policy.
+    Assess,
+    Schedule,
+    ApproveByAutomation,
+    LapseVotes,
+    Lapse,
+    /// Remind people, or ask the next group.
+    Call,
+    /// Remind people of a debt.
+    Nag,
+    /// A pipeline has not said in time how its step ended.
+    ReportSilence {
+        step: usize,
+        attempt: u32,
+    },
+    /// Ask the gates and, if they are open, begin the next step.
+    BeginStep,
+    /// Have the driver make the step true.
+    Apply {
+        step: usize,
+        attempt: u32,
+    },
+    /// Look at the telemetry, and judge.
+    Look {
+        step: usize,
+        attempt: u32,
+        every: Span,
+    },
+    BeginUndo,
+    /// Have the driver restore what was there before.
+    Undo {
+        attempt: u32,
+    },
+    Page {
+        key: String,
+    },
+}
+
+/// What is due now, and when to ask again if nothing happens before.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Due {
+    pub intents: Vec<Intent>,
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Due {
+    fn act(intents: Vec<Intent>) -> Self {
+        Self { intents, wake_at: None }
+    }
+
+    fn at(at: Timestamp, now: Timestamp, intent: Intent) -> Self {
+        if at <= now { Self::act(vec![intent]) } else { Self { intents: vec![], wake_at: Some(at) } }
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.intents.extend(other.intents);
+        self.wake_at = [self.wake_at, other.wake_at].into_iter().flatten().min();
+        self
+    }
+}
+
+/// What is due for a change at `now`. The same state always gives the same intents: after a crash they are derived again.
+pub fn due(change: &Change, now: Timestamp) -> Due {
+    let unsent = change.pages.iter().filter(|(_, page)| page.sent_at.is_none());
+    let pages = Due::act(unsent.map(|(key, _)| Intent::Page { key: key.clone() }).collect());
+    // People are told last: a channel that does not answer must not stand in front of a rollback.
+    let due = match &change.stage {
+        Stage::Waiting => due_while_waiting(change, now),
+        // A pipeline begins when it asks to, not by itself.
+        Stage::Scheduled { .. } if change.is_outside() => due_votes(change, now).and(due_emergency_end(change, now)),
+        Stage::Scheduled { not_before } => {
+            due_votes(change, now).and(due_emergency_end(change, now)).and(Due::at(*not_before, now, Intent::BeginStep))
+        }
+        Stage::Rolling(rollout) => due_in_rollout(change, rollout, now),
+        Stage::Ended { .. } => Due::default(),
+    };
+    due.and(due_debts(change, now)).and(pages)
+}
+
+fn due_while_waiting(change: &Change, now: Timestamp) -> Due {
+    match (change.phase(), &change.assessment) {
+        (Phase::Approved, _) => due_votes(change, now).and(Due::act(vec![Intent::Schedule])),
+        (_, Some(assessed)) => {
+            let by_itself = change.votes.is_empty()
+                && assessed.assessment.requires.is_empty()
+                && change.requested.is_empty()
+                && change.is_allowed(&assessed.assessment);
+            if by_itself {
+                return Due::act(vec![Intent::ApproveByAutomation]);
+            }
+            due_votes(change, now).and(due_calls(change, assessed, now)).and(due_emergency_end(change, now))
+        }
+        (_, None) => Due::act(vec![Intent::Assess]),
+    }
+}
+
+fn due_calls(change: &Change, assessed: &Assessed, now: Timestamp) -> Due {
+    let calls = calls(change, assessed, now).into_iter();
+    let each = calls.map(|(at, call)| {
+        let intent = if call == Call::Lapse { Intent::Lapse } else { Intent::Call };
+        Due::at(at, now, intent)
+    });
+    let mut due = each.fold(Due::default(), Due::and);
+    due.intents.dedup();
+    due
+}
+
+/// What is to be done because people have not answered yet, and when. A change that a rule denies waits for its author, not for voters.
+pub(crate) fn calls(change: &Change, assessed: &Assessed, now: Timestamp) -> Vec<(Timestamp, Call)> {
+    let calls = approval::calls(&change.standing(now), &change.asked, assessed.at, now);
+    if calls.is_empty() || !change.is_allowed(&assessed.assessment) {
+        return vec![(after(assessed.at, approval::VOTE_LASTS), Call::Lapse)];
+    }
+    calls
+}
+
+/// An emergency that has not begun in time is none.
+fn due_emergency_end(change: &Change, now: Timestamp) -> Due {
+    let until = change.proposal.course.emergency().map(|emergency| emergency.until);
+    until.map_or_else(Due::default, |until| Due::at(until, now, Intent::Lapse))
+}
+
+fn due_debts(change: &Change, now: Timestamp) -> Due {
+    let next = change.debts.values().filter_map(Owed::nag_at).min();
+    next.map_or_else(Due::default, |at| Due::at(at, now, Intent::Nag))
+}
+
+fn due_votes(change: &Change, now: Timestamp) -> Due {
+    change
+        .votes
+        .iter()
+        .map(|vote| vote.until)
+        .min()
+        .map_or_else(Due::default, |at| Due::at(at, now, Intent::LapseVotes))
+}
+
+fn due_in_rollout(change: &Change, rollout: &Rollout, now: Timestamp) -> Due {
+    let paused = rollout.pause.is_some();
+    if let Some(back) = &rollout.back {
+        return match &back.state {
+            // The pipeline that did it undoes it, and says so.
+            BackState::Begun { .. } if change.is_outside() => Due::default(),
+            BackState::Begun { .. } => Due::act(vec![Intent::Undo { attempt: back.attempt }]),
+            BackState::Waiting { at } if !paused => Due::at(*at, now, Intent::BeginUndo),
+            BackState::Waiting { .. } | BackState::Failed { .. } => Due::default(),
+        };
+    }
+    let (step, attempt) = (rollout.step, rollout.attempt);
+    match &rollout.state {
+        // What was begun is finished even in a pause: half a step is the worst place to stand.
+        StepState::Begun { since } if change.is_outside() => {
+            let limit = change.proposal.plan.steps.get(step).map_or(Span::secs(0), |s| s.deadline);
+            Due::at(after(*since, limit), now, Intent::ReportSilence { step, attempt })
+        }
+        StepState::Begun { .. } => Due::act(vec![Intent::Apply { step, attempt }]),
+        StepState::Applied { .. } => {
+            Due::act(vec![Intent::Look { step, attempt, every: change.proposal.verify.every }])
+        }
+        StepState::Ready if !paused && !change.is_outside() => Due::act(vec![Intent::BeginStep]),
+        StepState::Retrying { at, .. } if !paused && !change.is_outside() => Due::at(*at, now, Intent::BeginStep),
+        StepState::Ready | StepState::Retrying { .. } | StepState::Unknown { .. } => Due::default(),
+    }
+}
+
+/// The first instant at which a step that was applied at `since` can pass.
+pub fn bake_over(change: &Change, step: usize, since: Timestamp) -> Timestamp {
+    after(since, change.proposal.plan.steps.get(step).map_or(change.proposal.verify.watch, |s| s.bake))
+}

@@ -1,0 +1,126 @@
+//! Rejection: what a command is answered with when a rule says no: the facts, a code for programs, and what to do about it.
+//!
+//! Carries no rule of its own; the rooms make them.
+
+use super::Phase;
+use crate::actor::{Actor, Permission};
+use crate::id::ChangeId;
+
+/// What a command is answered with when a rule says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("`{change}` is {phase}: {why}")]
+    WrongPhase { change: ChangeId, phase: Phase, why: String },
+    #[error("`{actor}` may not {permission} changes of these services here")]
+    NotAllowed { actor: Actor, permission: Permission },
+    #[error("only Clearway itself does this")]
+    NotForPeople,
+    #[error("`{actor}` wrote `{change}` or a part of it; a change is approved by somebody else")]
+    OwnChange { actor: Actor, change: ChangeId },
+    #[error("`{actor}` has approved this effect already")]
+    AlreadyVoted { actor: Actor },
+    #[error("`{actor}` is in none of the groups whose approval is asked for: {asked}")]
+    NotEntitled { actor: Actor, asked: String },
+    #[error("the signature does not count: {why}")]
+    BadSignature { change: ChangeId, why: String },
+    #[error("a vote for {asked} has to be signed")]
+    SignatureNeeded { change: ChangeId, asked: String },
+    #[error("this approves the effect {given}, but `{change}` has the effect {now} now")]
+    StaleEffect { change: ChangeId, given: String, now: String },
+    #[error("the verdict of {step} is `fail`; a failing step can't be promoted")]
+    VerdictIsFail { step: String },
+    #[error("nothing of `{change}` has been rolled out yet")]
+    NothingToRollBack { change: ChangeId },
+    #[error("`{holder}` has the target `{resource}` now; rolling back would undo its work")]
+    LaneTaken { holder: ChangeId, resource: String },
+    #[error("the outcome of {step} is unknown; say what you found")]
+    OutcomeNeeded { step: String },
+    #[error("this is about {what}, which is not what `{change}` is doing now")]
+    Stale { change: ChangeId, what: String },
+    #[error("a reason is needed")]
+    ReasonNeeded,
+    #[error("`{actor}` can't vote on `{change}`: {why}")]
+    Excluded { actor: Actor, change: ChangeId, why: String },
+    #[error("no rule `{code}` stands against `{change}`")]
+    NoSuchDenial { change: ChangeId, code: String, standing: String },
+    #[error("the rule `{code}` is hard: nobody overrides it alone")]
+    HardRule { code: String },
+    #[error("`{actor}` is in none of the groups that may override `{code}`: {groups}")]
+    NotAnOverrider { actor: Actor, code: String, groups: String },
+    #[error("`{actor}` has one hand on the glass already; a second person has to break it")]
+    SecondPersonNeeded { actor: Actor },
+    #[error("no list `{list}` of `{change}` has the point `{code}`")]
+    NoSuchPoint { change: ChangeId, list: String, code: String, open: String },
+    #[error("the point `{code}` is ticked by evidence alone")]
+    EvidenceNeeded { code: String },
+    #[error("its gates are closed: {reasons}")]
+    GatesClosed { change: ChangeId, reasons: String },
+}
+
+impl Rejection {
+    /// For programs; stable.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::WrongPhase { .. } => "wrong_phase",
+            Self::NotAllowed { .. } => "not_allowed",
+            Self::NotForPeople => "not_for_people",
+            Self::OwnChange { .. } => "own_change",
+            Self::AlreadyVoted { .. } => "already_voted",
+            Self::NotEntitled { .. } => "not_entitled",
+            Self::BadSignature { .. } => "bad_signature",
+            Self::SignatureNeeded { .. } => "signature_needed",
+            Self::StaleEffect { .. } => "stale_effect",
+            Self::VerdictIsFail { .. } => "verdict_is_fail",
+            Self::NothingToRollBack { .. } => "nothing_to_roll_back",
+            Self::LaneTaken { .. } => "lane_taken",
+            Self::OutcomeNeeded { .. } => "outcome_needed",
+            Self::Stale { .. } => "stale",
+            Self::ReasonNeeded => "reason_needed",
+            Self::Excluded { .. } => "excluded",
+            Self::NoSuchDenial { .. } => "no_such_denial",
+            Self::HardRule { .. } => "hard_rule",
+            Self::NotAnOverrider { .. } => "not_an_overrider",
+            Self::SecondPersonNeeded { .. } => "second_person_needed",
+            Self::NoSuchPoint { .. } => "no_such_point",
+            Self::EvidenceNeeded { .. } => "evidence_needed",
+            Self::GatesClosed { .. } => "gates_closed",
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::NotAllowed { permission, .. } => format!("ask for a role with `{permission}` in access.yaml"),
+            Self::OwnChange { .. } => "ask somebody else to approve it".into(),
+            Self::BadSignature { change, .. } => {
+                format!(
+                    "look at what you would sign with `clearway approve {change} --statement`, and sign that; keys are listed in access.yaml"
+                )
+            }
+            Self::SignatureNeeded { change, .. } => format!("sign it: `clearway approve {change} --sign`"),
+            Self::StaleEffect { change, .. } => {
+                format!("look at it again with `clearway show {change}`, then approve what it is now")
+            }
+            Self::VerdictIsFail { .. } => "roll it back, or pause it and find out why".into(),
+            Self::NothingToRollBack { change } => format!("withdraw it with `clearway withdraw {change}`"),
+            Self::LaneTaken { holder, .. } => format!("roll back `{holder}` first, or propose a change that repairs"),
+            Self::OutcomeNeeded { .. } => {
+                "look at the target, then resume with `--found applied` or `--found not-applied`, or roll back".into()
+            }
+            Self::ReasonNeeded => "add `--reason \"...\"`".into(),
+            Self::Excluded { .. } => "ask somebody else to approve it".into(),
+            Self::NoSuchDenial { standing, .. } if standing.is_empty() => "no rule stands against it".into(),
+            Self::NoSuchDenial { standing, .. } => format!("these stand: {standing}"),
+            Self::HardRule { .. } => {
+                "amend the change, or break the glass: that takes two people, pages, and owes a review".into()
+            }
+            Self::NotAnOverrider { groups, .. } => format!("ask somebody of {groups}"),
+            Self::SecondPersonNeeded { .. } => "ask a second person who may override to run the same command".into(),
+            Self::NoSuchPoint { open, .. } if open.is_empty() => "every point is ticked".into(),
+            Self::NoSuchPoint { open, .. } => format!("these are open: {open}"),
+            Self::EvidenceNeeded { .. } => "amend the change with a link to it under `evidence`".into(),
+            Self::GatesClosed { change, .. } => format!("wait for them with `clearway wait {change} --until open`"),
+            _ => return None,
+        })
+    }
+}
