@@ -144,6 +144,24 @@ impl Permission {
         Self::Audit,
         Self::Read,
     ];
+
+    /// What it lets somebody do, as a refusal says it: "`user:eve` may not ...".
+    pub fn deed(self) -> &'static str {
+        match self {
+            Self::Propose => "propose changes of these services here",
+            Self::Approve => "approve changes of these services here",
+            Self::Pause => "pause changes of these services here",
+            Self::Resume => "resume changes of these services here",
+            Self::Rollback => "roll back changes of these services here",
+            Self::Promote => "promote changes of these services here",
+            Self::Freeze => "stop or release what is asked here",
+            Self::Override => "set rules aside for changes of these services here",
+            Self::Emergency => "use the emergency lane for changes of these services here",
+            Self::Govern => "rule who may what",
+            Self::Audit => "read the log of all changes",
+            Self::Read => "read changes of these services here",
+        }
+    }
 }
 
 impl FromStr for Permission {

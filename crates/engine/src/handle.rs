@@ -171,7 +171,7 @@ pub struct Notice {
 pub enum ProposeError {
     #[error("the change file has {} problem{}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     Invalid(Vec<Problem>),
-    #[error("`{actor}` may not {permission} changes of these services here")]
+    #[error("`{actor}` may not {}", .permission.deed())]
     NotAllowed { actor: Actor, permission: Permission },
     /// A standard change for others.
     #[error("the standard change `{standard}` is for `{may}`, and `{actor}` is not among them")]

@@ -11,7 +11,7 @@ use crate::id::ChangeId;
 pub enum Rejection {
     #[error("`{change}` is {phase}: {why}")]
     WrongPhase { change: ChangeId, phase: Phase, why: String },
-    #[error("`{actor}` may not {permission} changes of these services here")]
+    #[error("`{actor}` may not {}", .permission.deed())]
     NotAllowed { actor: Actor, permission: Permission },
     #[error("only Clearway itself does this")]
     NotForPeople,
