@@ -8,6 +8,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::actor::Actor;
 use crate::time::{Span, Timestamp, after};
 
 /// How long people have for a review.
@@ -47,12 +48,37 @@ pub struct Owed {
     /// How it was paid: the summary of a review, or who approved. Nothing while it is owed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paid: Option<String>,
+    /// Who has refused to give what is owed, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
     /// How often people were reminded of it.
     #[serde(default)]
     pub nags: u32,
 }
 
+/// A no, where a yes is owed: an approval that is asked for afterwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Refused {
+    pub by: Actor,
+    pub reason: String,
+}
+
 impl Owed {
+    pub fn new(reason: &str, due: Timestamp) -> Self {
+        Self { reason: reason.to_owned(), due, paid: None, refused: None, nags: 0 }
+    }
+
+    /// What is refused is overdue from then on.
+    pub fn refuse(&mut self, by: &Actor, reason: &str, at: Timestamp) {
+        self.refused = Some(Refused { by: by.clone(), reason: reason.to_owned() });
+        self.due = self.due.min(at);
+    }
+
+    /// Takes back a refusal by this person.
+    pub fn take_back(&mut self, by: &Actor) {
+        self.refused.take_if(|refused| refused.by == *by);
+    }
+
     pub fn is_open(&self) -> bool {
         self.paid.is_none()
     }
@@ -85,7 +111,7 @@ mod tests {
     #[test]
     fn a_debt_is_nagged_from_its_due_date_daily_and_a_bounded_number_of_times() {
         let due = Timestamp::UNIX_EPOCH;
-        let mut owed = Owed { reason: "an emergency".into(), due, paid: None, nags: 0 };
+        let mut owed = Owed::new("an emergency", due);
         assert_eq!(owed.nag_at(), Some(due));
         owed.nags = 2;
         assert_eq!((owed.nag_at(), owed.escalates()), (Some(after(due, Span::secs(2 * 86_400))), true));

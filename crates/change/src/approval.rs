@@ -60,9 +60,14 @@ impl Vote {
         self.effect == effect && now < self.until
     }
 
+    /// Whose seat it takes for a group: the voter's own, or that of whoever they stand in for.
+    fn seat(&self, group: &str) -> Option<&str> {
+        self.on_behalf.get(group).map(String::as_str).or(self.voter.user())
+    }
+
     /// Whether it is such a vote as the requirement asks for: by one of the groups that are asked, and signed where it must be.
-    pub fn fits(&self, requirement: &Requirement, asked: &[&str]) -> bool {
-        let speaks = asked.iter().any(|group| self.groups.contains(*group));
+    fn fits(&self, speaks_for: &BTreeSet<&str>, requirement: &Requirement, asked: &[&str]) -> bool {
+        let speaks = asked.iter().any(|group| speaks_for.contains(*group));
         speaks && (requirement.signature == Signing::Free || self.signature.is_some())
     }
 }
@@ -177,6 +182,21 @@ impl Standing {
     }
 }
 
+/// The groups that each vote speaks for. One seat is one voice: who votes takes it back from whoever stood in for them, and of several who stand in for
+/// the same person the first one has it.
+fn spoken_for<'a>(votes: &[&'a Vote]) -> Vec<BTreeSet<&'a str>> {
+    let mut taken: BTreeMap<&str, &Actor> =
+        votes.iter().filter_map(|vote| Some((vote.voter.user()?, &vote.voter))).collect();
+    let mut speaks = |vote: &'a Vote| {
+        let mut has_seat = |group: &str| match vote.seat(group) {
+            Some(seat) => **taken.entry(seat).or_insert(&vote.voter) == vote.voter,
+            None => true,
+        };
+        vote.groups.iter().map(String::as_str).filter(|group| has_seat(group)).collect()
+    };
+    votes.iter().map(|vote| speaks(vote)).collect()
+}
+
 /// Assigns the votes that count to the requirements, each voter to one, so that as many places as possible are filled.
 ///
 /// A maximum bipartite matching by augmenting paths: a greedy choice could spend the only security reviewer on a place that anybody could fill.
@@ -190,7 +210,9 @@ pub fn standing(
     let counted: Vec<&Vote> = votes.iter().filter(|v| v.counts(effect, now)).collect();
     let places: Vec<usize> = requires.iter().enumerate().flat_map(|(i, r)| (0..r.count).map(move |_| i)).collect();
     let groups: Vec<Vec<&str>> = requires.iter().map(|r| groups_asked(r, asked)).collect();
-    let fits = |place: usize, vote: usize| counted[vote].fits(&requires[places[place]], &groups[places[place]]);
+    let speaks = spoken_for(&counted);
+    let fits =
+        |place: usize, vote: usize| counted[vote].fits(&speaks[vote], &requires[places[place]], &groups[places[place]]);
     let mut holder: Vec<Option<usize>> = vec![None; places.len()];
     for vote in 0..counted.len() {
         seat(vote, &fits, &mut holder, &mut vec![false; places.len()]);
@@ -202,6 +224,14 @@ pub fn standing(
     let named = |i: usize| groups[i].iter().map(|g| (*g).to_owned()).collect();
     let each = requires.iter().enumerate();
     each.map(|(i, r)| Standing { requirement: r.clone(), asked: named(i), met_by: met_by(i) }).collect()
+}
+
+/// Whose seats, by group, somebody else has taken: a vote for them alone would count for nothing.
+pub fn seats_taken(votes: &[Vote], newer: &Vote, now: Timestamp) -> BTreeSet<String> {
+    let standing: Vec<&Vote> = votes.iter().filter(|v| v.voter != newer.voter && v.counts(newer.effect, now)).collect();
+    let all: Vec<&Vote> = standing.into_iter().chain([newer]).collect();
+    let speaks = spoken_for(&all).pop().unwrap_or_default();
+    newer.groups.iter().filter(|group| !speaks.contains(group.as_str())).cloned().collect()
 }
 
 fn seat(vote: usize, fits: &impl Fn(usize, usize) -> bool, holder: &mut [Option<usize>], tried: &mut [bool]) -> bool {
@@ -264,6 +294,20 @@ mod tests {
         assert_eq!(missing(&requires, std::slice::from_ref(&both), Timestamp::UNIX_EPOCH), 1);
         assert_eq!(missing(&requires, &[both.clone(), sre.clone()], Timestamp::UNIX_EPOCH), 0);
         assert_eq!(missing(&requires, &[sre, both], Timestamp::UNIX_EPOCH), 0);
+    }
+
+    // F1: one seat is one voice, whoever sits in it.
+    #[test]
+    fn a_seat_counts_once_whether_its_holder_or_who_stands_in_votes() {
+        let (requires, now) = ([requirement("sre", 2)], Timestamp::UNIX_EPOCH);
+        let stand_in =
+            |who: &str, of: &str| Vote { on_behalf: [("sre".into(), of.into())].into(), ..vote(who, &["sre"]) };
+        assert_eq!(missing(&requires, &[vote("bob", &["sre"]), stand_in("cyd", "bob")], now), 1);
+        assert_eq!(missing(&requires, &[stand_in("cyd", "bob"), vote("bob", &["sre"])], now), 1);
+        assert_eq!(missing(&requires, &[stand_in("cyd", "bob"), stand_in("dan", "bob")], now), 1);
+        assert_eq!(missing(&requires, &[stand_in("cyd", "bob"), stand_in("dan", "eve")], now), 0);
+        let both = seats_taken(&[vote("bob", &["sre"])], &stand_in("cyd", "bob"), now);
+        assert_eq!(both, ["sre".to_owned()].into());
     }
 
     #[test]

@@ -139,6 +139,9 @@ impl Circumstances {
             Event::DebtPaid { debt, .. } => {
                 self.debts.remove(&(id, *debt));
             }
+            Event::DebtRefused { debt, .. } => {
+                self.debts.entry((id, *debt)).and_modify(|owed| owed.due = owed.due.min(at));
+            }
             Event::Completed => self.instance_ended(id, |record| {
                 record.completed += 1;
                 record.failed_in_a_row = 0;

@@ -9,7 +9,7 @@ use crate::actor::{Actor, Permission};
 use crate::approval::{APPROVERS, ON_CALL, SERVICE_OWNERS, Vote};
 use crate::catalog::Gating;
 use crate::circumstances::Circumstances;
-use crate::facts::material::{Committer, names_all_committers};
+use crate::facts::material::Committer;
 use crate::governance::Governance;
 use crate::lifecycle::Change;
 use crate::proposal::Proposal;
@@ -47,7 +47,7 @@ impl Entitlement<'_> {
     pub fn voice(&self, user: &str) -> Voice {
         let mut voice = Voice { groups: self.own_groups(user), on_behalf: BTreeMap::new() };
         for delegation in self.circumstances.delegated_to(user, self.now) {
-            if self.excluded(&delegation.from).is_some() || self.wrote(&delegation.from) {
+            if self.excluded(&delegation.from).is_some() || !self.may_speak(&delegation.from) {
                 continue;
             }
             for group in self.own_groups(&delegation.from).into_iter().filter(|g| delegation.covers(g)) {
@@ -93,29 +93,45 @@ impl Entitlement<'_> {
         is(&self.change.author) || self.change.amended_by.iter().any(is)
     }
 
+    fn committed(&self, user: &str) -> bool {
+        self.change.committers.iter().any(|one| self.governance.access.user_of_commit(one) == Some(user))
+    }
+
+    /// Whether somebody may approve changes of these services, and has no part in this one.
+    fn may_speak(&self, user: &str) -> bool {
+        self.may(user).contains(&Permission::Approve) && !self.wrote(user) && !self.committed(user)
+    }
+
     /// Why a vote of this user can't count, beside that they wrote the change.
     pub fn excluded(&self, user: &str) -> Option<String> {
         if self.circumstances.edited_since(user, self.change.proposed_at) {
             return Some("they have edited the rules since it was proposed".into());
         }
-        let committed =
-            self.committers().any(|committer| self.governance.access.user_of_commit(committer) == Some(user));
-        committed.then(|| "they have committed to it".into())
+        self.committed(user).then(|| "they have committed to it".into())
     }
 
-    fn committers(&self) -> impl Iterator<Item = &Committer> {
-        self.proposal().material.iter().flat_map(|m| &m.range).flat_map(|range| &range.people.list)
+    /// Those with a hand on the glass who have a part in the change: they wrote it, committed to it, or have edited the rules since.
+    pub fn insiders(&self) -> BTreeSet<Actor> {
+        let inside = |actor: &&Actor| actor.user().is_none_or(|u| self.wrote(u) || self.excluded(u).is_some());
+        self.change.hand.iter().map(|hand| &hand.by).filter(inside).cloned().collect()
+    }
+
+    /// Those who have set rules aside, or have a hand on the glass, and may do so no longer.
+    pub fn hands_off(&self) -> BTreeSet<Actor> {
+        let hands = self.change.set_aside.iter().flat_map(|aside| &aside.by);
+        let hands = hands.chain(self.change.hand.iter().map(|hand| &hand.by));
+        let lost = |actor: &&Actor| actor.user().is_none_or(|user| !self.may(user).contains(&Permission::Override));
+        hands.filter(lost).cloned().collect()
     }
 
     /// Those who committed to it and whom access.yaml does not know: nobody can say whether one of them approves it under another name.
     pub fn unknown_committers(&self) -> BTreeSet<String> {
-        let unknown = self.committers().filter(|committer| self.governance.access.user_of_commit(committer).is_none());
-        let named = unknown.map(|committer| committer.email.clone());
-        let cut = self.proposal().material.as_ref().is_some_and(|m| !names_all_committers(m));
-        named.chain(cut.then(|| "more people than are listed".to_owned())).collect()
+        let is_unknown = |one: &&Committer| self.governance.access.user_of_commit(one).is_none();
+        let named = self.change.committers.iter().filter(is_unknown).map(|one| one.email.clone());
+        named.chain(self.change.more_committers.then(|| "more people than are listed".to_owned())).collect()
     }
 
-    /// The voters who may no longer vote, or no longer speak for the groups for which they voted.
+    /// The voters who may no longer vote, who turned out to have a part in the change, or who no longer speak for the groups for which they voted.
     pub fn revoked(&self) -> BTreeSet<Actor> {
         let votes = self.change.votes.iter();
         votes.filter(|vote| self.is_revoked(vote)).map(|vote| vote.voter.clone()).collect()
@@ -123,14 +139,22 @@ impl Entitlement<'_> {
 
     fn is_revoked(&self, vote: &Vote) -> bool {
         let Some(user) = vote.voter.user() else { return false };
-        if !self.may(user).contains(&Permission::Approve) {
+        if !self.may_speak(user) {
             return true;
         }
+        let asked = self.groups_asked();
         let holds = |group: &String| {
             let holder = vote.on_behalf.get(group).map_or(user, String::as_str);
-            self.own_groups(holder).contains(group)
+            (holder == user || self.may_speak(holder)) && self.own_groups(holder).contains(group)
         };
-        !vote.groups.iter().all(holds)
+        !vote.groups.iter().filter(|group| asked.as_ref().is_none_or(|asked| asked.contains(*group))).all(holds)
+    }
+
+    /// The groups that this change may ask, once that is known: a seat elsewhere that a voter gives up is of no account.
+    fn groups_asked(&self) -> Option<BTreeSet<&String>> {
+        let assessment = &self.change.assessment.as_ref()?.assessment;
+        let requirements = assessment.requires.iter().chain(&assessment.owed);
+        Some(requirements.flat_map(|r| std::iter::once(&r.by).chain(&r.escalate)).collect())
     }
 
     /// The groups of which everybody is away.

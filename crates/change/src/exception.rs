@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::actor::Actor;
 use crate::assessment::{Assessment, Denial, Item, Level};
 use crate::id::Digest;
-use crate::time::Timestamp;
+use crate::lifecycle::Given;
+use crate::time::{Span, Timestamp, after};
 
 /// A denial that was set aside.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -32,9 +33,28 @@ pub struct SetAside {
 pub struct Hand {
     pub by: Actor,
     pub effect: Digest,
+    /// The rules that stood when it was laid on.
+    #[serde(default)]
+    pub codes: BTreeSet<String>,
     pub reason: String,
     #[schemars(with = "String")]
     pub at: Timestamp,
+}
+
+/// How long one hand waits on the glass for a second one.
+pub const HAND_LASTS: Span = Span::secs(3_600);
+
+impl Hand {
+    /// Whether a second hand may join it, over these rules: it is fresh, for this effect, by somebody who still may, and they saw all of the rules.
+    pub fn can_be_joined(&self, effect: Digest, codes: &BTreeSet<String>, given: &Given) -> bool {
+        let is_fresh = given.now < after(self.at, HAND_LASTS);
+        is_fresh && self.effect == effect && !given.hands_off.contains(&self.by) && codes.is_subset(&self.codes)
+    }
+}
+
+/// What was set aside by people all of whom still may.
+pub fn still_aside(set_aside: &[SetAside], given: &Given) -> Vec<SetAside> {
+    set_aside.iter().filter(|aside| aside.by.is_disjoint(&given.hands_off)).cloned().collect()
 }
 
 /// A point of a checklist that a person has ticked.

@@ -41,15 +41,16 @@ pub fn event(event: &Event, plan: &Plan) -> String {
             let why = match why {
                 Voided::Amended => "the effect has changed",
                 Voided::Lapsed => "too old",
-                Voided::Revoked => "they may no longer vote for the groups that they spoke for",
+                Voided::Revoked => "they may not vote, or no longer for the groups that they spoke for",
             };
             format!("votes of {} are void: {why}", list(names.iter().map(String::as_str)))
         }
         Event::ChangesRequested { reason } => format!("asked for changes{}", because(reason)),
         Event::TakenBack { reason } => format!("took back what they had said{}", because(reason)),
         Event::DenialOverridden { code, reason, .. } => format!("overrode the rule `{code}`{}", because(reason)),
-        Event::GlassTouched { reason, .. } => {
-            format!("would break the glass{}; a second person has to agree", because(reason))
+        Event::GlassTouched { codes, reason, .. } => {
+            let rules = list(codes.iter().map(String::as_str));
+            format!("would break the glass over {rules}{}; a second person has to agree", because(reason))
         }
         Event::GlassBroken { codes, by, reason, .. } => {
             let names: Vec<String> = by.iter().map(actor).collect();
@@ -97,6 +98,7 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::PageOwed { reason, .. } => format!("people have to be told: {reason}"),
         Event::Paged { channel, .. } => format!("people were told through {channel}"),
         Event::DebtOwed { debt, reason, due } => format!("the {debt} is owed by {due}{}", because(reason)),
+        Event::DebtRefused { debt, reason } => format!("refused the {debt} that is owed{}", because(reason)),
         Event::DebtPaid { debt, summary } => format!("the {debt} that was owed is done: {summary}"),
         Event::DebtNagged { debt } => format!("people were reminded that the {debt} is overdue"),
         Event::LaneTaken { change } => format!("{change} took the lane"),

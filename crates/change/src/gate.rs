@@ -13,7 +13,7 @@ use crate::assessment::{Denial, Level, Tick, Window};
 use crate::catalog::Gating;
 use crate::circumstances::OpenDebt;
 use crate::document::list;
-use crate::exception;
+use crate::exception::{self, Hand};
 use crate::lifecycle::{Change, Given};
 use crate::rollout::Rollout;
 use crate::schedule::{Frozen, Passage, When};
@@ -129,7 +129,7 @@ fn closed(code: &str, reason: String, opens_at: Option<Timestamp>, who_can: Opti
 pub fn ask(change: &Change, given: &Given) -> Vec<Gate> {
     let gates = [
         (GateName::Validity, validity(change)),
-        (GateName::Policy, policy(change)),
+        (GateName::Policy, policy(change, given)),
         (GateName::Conflicts, conflicts(change, given)),
         (GateName::Windows, windows(change, given)),
         (GateName::Approvals, approvals(change, given)),
@@ -163,7 +163,7 @@ fn validity(change: &Change) -> GateState {
     }
 }
 
-fn policy(change: &Change) -> GateState {
+fn policy(change: &Change, given: &Given) -> GateState {
     let Some(assessed) = &change.assessment else {
         return closed(
             "not_assessed",
@@ -181,10 +181,11 @@ fn policy(change: &Change) -> GateState {
         );
     }
     let effect = change.proposal.effect_digest;
-    let standing = exception::standing(&assessed.assessment, &change.set_aside, effect);
+    let set_aside = exception::still_aside(&change.set_aside, given);
+    let standing = exception::standing(&assessed.assessment, &set_aside, effect);
     if !standing.is_empty() {
         let reasons: Vec<&str> = standing.iter().map(|d| d.reason.as_str()).collect();
-        return closed("policy_denies", reasons.join("; "), None, Some(who_sets_aside(change, &standing)));
+        return closed("policy_denies", reasons.join("; "), None, Some(who_sets_aside(change, &standing, given)));
     }
     let open = exception::unticked(&assessed.assessment, &change.ticked, effect);
     if open.is_empty() || change.rollout().is_some() {
@@ -200,8 +201,10 @@ fn policy(change: &Change) -> GateState {
     closed("checklist_open", format!("not ticked yet: {}", titles.join("; ")), None, Some(who.into()))
 }
 
-fn who_sets_aside(change: &Change, standing: &[&Denial]) -> String {
-    if let Some(hand) = change.hand.as_ref().filter(|h| h.effect == change.proposal.effect_digest) {
+fn who_sets_aside(change: &Change, standing: &[&Denial], given: &Given) -> String {
+    let codes = standing.iter().map(|denial| denial.code.clone()).collect();
+    let joined = |hand: &&Hand| hand.can_be_joined(change.proposal.effect_digest, &codes, given);
+    if let Some(hand) = change.hand.as_ref().filter(joined) {
         return format!(
             "a second person beside {}, by breaking the glass too; or the author, by amending the change",
             hand.by
@@ -342,6 +345,11 @@ fn approvals_in_rollout(change: &Change, rollout: &Rollout, given: &Given) -> Ga
     let effect = change.proposal.effect_digest;
     if rollout.effect != effect {
         return closed("approvals_void", "what is rolled out is not what was approved".into(), None, None);
+    }
+    if let Some(refused) = change.refused_afterwards() {
+        let reason = format!("{} does not approve it afterwards: {}", refused.by, refused.reason);
+        let who = format!("{}, by taking that back; or somebody who may, by rolling it back", refused.by);
+        return closed("approval_refused", reason, None, Some(who));
     }
     let Some(assessed) = change.assessment.as_ref().filter(|_| !rollout.taken_back.is_empty()) else {
         return GateState::Open;

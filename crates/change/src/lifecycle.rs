@@ -24,12 +24,13 @@ pub use evolve::evolve;
 pub use rejection::Rejection;
 
 use crate::actor::{Actor, Permission};
-use crate::aftermath::{Debt, Owed};
+use crate::aftermath::{Debt, Owed, Refused};
 use crate::approval::{self, AskedFor, ChangesRequested, Signature, Signed, Standing, Voided, Vote};
 use crate::assessment::Assessment;
 use crate::catalog::Gating;
 use crate::circumstances::{Delegation, OpenDebt, Stopped};
 use crate::exception::{self, Hand, SetAside, Ticked};
+use crate::facts::material::Committer;
 use crate::gate::{Gate, Readiness};
 use crate::id::{ChangeId, Digest};
 use crate::lane::Lane;
@@ -108,9 +109,15 @@ pub struct Change {
     pub id: ChangeId,
     pub uid: Uuid,
     pub author: Actor,
-    /// Those who gave it another effect than the author had; like the author, they can't approve it.
+    /// Those who amended it; like the author, they can't approve it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub amended_by: BTreeSet<Actor>,
+    /// Those who committed to any of its revisions, as far as it was told.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub committers: BTreeSet<Committer>,
+    /// Whether one of its revisions had more committers than were told.
+    #[serde(default)]
+    pub more_committers: bool,
     #[schemars(with = "String")]
     pub proposed_at: Timestamp,
     /// From 1; each amendment adds one.
@@ -267,6 +274,11 @@ impl Change {
     pub fn standing(&self, now: Timestamp) -> Vec<Standing> {
         let requires = self.assessment.iter().flat_map(|a| &a.assessment.requires).cloned().collect::<Vec<_>>();
         approval::standing(&requires, &self.asked, &self.votes, self.proposal.effect_digest, now)
+    }
+
+    /// Who has refused to approve it afterwards, while that stands.
+    pub fn refused_afterwards(&self) -> Option<&Refused> {
+        self.debts.get(&Debt::Approval).filter(|owed| owed.is_open())?.refused.as_ref()
     }
 
     /// Whether this debt is open.
@@ -474,8 +486,12 @@ pub struct Given {
     pub excluded: Option<String>,
     /// Those who committed to the change and whom access.yaml does not know.
     pub unknown_committers: BTreeSet<String>,
-    /// Voters who may no longer vote.
+    /// Voters who may no longer vote, or who have a part in the change.
     pub revoked: BTreeSet<Actor>,
+    /// Those who have set rules aside, or have a hand on the glass, and may do so no longer.
+    pub hands_off: BTreeSet<Actor>,
+    /// Those with a hand on the glass who have a part in the change.
+    pub insiders: BTreeSet<Actor>,
     pub stopped: Option<Stopped>,
     /// Whether gates hold changes of these services, or only report.
     pub gating: Gating,
@@ -505,6 +521,8 @@ impl Given {
             excluded: None,
             unknown_committers: BTreeSet::new(),
             revoked: BTreeSet::new(),
+            hands_off: BTreeSet::new(),
+            insiders: BTreeSet::new(),
             stopped: None,
             gating: Gating::Enforce,
             overdue: vec![],
@@ -556,6 +574,9 @@ pub enum Event {
     /// The first of two people would break the glass.
     GlassTouched {
         effect: Digest,
+        /// The rules that they saw standing: a second hand breaks no others.
+        #[serde(default)]
+        codes: BTreeSet<String>,
         reason: String,
     },
     /// Two people have set these rules aside together.
@@ -684,6 +705,11 @@ pub enum Event {
     DebtPaid {
         debt: Debt,
         summary: String,
+    },
+    /// Somebody who was asked afterwards has said no. The debt stands.
+    DebtRefused {
+        debt: Debt,
+        reason: String,
     },
     DebtNagged {
         debt: Debt,

@@ -191,6 +191,8 @@ fn of_people(mut given: Given, entitlement: &Entitlement<'_>) -> Given {
     }
     given.unknown_committers = entitlement.unknown_committers();
     given.revoked = entitlement.revoked();
+    given.hands_off = entitlement.hands_off();
+    given.insiders = entitlement.insiders();
     given.away = entitlement.away();
     given.gating = entitlement.gating();
     given.stopped = circumstances.stopped().cloned();

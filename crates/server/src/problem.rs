@@ -163,6 +163,7 @@ impl From<Rejection> for Problem {
             Rejection::ReasonNeeded | Rejection::OutcomeNeeded { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Rejection::WrongPhase { .. }
             | Rejection::AlreadyVoted { .. }
+            | Rejection::SeatTaken { .. }
             | Rejection::StaleEffect { .. }
             | Rejection::VerdictIsFail { .. }
             | Rejection::NothingToRollBack { .. }

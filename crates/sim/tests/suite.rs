@@ -6,6 +6,8 @@ mod checks;
 mod comparisons;
 #[path = "suite/crashes.rs"]
 mod crashes;
+#[path = "suite/detours.rs"]
+mod detours;
 #[path = "suite/govern.rs"]
 mod govern;
 #[path = "suite/life.rs"]

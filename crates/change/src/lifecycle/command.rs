@@ -2,7 +2,7 @@
 //!
 //! Straight dispatch. Who may is asked first, then whether the phase allows it, then the room decides.
 
-use super::{Change, Command, Event, Found, Given, Phase, Rejection, Stage, people};
+use super::{Assessed, Change, Command, Event, Found, Given, Phase, Rejection, Stage, people};
 use crate::actor::{Actor, Permission};
 use crate::aftermath::{self, Debt};
 use crate::approval::Voided;
@@ -29,7 +29,7 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
         Command::Withdraw { reason } => withdraw(change, reason),
         Command::Assess(assessment) => assess(change, given, *assessment),
         Command::Approve { effect, comment, signature } => people::approve(change, given, effect, comment, signature),
-        Command::Refuse { reason } => people::refuse(change, reason),
+        Command::Refuse { reason } => people::refuse(change, given, reason),
         Command::RequestChanges { reason } => people::request_changes(change, given, reason),
         Command::TakeBack { reason } => people::take_back(change, given, reason),
         Command::Override { code, reason } => people::override_denial(change, given, code, reason),
@@ -58,7 +58,7 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
         Command::CompleteByHand { evidence } => complete_by_hand(change, given, evidence),
         Command::SupersedeWatch { by } => supersede_watch(change, by),
         Command::ReportPaged { key, channel } => Ok(report_paged(change, key, channel)),
-        Command::Review { summary } => people::review(change, summary),
+        Command::Review { summary } => people::review(change, given, summary),
     }
 }
 
@@ -212,8 +212,9 @@ fn debts_of_emergency(change: &Change, given: &Given) -> Vec<Event> {
     let Some(emergency) = change.proposal.course.emergency() else { return vec![] };
     let reason = format!("it went through the emergency lane for `{}`: {}", emergency.incident, emergency.reason);
     let owed = |debt, within| Event::DebtOwed { debt, reason: reason.clone(), due: after(given.now, within) };
-    let all = change.assessment.iter().any(|a| !a.assessment.owed.is_empty());
-    let approval = all.then(|| owed(Debt::Approval, emergency.approval_within));
+    let has_it = |a: &Assessed| a.assessment.owed.is_empty() || people::has_what_is_owed(change, a, &change.votes);
+    let lacking = change.assessment.iter().any(|assessed| !has_it(assessed));
+    let approval = lacking.then(|| owed(Debt::Approval, emergency.approval_within));
     approval.into_iter().chain([owed(Debt::Review, emergency.review_within)]).collect()
 }
 

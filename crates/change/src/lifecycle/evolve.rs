@@ -9,6 +9,7 @@ use crate::actor::Actor;
 use crate::aftermath::{Debt, Owed};
 use crate::approval::{Asked, ChangesRequested, Voided, Vote, counts_until};
 use crate::exception::{Hand, SetAside, Ticked};
+use crate::facts::material::names_all_committers;
 use crate::id::{ChangeId, Digest};
 use crate::proposal::{Carry, Proposed};
 use crate::rollout::{Back, BackState, Failure, Pause, PauseReason, Rollout, StepState, retry_at};
@@ -28,11 +29,13 @@ pub fn evolve(change: Option<Change>, id: ChangeId, event: &Event, actor: &Actor
 }
 
 fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
-    Change {
+    let mut change = Change {
         id,
         uid: proposed.uid,
         author: proposed.author.clone(),
         amended_by: Default::default(),
+        committers: Default::default(),
+        more_committers: false,
         proposed_at: at,
         revision: 1,
         proposal: proposed.proposal.clone(),
@@ -49,6 +52,16 @@ fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
         debts: Default::default(),
         version: 0,
         updated_at: at,
+    };
+    keep_committers(&mut change);
+    change
+}
+
+/// What one revision told of who committed to it holds for those after it, which may tell less.
+fn keep_committers(change: &mut Change) {
+    if let Some(material) = &change.proposal.material {
+        change.committers.extend(material.range.iter().flat_map(|range| range.people.list.iter().cloned()));
+        change.more_committers |= !names_all_committers(material);
     }
 }
 
@@ -61,9 +74,10 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             wait(change);
             // What was asked for may be in it; who still wants it otherwise says so again.
             change.requested.clear();
+            change.amended_by.insert(actor.clone());
+            keep_committers(change);
             if *votes == Carry::Void {
                 change.votes.clear();
-                change.amended_by.insert(actor.clone());
                 change.set_aside.clear();
                 change.hand = None;
                 change.ticked.clear();
@@ -90,8 +104,10 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
         Event::VotesVoided { voters, why } => {
             change.votes.retain(|v| !voters.contains(&v.voter));
             // A change that waited for so long is assessed anew: its risk may be another by now, and people get their time again.
-            if *why == Voided::Lapsed {
-                change.assessment = None;
+            match why {
+                Voided::Lapsed => change.assessment = None,
+                Voided::Revoked => ask_anew(change, at),
+                Voided::Amended => {}
             }
             wait(change);
         }
@@ -100,12 +116,13 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             change.requested.push(ChangesRequested { by: actor.clone(), reason: reason.clone(), at });
             wait(change);
         }
-        Event::TakenBack { .. } => take_back(change, actor),
+        Event::TakenBack { .. } => take_back(change, actor, at),
         Event::DenialOverridden { code, effect, reason } => {
             set_aside(change, code, &[actor.clone()].into(), *effect, reason, at);
         }
-        Event::GlassTouched { effect, reason } => {
-            change.hand = Some(Hand { by: actor.clone(), effect: *effect, reason: reason.clone(), at });
+        Event::GlassTouched { effect, codes, reason } => {
+            let (codes, reason) = (codes.clone(), reason.clone());
+            change.hand = Some(Hand { by: actor.clone(), effect: *effect, codes, reason, at });
         }
         Event::GlassBroken { codes, by, effect, reason } => {
             codes.iter().for_each(|code| set_aside(change, code, by, *effect, reason, at));
@@ -152,6 +169,9 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
         Event::DebtPaid { debt, summary } => {
             change.debts.entry(*debt).and_modify(|owed| owed.paid = Some(summary.clone()));
         }
+        Event::DebtRefused { debt, reason } => {
+            change.debts.entry(*debt).and_modify(|owed| owed.refuse(actor, reason, at));
+        }
         Event::DebtNagged { debt } => {
             change.debts.entry(*debt).and_modify(|owed| owed.nags += 1);
         }
@@ -173,11 +193,22 @@ fn wait(change: &mut Change) {
     change.hold = None;
 }
 
+/// Whoever is asked has their time again: a place that was filled is open once more.
+fn ask_anew(change: &mut Change, at: Timestamp) {
+    for asked in change.asked.values_mut() {
+        *asked = Asked { escalated: asked.escalated, ..Asked::at(at) };
+    }
+}
+
 /// Takes back what somebody said. In a rollout their vote was consumed; that it was taken back is kept, and closes the gate.
-fn take_back(change: &mut Change, actor: &Actor) {
+fn take_back(change: &mut Change, actor: &Actor, at: Timestamp) {
     let voted = change.votes.iter().any(|v| v.voter == *actor);
     change.votes.retain(|v| v.voter != *actor);
     change.requested.retain(|r| r.by != *actor);
+    change.debts.values_mut().for_each(|owed| owed.take_back(actor));
+    if voted {
+        ask_anew(change, at);
+    }
     match &mut change.stage {
         Stage::Rolling(rollout) if voted => {
             rollout.taken_back.insert(actor.clone());
@@ -200,7 +231,7 @@ fn owe(change: &mut Change, debt: Debt, reason: &str, due: Timestamp) {
             owed.reason = format!("{}; {reason}", owed.reason);
         }
         None => {
-            change.debts.insert(debt, Owed { reason: reason.to_owned(), due, paid: None, nags: 0 });
+            change.debts.insert(debt, Owed::new(reason, due));
         }
     }
 }

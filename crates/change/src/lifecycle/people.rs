@@ -9,11 +9,12 @@ use super::{Assessed, Change, Event, Given, Page, Phase, Rejection, Stage, Urgen
 use crate::actor::Actor;
 use crate::aftermath::{self, Debt, Owed};
 use crate::approval::{self, Call, Signature, Signed, Voided, Vote};
-use crate::assessment::{Level, Requirement, Signing, Tick};
+use crate::assessment::{Denial, Level, Requirement, Signing, Tick};
 use crate::document::list;
 use crate::exception;
 use crate::id::Digest;
 use crate::lifecycle::command::{before_rollout, with_reason, wrong_phase};
+use crate::rollout::PauseReason;
 use crate::time::Timestamp;
 
 type Decision = Result<Vec<Event>, Rejection>;
@@ -56,10 +57,31 @@ pub(super) fn approve(
     if signature.is_none() {
         signature_is_free(change, wanted, &given.groups)?;
     }
-    let paid = paid_by_vote(change, assessed, given, signature.as_ref());
+    let vote = vote(change, given, signature.clone());
+    let taken = approval::seats_taken(&change.votes, &vote, given.now);
+    if asked.iter().all(|group| !given.groups.contains(*group) || taken.contains(*group)) {
+        let seats: BTreeSet<&str> = taken.iter().filter_map(|g| given.on_behalf.get(g)).map(String::as_str).collect();
+        let seats = list(seats);
+        return Err(Rejection::SeatTaken { actor, seats });
+    }
+    let paid = paid_by_vote(change, assessed, given, vote);
     let on_behalf = given.on_behalf.clone();
-    let vote = Event::Approved { effect, groups: given.groups.clone(), on_behalf, comment, signature };
-    Ok(std::iter::once(vote).chain(paid).collect())
+    let approved = Event::Approved { effect, groups: given.groups.clone(), on_behalf, comment, signature };
+    Ok(std::iter::once(approved).chain(paid).collect())
+}
+
+/// The vote as it would be counted now.
+fn vote(change: &Change, given: &Given, signature: Option<Signature>) -> Vote {
+    Vote {
+        voter: given.actor.clone(),
+        effect: change.proposal.effect_digest,
+        groups: given.groups.clone(),
+        on_behalf: given.on_behalf.clone(),
+        comment: None,
+        signature,
+        at: given.now,
+        until: Timestamp::MAX,
+    }
 }
 
 /// The signature as it goes into the log. One that the shell could not verify is a refusal, never an unsigned vote.
@@ -98,39 +120,58 @@ fn wanted<'a>(change: &Change, assessed: &'a Assessed) -> Result<&'a [Requiremen
     Ok(&assessed.assessment.requires)
 }
 
-/// The debt of an approval is paid by the vote that makes it complete.
-fn paid_by_vote(change: &Change, assessed: &Assessed, given: &Given, signature: Option<&Signature>) -> Option<Event> {
-    if !change.owes(Debt::Approval) {
+/// The debt of an approval is paid by the vote that makes it complete, unless somebody has said no.
+fn paid_by_vote(change: &Change, assessed: &Assessed, given: &Given, vote: Vote) -> Option<Event> {
+    if !change.owes(Debt::Approval) || change.refused_afterwards().is_some() {
         return None;
     }
-    let effect = change.proposal.effect_digest;
-    let vote = Vote {
-        voter: given.actor.clone(),
-        effect,
-        groups: given.groups.clone(),
-        on_behalf: given.on_behalf.clone(),
-        comment: None,
-        signature: signature.cloned(),
-        at: given.now,
-        until: Timestamp::MAX,
-    };
-    let votes: Vec<Vote> = change.votes.iter().cloned().chain([vote]).collect();
-    // Who agreed before it began counts too, however long ago that was.
-    let all = approval::is_quorate(&assessed.assessment.owed, &change.asked, &votes, effect, Timestamp::MIN);
-    let names: Vec<String> = votes.iter().map(|v| v.voter.to_string()).collect();
-    let summary = format!("approved afterwards by {}", list(names.iter().map(String::as_str)));
-    all.then_some(Event::DebtPaid { debt: Debt::Approval, summary })
+    let others = change.votes.iter().filter(|v| !given.revoked.contains(&v.voter) && v.voter != given.actor);
+    paid_by(change, assessed, &others.cloned().chain([vote]).collect::<Vec<_>>())
 }
 
-pub(super) fn refuse(change: &Change, reason: String) -> Decision {
+fn paid_by(change: &Change, assessed: &Assessed, votes: &[Vote]) -> Option<Event> {
+    let names: Vec<String> = votes.iter().map(|v| v.voter.to_string()).collect();
+    let summary = format!("approved afterwards by {}", list(names.iter().map(String::as_str)));
+    has_what_is_owed(change, assessed, votes).then_some(Event::DebtPaid { debt: Debt::Approval, summary })
+}
+
+/// Whether these votes are the approval that is owed. Who agreed before it began counts too, however long ago that was.
+pub(super) fn has_what_is_owed(change: &Change, assessed: &Assessed, votes: &[Vote]) -> bool {
+    let effect = change.proposal.effect_digest;
+    approval::is_quorate(&assessed.assessment.owed, &change.asked, votes, effect, Timestamp::MIN)
+}
+
+pub(super) fn refuse(change: &Change, given: &Given, reason: String) -> Decision {
     let reason = with_reason(reason)?;
     if change.owes(Debt::Approval) {
-        let told = format!("it was not approved afterwards: {reason}");
-        let paid = Event::DebtPaid { debt: Debt::Approval, summary: told.clone() };
-        return Ok(vec![paid, notice(change, "debt/approval/refused", told, owner(change))]);
+        return refuse_afterwards(change, given, reason);
     }
     before_rollout(change, "it can be refused only before its rollout begins; pause it or roll it back")?;
     Ok(vec![Event::Refused { reason }])
+}
+
+/// A no afterwards undoes nothing by itself: the debt stands, the rollout stops where it is, and people are told.
+fn refuse_afterwards(change: &Change, given: &Given, reason: String) -> Decision {
+    let actor = given.actor.clone();
+    if wrote(change, &actor) {
+        return Err(Rejection::OwnChange { actor, change: change.id });
+    }
+    if let Some(why) = &given.excluded {
+        return Err(Rejection::Excluded { actor, change: change.id, why: why.clone() });
+    }
+    if change.refused_afterwards().is_some() {
+        return Err(wrong_phase(change, "its approval was refused already"));
+    }
+    let told = format!("{actor} does not approve what was begun without an approval: {reason}");
+    let key = format!("{}/debt/approval/refused", change.id);
+    let to = owner(change).into_iter().chain(given.debts_escalate_to.clone()).collect();
+    let runs = change.rollout().is_some_and(|r| r.pause.is_none() && r.back.is_none());
+    let paused = runs.then(|| Event::Paused { why: PauseReason::Person, reason: told.clone() });
+    let refused = [
+        Event::DebtRefused { debt: Debt::Approval, reason },
+        Event::PageOwed { key, reason: told, to, urgency: Urgency::Page },
+    ];
+    Ok(refused.into_iter().chain(paused).collect())
 }
 
 pub(super) fn request_changes(change: &Change, given: &Given, reason: String) -> Decision {
@@ -148,13 +189,29 @@ pub(super) fn request_changes(change: &Change, given: &Given, reason: String) ->
 pub(super) fn take_back(change: &Change, given: &Given, reason: String) -> Decision {
     let voted = change.votes.iter().any(|v| v.voter == given.actor);
     let requested = change.requested.iter().any(|r| r.by == given.actor);
-    if !voted && !requested {
+    let refused = change.refused_afterwards().is_some_and(|refused| refused.by == given.actor);
+    if !voted && !requested && !refused {
         return Err(wrong_phase(change, "there is no vote and no request of yours to take back"));
     }
-    if change.phase().is_terminal() {
+    if change.phase().is_terminal() && !refused {
         return Err(wrong_phase(change, "it is over"));
     }
-    Ok(vec![Event::TakenBack { reason }])
+    let debt = change.assessment.as_ref().and_then(|assessed| debt_without(change, assessed, given, refused));
+    Ok(std::iter::once(Event::TakenBack { reason }).chain(debt).collect())
+}
+
+/// What becomes of an approval that was owed, once this person's word is taken back: a debt that it paid is owed again, one that it refused may be paid.
+fn debt_without(change: &Change, assessed: &Assessed, given: &Given, refused: bool) -> Option<Event> {
+    let owed = change.debts.get(&Debt::Approval)?;
+    let others: Vec<Vote> = change.votes.iter().filter(|v| v.voter != given.actor).cloned().collect();
+    if refused {
+        return paid_by(change, assessed, &others);
+    }
+    if owed.is_open() || has_what_is_owed(change, assessed, &others) {
+        return None;
+    }
+    let reason = format!("{} took back the approval that was given afterwards", given.actor);
+    Some(Event::DebtOwed { debt: Debt::Approval, reason, due: owed.due })
 }
 
 pub(super) fn override_denial(change: &Change, given: &Given, code: String, reason: String) -> Decision {
@@ -164,19 +221,27 @@ pub(super) fn override_denial(change: &Change, given: &Given, code: String, reas
         return Err(wrong_phase(change, "what stands against it is known once policy has answered"));
     };
     let effect = change.proposal.effect_digest;
-    let standing = exception::standing(&assessed.assessment, &change.set_aside, effect);
-    let Some(denial) = standing.iter().find(|d| d.code == code) else {
+    let set_aside = exception::still_aside(&change.set_aside, given);
+    let standing = exception::standing(&assessed.assessment, &set_aside, effect);
+    let named: Vec<&Denial> = standing.iter().filter(|d| d.code == code).copied().collect();
+    if named.is_empty() {
         let standing = list(standing.iter().map(|d| d.code.as_str()));
         return Err(Rejection::NoSuchDenial { change: change.id, code, standing });
-    };
-    if denial.level == Level::Hard {
+    }
+    if named.iter().any(|denial| denial.level == Level::Hard) {
         return Err(Rejection::HardRule { code });
     }
     let actor = given.actor.clone();
     if wrote(change, &actor) {
         return Err(Rejection::OwnChange { actor, change: change.id });
     }
-    if !denial.override_by.is_empty() && denial.override_by.is_disjoint(&given.groups) {
+    if let Some(why) = &given.excluded {
+        return Err(Rejection::Excluded { actor, change: change.id, why: why.clone() });
+    }
+    // In one's own right: a rule is not set aside in somebody's place.
+    let own: BTreeSet<String> = given.groups.iter().filter(|g| !given.on_behalf.contains_key(*g)).cloned().collect();
+    let shut = |denial: &&&Denial| !denial.override_by.is_empty() && denial.override_by.is_disjoint(&own);
+    if let Some(denial) = named.iter().find(shut) {
         let groups = list(denial.override_by.iter().map(String::as_str));
         return Err(Rejection::NotAnOverrider { actor, code, groups });
     }
@@ -190,22 +255,25 @@ pub(super) fn break_glass(change: &Change, given: &Given, reason: String) -> Dec
         return Err(wrong_phase(change, "what stands against it is known once policy has answered"));
     };
     let effect = change.proposal.effect_digest;
-    let codes: BTreeSet<String> = exception::standing(&assessed.assessment, &change.set_aside, effect)
-        .into_iter()
-        .map(|d| d.code.clone())
-        .collect();
+    let set_aside = exception::still_aside(&change.set_aside, given);
+    let codes: BTreeSet<String> =
+        exception::standing(&assessed.assessment, &set_aside, effect).into_iter().map(|d| d.code.clone()).collect();
     if codes.is_empty() {
         return Err(Rejection::NoSuchDenial { change: change.id, code: "any".into(), standing: String::new() });
     }
     let (actor, id) = (given.actor.clone(), change.id);
-    match change.hand.as_ref().filter(|hand| hand.effect == effect) {
+    let inside = wrote(change, &actor) || given.excluded.is_some();
+    match change.hand.as_ref().filter(|hand| hand.can_be_joined(effect, &codes, given)) {
         None => {
-            let told = format!("{actor} would break the glass: {reason}; a second person has to agree");
-            Ok(vec![Event::GlassTouched { effect, reason }, notice(change, "glass/touched", told, [].into())])
+            let rules = list(codes.iter().map(String::as_str));
+            let told = format!(
+                "{actor} would break the glass over {rules}: {reason}; a second person has to agree within an hour"
+            );
+            Ok(vec![Event::GlassTouched { effect, codes, reason }, notice(change, "glass/touched", told, [].into())])
         }
         Some(hand) if hand.by == actor => Err(Rejection::SecondPersonNeeded { actor }),
-        // One of the two has to be somebody who did not write it.
-        Some(hand) if wrote(change, &hand.by) && (wrote(change, &actor) || given.excluded.is_some()) => {
+        // One of the two has to be somebody who has no part in it, whichever comes first.
+        Some(hand) if inside && (wrote(change, &hand.by) || given.insiders.contains(&hand.by)) => {
             Err(Rejection::OwnChange { actor, change: id })
         }
         Some(hand) => {
@@ -364,10 +432,20 @@ pub(super) fn lapse(change: &Change, given: &Given) -> Decision {
     Ok(vec![Event::Lapsed { reason: format!("nobody decided in time{missing}") }])
 }
 
-pub(super) fn review(change: &Change, summary: String) -> Decision {
+pub(super) fn review(change: &Change, given: &Given, summary: String) -> Decision {
+    let refused = change.refused_afterwards().is_some();
+    if refused && wrote(change, &given.actor) {
+        return Err(Rejection::OwnChange { actor: given.actor.clone(), change: change.id });
+    }
     match change.debts.get(&Debt::Review) {
         Some(owed) if owed.is_open() => {
-            Ok(vec![Event::DebtPaid { debt: Debt::Review, summary: with_reason(summary)? }])
+            let summary = with_reason(summary)?;
+            // What was refused afterwards is settled when it is over and somebody else has looked into it.
+            let settled = (refused && change.phase().is_terminal()).then(|| Event::DebtPaid {
+                debt: Debt::Approval,
+                summary: format!("refused, and reviewed: {summary}"),
+            });
+            Ok(std::iter::once(Event::DebtPaid { debt: Debt::Review, summary }).chain(settled).collect())
         }
         Some(_) => Ok(vec![]),
         None => Err(wrong_phase(change, "it owes no review")),

@@ -19,6 +19,8 @@ pub enum Rejection {
     OwnChange { actor: Actor, change: ChangeId },
     #[error("`{actor}` has approved this effect already")]
     AlreadyVoted { actor: Actor },
+    #[error("`{actor}` would speak in the place of {seats}, and that place has been taken")]
+    SeatTaken { actor: Actor, seats: String },
     #[error("`{actor}` is in none of the groups whose approval is asked for: {asked}")]
     NotEntitled { actor: Actor, asked: String },
     #[error("the signature does not count: {why}")]
@@ -66,6 +68,7 @@ impl Rejection {
             Self::NotForPeople => "not_for_people",
             Self::OwnChange { .. } => "own_change",
             Self::AlreadyVoted { .. } => "already_voted",
+            Self::SeatTaken { .. } => "seat_taken",
             Self::NotEntitled { .. } => "not_entitled",
             Self::BadSignature { .. } => "bad_signature",
             Self::SignatureNeeded { .. } => "signature_needed",

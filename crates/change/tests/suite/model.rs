@@ -412,6 +412,8 @@ impl Hash for State {
             uid: _,
             author: _,
             amended_by,
+            committers: _,
+            more_committers: _,
             proposed_at: _,
             revision: _,
             proposal,
