@@ -98,9 +98,11 @@ impl Entitlement<'_> {
         if self.circumstances.edited_since(user, self.change.proposed_at) {
             return Some("they have edited the rules since it was proposed".into());
         }
-        let committed =
-            self.committers().any(|committer| self.governance.access.user_of_commit(committer) == Some(user));
-        committed.then(|| "they have committed to it".into())
+        self.has_committed(user).then(|| "they have committed to it".into())
+    }
+
+    fn has_committed(&self, user: &str) -> bool {
+        self.committers().any(|committer| self.governance.access.user_of_commit(committer) == Some(user))
     }
 
     fn committers(&self) -> impl Iterator<Item = &Committer> {
@@ -115,7 +117,7 @@ impl Entitlement<'_> {
         named.chain(cut.then(|| "more people than are listed".to_owned())).collect()
     }
 
-    /// The voters who may no longer vote, or no longer speak for the groups for which they voted.
+    /// The voters who may no longer vote, no longer speak for the groups for which they voted, or have committed to it since.
     pub fn revoked(&self) -> BTreeSet<Actor> {
         let votes = self.change.votes.iter();
         votes.filter(|vote| self.is_revoked(vote)).map(|vote| vote.voter.clone()).collect()
@@ -123,12 +125,12 @@ impl Entitlement<'_> {
 
     fn is_revoked(&self, vote: &Vote) -> bool {
         let Some(user) = vote.voter.user() else { return false };
-        if !self.may(user).contains(&Permission::Approve) {
+        if !self.may(user).contains(&Permission::Approve) || self.has_committed(user) {
             return true;
         }
         let holds = |group: &String| {
             let holder = vote.on_behalf.get(group).map_or(user, String::as_str);
-            self.own_groups(holder).contains(group)
+            self.own_groups(holder).contains(group) && !self.has_committed(holder)
         };
         !vote.groups.iter().all(holds)
     }

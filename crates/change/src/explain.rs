@@ -41,7 +41,7 @@ pub fn event(event: &Event, plan: &Plan) -> String {
             let why = match why {
                 Voided::Amended => "the effect has changed",
                 Voided::Lapsed => "too old",
-                Voided::Revoked => "they may no longer vote for the groups that they spoke for",
+                Voided::Revoked => "they may no longer vote on it, or for the groups that they spoke for",
             };
             format!("votes of {} are void: {why}", list(names.iter().map(String::as_str)))
         }
