@@ -291,7 +291,7 @@ async fn a_soft_rule_is_set_aside_by_the_right_person_alone() {
         "`user:bob` is in none of the groups that may override `weekend`: `leads`",
     );
     scene.refused("ada", &aside("it is mine"), "`user:ada` wrote `CHG-1` or a part of it");
-    scene.refused("eve", &aside("why not"), "`user:eve` may not override changes of these services here");
+    scene.refused("eve", &aside("why not"), "`user:eve` may not set rules aside for changes of these services here");
     let silent = scene.run("cyd", &aside(" "));
     assert_eq!(silent.status.code(), Some(3), "{}", text(&silent));
     has(&text(&silent), &["a reason is needed"]);
@@ -313,7 +313,7 @@ async fn a_soft_rule_is_set_aside_by_the_right_person_alone() {
 async fn an_emergency_begins_with_one_who_is_on_call_and_owes_the_rest() {
     let scene = Scene::open(EMERGENCY, &[]);
     let declare = ["emergency", ".clearway/change.yaml", "--incident", "INC-1", "--reason", "checkout is down"];
-    scene.refused("eve", &declare, "may not emergency");
+    scene.refused("eve", &declare, "`user:eve` may not use the emergency lane for changes of these services here");
     let bare = scene.run("ada", &["emergency", ".clearway/change.yaml", "--incident", " ", "--reason", "x"]);
     assert!(!bare.status.success());
     has(&text(&bare), &["needs the incident"]);
