@@ -261,7 +261,7 @@ fn an_emergency_that_does_not_begin_in_time_lapses() {
         assert!(refused.is_err_and(|e| e.to_string().contains("needs the incident")));
         let way = Way::Emergency { incident: "INC-1".into(), reason: "checkout is down".into() };
         let stranger = handle.propose_draft(&user("eve"), &draft("fix", way.clone()), None).await;
-        assert!(stranger.is_err_and(|e| e.to_string().contains("may not emergency")));
+        assert!(stranger.is_err_and(|e| e.to_string().contains("may not use the emergency lane")));
         let id = handle.propose_draft(&ada(), &draft("fix", way), None).await.expect("ada may").id;
         assert_eq!(until_ended(&handle, id).await.phase(), Phase::Lapsed);
         assert!(world.deeds().is_empty());
@@ -277,7 +277,7 @@ fn a_stop_of_everything_holds_the_next_step_and_its_release_goes_on() {
         let id = propose(&handle, &change_file("a", &STEPS, "")).await;
         until(&handle, id, |p| matches!(p, Phase::RollingOut { step: 0 })).await;
         let refused = handle.stop_all(&user("eve"), "why not").await;
-        assert!(refused.is_err_and(|e| e.to_string().contains("may not freeze")));
+        assert!(refused.is_err_and(|e| e.to_string().contains("may not stop or release")));
         handle.stop_all(&bob(), "the network is unstable").await.expect("bob may");
         let held = until(&handle, id, |p| matches!(p, Phase::Held { step: Some(1) })).await;
         assert!(reasons(&held).contains("has stopped everything"), "{}", reasons(&held));
