@@ -20,6 +20,8 @@ mod examples;
 mod exec;
 #[path = "suite/from_git.rs"]
 mod from_git;
+#[path = "suite/govern.rs"]
+mod govern;
 #[path = "suite/house.rs"]
 mod house;
 #[path = "suite/import.rs"]
@@ -30,6 +32,8 @@ mod judge;
 mod killed;
 #[path = "suite/lanes.rs"]
 mod lanes;
+#[path = "suite/pages.rs"]
+mod pages;
 #[path = "suite/plan.rs"]
 mod plan;
 #[path = "suite/policies.rs"]
@@ -42,3 +46,5 @@ mod secrets;
 mod signed;
 #[path = "suite/standards.rs"]
 mod standards;
+#[path = "suite/waiting.rs"]
+mod waiting;

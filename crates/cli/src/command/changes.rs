@@ -155,7 +155,8 @@ async fn log(args: &Args, client: &Client, query: &Log) -> Outcome {
     let line = |event: &Value| {
         let position = event.get("position").and_then(Value::as_u64).unwrap_or_default();
         let change = event.get("change").and_then(Value::as_str).unwrap_or("-");
-        format!("{position:>6}  {change:<8} {}", show::event(event))
+        let day = event.get("time").and_then(Value::as_str).and_then(|time| time.get(..10)).unwrap_or_default();
+        format!("{position:>6}  {change:<8} {day} {}", show::event(event))
     };
     print(args, &found, || events.iter().map(line).collect::<Vec<_>>().join("\n"));
     Ok(())
