@@ -2,7 +2,7 @@
 
 use crate::actor::{Actor, Limits};
 use crate::approval::Voided;
-use crate::document::list;
+use crate::document::{all, list};
 use crate::gate::GateState;
 use crate::lifecycle::{Change, Event, Phase, Urgency};
 use crate::rollout::{Failure, Plan, StepState};
@@ -43,19 +43,19 @@ pub fn event(event: &Event, plan: &Plan) -> String {
                 Voided::Lapsed => "too old",
                 Voided::Revoked => "they may not vote, or no longer for the groups that they spoke for",
             };
-            format!("votes of {} are void: {why}", list(names.iter().map(String::as_str)))
+            format!("votes of {} are void: {why}", all(names.iter().map(String::as_str)))
         }
         Event::ChangesRequested { reason } => format!("asked for changes{}", because(reason)),
         Event::TakenBack { reason } => format!("took back what they had said{}", because(reason)),
         Event::DenialOverridden { code, reason, .. } => format!("overrode the rule `{code}`{}", because(reason)),
         Event::GlassTouched { codes, reason, .. } => {
-            let rules = list(codes.iter().map(String::as_str));
+            let rules = all(codes.iter().map(String::as_str));
             format!("would break the glass over {rules}{}; a second person has to agree", because(reason))
         }
         Event::GlassBroken { codes, by, reason, .. } => {
             let names: Vec<String> = by.iter().map(actor).collect();
-            let rules = list(codes.iter().map(String::as_str));
-            format!("{} broke the glass over {rules}{}", list(names.iter().map(String::as_str)), because(reason))
+            let rules = all(codes.iter().map(String::as_str));
+            format!("{} broke the glass over {rules}{}", all(names.iter().map(String::as_str)), because(reason))
         }
         Event::Ticked { list, code, note, .. } => format!("ticked {list}/{code}{}", because(note)),
         Event::Reminded { by } => format!("`{by}` was reminded"),
@@ -202,7 +202,11 @@ fn waits_for_approval(change: &Change) -> String {
     let Some(assessed) = &change.assessment else { return String::new() };
     let effect = change.proposal.effect_digest;
     if let Some(denial) = crate::exception::standing(&assessed.assessment, &change.set_aside, effect).first() {
-        return format!("denied by policy: {}", denial.reason);
+        let hand = change.hand.as_ref().filter(|hand| hand.effect == effect);
+        let waits = hand.map_or_else(String::new, |hand| {
+            format!("; {} would break the glass, and a second person has to agree within an hour", actor(&hand.by))
+        });
+        return format!("denied by policy: {}{waits}", denial.reason);
     }
     if let Some(requested) = change.requested.first() {
         return format!("{} asks for changes: {}", actor(&requested.by), requested.reason);

@@ -12,7 +12,7 @@ use crate::approval::{self, Standing, Vote};
 use crate::assessment::{Denial, Level, Tick, Window};
 use crate::catalog::Gating;
 use crate::circumstances::OpenDebt;
-use crate::document::list;
+use crate::document::{all, list};
 use crate::exception::{self, Hand};
 use crate::lifecycle::{Change, Given};
 use crate::rollout::Rollout;
@@ -302,7 +302,7 @@ fn approvals(change: &Change, given: &Given) -> GateState {
     };
     // Where nobody is asked, nobody can approve their own work under another name.
     if !given.unknown_committers.is_empty() && !assessed.assessment.requires.is_empty() {
-        let names = list(given.unknown_committers.iter().map(String::as_str));
+        let names = all(given.unknown_committers.iter().map(String::as_str));
         let reason = format!("nobody can say whether who approves has written it: access.yaml does not know {names}");
         return closed(
             "unknown_committer",
@@ -359,7 +359,7 @@ fn approvals_in_rollout(change: &Change, rollout: &Rollout, given: &Given) -> Ga
         return GateState::Open;
     }
     let names: Vec<String> = rollout.taken_back.iter().map(ToString::to_string).collect();
-    let reason = format!("{} took their approval back", list(names.iter().map(String::as_str)));
+    let reason = format!("{} took their approval back", all(names.iter().map(String::as_str)));
     let standing = approval::standing(requires, &change.asked, &change.votes, effect, given.now);
     let who: Vec<&str> = standing.iter().flat_map(|s| &s.asked).map(String::as_str).collect();
     closed("approval_taken_back", reason, None, Some(list(who)))

@@ -140,6 +140,10 @@ pub struct Change {
     /// The points of checklists that people have ticked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ticked: Vec<Ticked>,
+    /// A statement of this voter counts only if its time is later: what was signed before has been used, or was taken back.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<Actor, String>")]
+    pub spent: BTreeMap<Actor, Timestamp>,
     pub stage: Stage,
     pub hold: Option<Hold>,
     /// By key.

@@ -19,6 +19,8 @@ pub struct Span {
 }
 
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+/// Read, and never written: a week is seven days.
+const WEEK: (&str, u64) = ("w", 7 * 86_400_000);
 const LONGEST_MILLIS: u64 = 3_653 * 86_400_000;
 
 impl Span {
@@ -87,9 +89,9 @@ impl FromStr for Span {
     fn from_str(text: &str) -> Result<Self, String> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
-        let bad = || format!("`{text}` is not a length of time; write for example `250ms`, `30s`, `5m`, `4h` or `14d`");
+        let bad = || format!("`{text}` is not a length of time; write for example `250ms`, `30s`, `5m`, `4h` or `2w`");
         let count: u64 = number.parse().map_err(|_| bad())?;
-        let (_, size) = UNITS.into_iter().find(|(name, _)| *name == unit).ok_or_else(bad)?;
+        let (_, size) = UNITS.into_iter().chain([WEEK]).find(|(name, _)| *name == unit).ok_or_else(bad)?;
         let millis = count.saturating_mul(size);
         if millis > LONGEST_MILLIS {
             return Err(format!("`{text}` is longer than ten years, the most that is allowed"));
@@ -120,8 +122,8 @@ impl JsonSchema for Span {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "A length of time with one unit: 250ms, 30s, 5m, 4h or 14d.",
-            "pattern": "^[0-9]{1,12}(ms|s|m|h|d)$",
+            "description": "A length of time with one unit: 250ms, 30s, 5m, 4h, 14d or 2w.",
+            "pattern": "^[0-9]{1,12}(ms|s|m|h|d|w)$",
             "examples": ["5m"]
         })
     }

@@ -56,7 +56,19 @@ impl Handle {
     /// See [`CommandError`].
     pub async fn stop_all(&self, actor: &Actor, reason: &str) -> Result<(), CommandError> {
         self.allow(actor, "stop-all", false, Permission::Freeze).await?;
-        self.note(STOPS, Event::AllStopped { reason: given(reason)? }, actor).await
+        let reason = given(reason)?;
+        if let Some(stopped) = self.circumstances(|c| c.stopped().cloned()).await? {
+            // Sent twice by one person it is one stop; another one would hide who stopped first, and why.
+            if stopped.by == *actor && stopped.reason == reason {
+                return Ok(());
+            }
+            let message = format!(
+                "everything is stopped already, by {} since `{}`: {}",
+                stopped.by, stopped.since, stopped.reason
+            );
+            return Err(CommandError::Impossible(message));
+        }
+        self.note(STOPS, Event::AllStopped { reason }, actor).await
     }
 
     /// Releases a stop.
@@ -66,7 +78,7 @@ impl Handle {
     pub async fn release_all(&self, actor: &Actor, reason: &str) -> Result<(), CommandError> {
         self.allow(actor, "stop-all --release", false, Permission::Freeze).await?;
         if self.circumstances(|c| c.stopped().is_none()).await? {
-            return Ok(());
+            return Err(CommandError::Impossible("nothing is stopped".into()));
         }
         self.note(STOPS, Event::StopReleased { reason: given(reason)? }, actor).await
     }
@@ -78,7 +90,7 @@ impl Handle {
     pub async fn reinstate(&self, actor: &Actor, standard: &str, reason: &str) -> Result<(), CommandError> {
         self.allow(actor, "standard reinstate", false, Permission::Govern).await?;
         if self.circumstances(|c| c.standard(standard).suspended.is_none()).await? {
-            return Ok(());
+            return Err(CommandError::Impossible(format!("the standard change `{standard}` is not suspended")));
         }
         let event = Event::StandardReinstated { standard: standard.to_owned(), reason: given(reason)? };
         self.note(&standard_stream(standard), event, actor).await

@@ -25,6 +25,9 @@ pub(crate) fn verify(
     if let Some(difference) = ours.difference(&signed.statement) {
         return Err(format!("the statement is not the one of this vote: {difference}"));
     }
+    if change.spent.get(&given.actor).is_some_and(|spent| time <= *spent) {
+        return Err("the statement has been used, or what it said was taken back since: sign a new one".to_owned());
+    }
     if let Some(why) = statement::untimely(time, given.now) {
         return Err(format!("the statement is not of now: {why}"));
     }

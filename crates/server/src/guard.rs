@@ -137,8 +137,15 @@ fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
+/// Marks the one answer that is a secret on purpose: that of a new token, to whoever asked for it.
+#[derive(Clone, Copy)]
+pub(crate) struct ShownOnce;
+
 /// An answer without secrets. Streams and the log's own files are left alone: the first carry only what the store has, the second are proved byte by byte.
 async fn cleaned(scrub: &dyn Scrub, response: Response) -> Response {
+    if response.extensions().get::<ShownOnce>().is_some() {
+        return response;
+    }
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let is_json = kind.starts_with("application/json") || kind.starts_with("application/problem+json");
     if !is_json && !kind.starts_with("text/html") {

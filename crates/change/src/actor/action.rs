@@ -23,6 +23,8 @@ pub struct Row {
     pub action: &'static str,
     /// Nothing where any permission does.
     pub needs: Option<Permission>,
+    /// Another one that does as well.
+    pub instead: Option<Permission>,
     pub reach: Where,
     /// What it is.
     pub says: &'static str,
@@ -30,12 +32,19 @@ pub struct Row {
     pub also: &'static str,
 }
 
+impl Row {
+    /// Whether a permission is one of those that allow it.
+    pub fn is_allowed_by(&self, permission: Permission) -> bool {
+        self.needs == Some(permission) || self.instead == Some(permission)
+    }
+}
+
 const fn on_change(action: &'static str, needs: Permission, says: &'static str, also: &'static str) -> Row {
-    Row { action, needs: Some(needs), reach: Where::EveryService, says, also }
+    Row { action, needs: Some(needs), instead: None, reach: Where::EveryService, says, also }
 }
 
 const fn everywhere(action: &'static str, needs: Permission, says: &'static str, also: &'static str) -> Row {
-    Row { action, needs: Some(needs), reach: Where::Everywhere, says, also }
+    Row { action, needs: Some(needs), instead: None, reach: Where::Everywhere, says, also }
 }
 
 /// What needs what. One row for each thing that can be asked.
@@ -43,6 +52,7 @@ pub const TABLE: [Row; 29] = [
     Row {
         action: "read",
         needs: None,
+        instead: None,
         reach: Where::OneService,
         says: "see a change: its page, log, gates, looks and events",
         also: "any permission will do",
@@ -67,11 +77,15 @@ pub const TABLE: [Row; 29] = [
     Row {
         action: "take-back",
         needs: None,
+        instead: None,
         reach: Where::OneService,
         says: "take back one's own vote, or one's own request for changes",
         also: "whatever became of one's roles",
     },
-    on_change("tick", Permission::Propose, "tick a point of a checklist by name", "or `approve`"),
+    Row {
+        instead: Some(Permission::Approve),
+        ..on_change("tick", Permission::Propose, "tick a point of a checklist by name", "or `approve`")
+    },
     on_change("begin", Permission::Propose, "begin a step that a pipeline performs", "only behind open gates"),
     on_change("finish", Permission::Propose, "report how a step of a pipeline ended", ""),
     on_change("pause", Permission::Pause, "pause a rollout", ""),
@@ -108,7 +122,10 @@ pub const TABLE: [Row; 29] = [
         "let a suspended standard change count again",
         "its failures are counted anew",
     ),
-    everywhere("list-access", Permission::Audit, "see who may what, and ask why for others", "or `govern`"),
+    Row {
+        instead: Some(Permission::Govern),
+        ..everywhere("list-access", Permission::Audit, "see who may what, and ask why for others", "or `govern`")
+    },
     everywhere(
         "make-token",
         Permission::Govern,
@@ -118,6 +135,7 @@ pub const TABLE: [Row; 29] = [
     Row {
         action: "measure",
         needs: None,
+        instead: None,
         reach: Where::Everywhere,
         says: "see figures about all changes",
         also: "any permission will do",

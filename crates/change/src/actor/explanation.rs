@@ -101,7 +101,11 @@ impl Access {
         let granted = because.iter().any(|one| one.holds);
         if because.is_empty() {
             let sentence = match question.row.needs {
-                Some(needs) => format!("no role of `{}` allows `{needs}`", user.id),
+                Some(needs) => {
+                    let enough = std::iter::once(needs).chain(question.row.instead).map(|one| one.to_string());
+                    let enough: Vec<String> = enough.collect();
+                    format!("no role of `{}` allows {}", user.id, list(enough.iter().map(String::as_str)))
+                }
                 None => format!("`{}` has no role", user.id),
             };
             because.push(Because::new(false, sentence).at(self.place(&format!("/users/{i}"))));
@@ -115,13 +119,14 @@ impl Access {
     fn of_grant(&self, question: &Question<'_>, grant: &Grant, i: usize, j: usize) -> Option<Because> {
         let role = self.roles.iter().find(|role| role.id == grant.role)?;
         let is_about_it = match question.row.needs {
-            Some(needs) => role.may.contains(&needs),
+            Some(_) => role.may.iter().any(|permission| question.row.is_allowed_by(*permission)),
             None => !role.may.is_empty(),
         };
         if !is_about_it {
             return None;
         }
-        let what = question.row.needs.map_or_else(|| "something".to_owned(), |needs| format!("`{needs}`"));
+        let held = role.may.iter().find(|permission| question.row.is_allowed_by(**permission));
+        let what = held.map_or_else(|| "something".to_owned(), |held| format!("`{held}`"));
         let name = if role.id == RECOVERED {
             "the recovery on the machine itself".to_owned()
         } else {
@@ -164,7 +169,8 @@ fn left(user: &User) -> String {
 
 fn token_gap(question: &Question<'_>) -> Option<String> {
     let (limits, needs) = (question.limits, question.row.needs);
-    if needs.is_some_and(|needs| !limits.leave(needs)) {
+    let left = |needs: Permission| limits.leave(needs) || question.row.instead.is_some_and(|one| limits.leave(one));
+    if needs.is_some_and(|needs| !left(needs)) {
         return needs.map(|needs: Permission| format!("is not for `{needs}`"));
     }
     match (question.row.reach, question.subject) {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Permission;
 use super::access::{Access, UserKind};
 use crate::catalog::Catalog;
-use crate::document::{list, nearest};
+use crate::document::{all, nearest};
 
 /// Something in an access table to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -102,7 +102,7 @@ impl Access {
         let several = owners.into_iter().filter(|(_, users)| users.len() > 1);
         several
             .map(|((what, value), users)| {
-                let names = list(users.iter().map(|i| self.users[*i].id.as_str())).replace(" or ", " and ");
+                let names = all(users.iter().map(|i| self.users[*i].id.as_str()));
                 let short: String = value.chars().take(60).collect();
                 self.finding(&format!("/users/{}", users[1]), format!("the {what} `{short}` is given to {names}"))
             })

@@ -37,7 +37,8 @@ const HALF: f64 = 4.0;
 impl BlastRadius {
     pub(super) fn of(of: BTreeSet<String>, reached: Vec<Reached>) -> Self {
         let sum: f64 = reached.iter().map(weight).sum();
-        let figure = (1_000.0 * sum / (sum + HALF)).round() / 10.0;
+        // An empty sum is minus zero.
+        let figure = (1_000.0 * sum / (sum + HALF)).round() / 10.0 + 0.0;
         // So many services that rounding would make it whole.
         Self { of, reached, figure: figure.min(99.9) }
     }

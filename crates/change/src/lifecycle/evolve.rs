@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::{Assessed, Change, End, Event, Found, Hold, Page, Stage};
 use crate::actor::Actor;
 use crate::aftermath::{Debt, Owed};
+use crate::approval::statement::time_of;
 use crate::approval::{Asked, ChangesRequested, Voided, Vote, counts_until};
 use crate::exception::{Hand, SetAside, Ticked};
 use crate::facts::material::names_all_committers;
@@ -46,6 +47,7 @@ fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
         set_aside: vec![],
         hand: None,
         ticked: vec![],
+        spent: Default::default(),
         stage: Stage::Waiting,
         hold: None,
         pages: Default::default(),
@@ -89,6 +91,9 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
         }
         Event::Approved { effect, groups, on_behalf, comment, signature } => {
             let until = counts_until(at, change.proposal.when.not_before(at));
+            if let Some(time) = signature.as_ref().and_then(|signature| time_of(&signature.statement)) {
+                spend(change, actor, time);
+            }
             change.votes.retain(|v| v.voter != *actor);
             change.votes.push(Vote {
                 voter: actor.clone(),
@@ -106,7 +111,10 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             // A change that waited for so long is assessed anew: its risk may be another by now, and people get their time again.
             match why {
                 Voided::Lapsed => change.assessment = None,
-                Voided::Revoked => ask_anew(change, at),
+                Voided::Revoked => {
+                    voters.iter().for_each(|voter| spend(change, voter, just_before(at)));
+                    ask_anew(change, at);
+                }
                 Voided::Amended => {}
             }
             wait(change);
@@ -193,6 +201,17 @@ fn wait(change: &mut Change) {
     change.hold = None;
 }
 
+/// What a voter has signed until then gives no second vote.
+fn spend(change: &mut Change, voter: &Actor, until: Timestamp) {
+    let spent = change.spent.entry(voter.clone()).or_insert(until);
+    *spent = until.max(*spent);
+}
+
+/// Statements name whole seconds: one that is made in the second of a word is later than it.
+fn just_before(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second() - 1).unwrap_or(at)
+}
+
 /// Whoever is asked has their time again: a place that was filled is open once more.
 fn ask_anew(change: &mut Change, at: Timestamp) {
     for asked in change.asked.values_mut() {
@@ -207,6 +226,7 @@ fn take_back(change: &mut Change, actor: &Actor, at: Timestamp) {
     change.requested.retain(|r| r.by != *actor);
     change.debts.values_mut().for_each(|owed| owed.take_back(actor));
     if voted {
+        spend(change, actor, just_before(at));
         ask_anew(change, at);
     }
     match &mut change.stage {

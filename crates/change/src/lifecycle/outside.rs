@@ -41,7 +41,11 @@ impl Report {
     /// # Errors
     /// If nothing has begun, or it speaks of another step or attempt.
     pub fn command(self, change: &Change) -> Result<Command, Rejection> {
-        let nothing = || super::command::wrong_phase(change, "nothing of it has begun, so nothing can be finished");
+        let nothing = || {
+            let over = change.phase().is_terminal();
+            let why = if over { "its rollout is over" } else { "nothing of it has begun, so nothing can be finished" };
+            super::command::wrong_phase(change, why)
+        };
         let rollout = change.rollout().ok_or_else(nothing)?;
         let (step, attempt) = (self.step.unwrap_or(rollout.step), self.attempt.unwrap_or(rollout.attempt));
         if (step, attempt) != (rollout.step, rollout.attempt) {

@@ -10,7 +10,7 @@ use crate::actor::Actor;
 use crate::aftermath::{self, Debt, Owed};
 use crate::approval::{self, Call, Signature, Signed, Voided, Vote};
 use crate::assessment::{Denial, Level, Requirement, Signing, Tick};
-use crate::document::list;
+use crate::document::{all, list};
 use crate::exception;
 use crate::id::Digest;
 use crate::lifecycle::command::{before_rollout, with_reason, wrong_phase};
@@ -131,7 +131,7 @@ fn paid_by_vote(change: &Change, assessed: &Assessed, given: &Given, vote: Vote)
 
 fn paid_by(change: &Change, assessed: &Assessed, votes: &[Vote]) -> Option<Event> {
     let names: Vec<String> = votes.iter().map(|v| v.voter.to_string()).collect();
-    let summary = format!("approved afterwards by {}", list(names.iter().map(String::as_str)));
+    let summary = format!("approved afterwards by {}", all(names.iter().map(String::as_str)));
     has_what_is_owed(change, assessed, votes).then_some(Event::DebtPaid { debt: Debt::Approval, summary })
 }
 
@@ -278,7 +278,8 @@ pub(super) fn break_glass(change: &Change, given: &Given, reason: String) -> Dec
         }
         Some(hand) => {
             let by: BTreeSet<Actor> = [hand.by.clone(), actor.clone()].into();
-            let rules = list(codes.iter().map(String::as_str));
+            let rules = all(codes.iter().map(String::as_str));
+            let reason = format!("{} said: {}; {actor} said: {reason}", hand.by, hand.reason);
             let told = format!("{} and {actor} broke the glass over {rules}: {reason}", hand.by);
             let key = format!("{id}/glass");
             Ok(vec![

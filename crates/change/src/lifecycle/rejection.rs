@@ -94,6 +94,7 @@ impl Rejection {
     pub fn help(&self) -> Option<String> {
         Some(match self {
             Self::NotAllowed { permission, .. } => format!("ask for a role with `{permission}` in access.yaml"),
+            Self::NotForPeople => "Clearway performs the steps of this change itself; `clearway begin` and `finish` are for changes whose target has `driver: pipeline`".into(),
             Self::OwnChange { .. } => "ask somebody else to approve it".into(),
             Self::BadSignature { change, .. } => {
                 format!(

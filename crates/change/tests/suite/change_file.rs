@@ -217,7 +217,7 @@ links: https://tickets.test/41
             11:8: `plan.steps[0].weight`: expected text, found the number `5`
               help: a share of traffic; write for example `5%`
             11:19: `plan.steps[0].bake`: `5 minutes` does not have the right form
-              help: a length of time with one unit: 250ms, 30s, 5m, 4h or 14d; write for example `5m`
+              help: a length of time with one unit: 250ms, 30s, 5m, 4h, 14d or 2w; write for example `5m`
             12:7: `plan.steps[1]`: `weight` is missing
               help: the share of traffic that the new version gets
             12:8: `plan.steps[1].wieght`: there is no field `wieght`
@@ -231,9 +231,9 @@ links: https://tickets.test/41
             15:45: `verify.slis[1]`: expected text or a mapping, found the number `7`
             16:15: `verify.commands[0].run`: the text is empty
             16:24: `verify.commands[0].timeout`: `soon` does not have the right form
-              help: a length of time with one unit: 250ms, 30s, 5m, 4h or 14d; write for example `5m`
+              help: a length of time with one unit: 250ms, 30s, 5m, 4h, 14d or 2w; write for example `5m`
             17:3: `verify.every`: `fast` does not have the right form
-              help: a length of time with one unit: 250ms, 30s, 5m, 4h or 14d; write for example `5m`
+              help: a length of time with one unit: 250ms, 30s, 5m, 4h, 14d or 2w; write for example `5m`
             18:3: `verify.on_insufficient`: `pass` is not known here
               help: it can be `hold`, `page` or `rollback`
             19:1: `rollback`: expected a mapping, found `true`
@@ -543,8 +543,8 @@ fn what_yaml_makes_of_a_value_is_said_where_it_surprises() {
     check(
         &with("verify:", "verify:\n  deadline: 5"),
         &expect![[r#"
-        10:3: `verify.deadline`: expected text, found the number `5`
-          help: a length of time with one unit: 250ms, 30s, 5m, 4h or 14d; write for example `5m`"#]],
+            10:3: `verify.deadline`: expected text, found the number `5`
+              help: a length of time with one unit: 250ms, 30s, 5m, 4h, 14d or 2w; write for example `5m`"#]],
     );
     check(
         &with("rollback: {}", "rollback: {}\nwhen: 2026-12-01T09:00"),
@@ -778,7 +778,7 @@ fn every_mistake_in_a_check_is_named_with_its_place_and_a_hint() {
             13:106: `verify.checks[0].http.headers.a.evn`: there is no field `evn`
               help: the fields here are `env`
             13:117: `verify.checks[0].every`: expected text, found the number `5`
-              help: a length of time with one unit: 250ms, 30s, 5m, 4h or 14d; write for example `5m`
+              help: a length of time with one unit: 250ms, 30s, 5m, 4h, 14d or 2w; write for example `5m`
             14:8: `verify.checks[1].name`: `B` does not have the right form
               help: write for example `login-page`
             14:32: `verify.checks[1].dns.type`: `PTR` is not known here

@@ -425,6 +425,7 @@ impl Hash for State {
             set_aside: _,
             hand: _,
             ticked: _,
+            spent: _,
             stage,
             hold,
             pages,

@@ -65,7 +65,13 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
         Command::Record { file, deployed_at, reason, key } => {
             let mut body = read_change_file(client, file).await?;
             body["afterwards"] = json!({"deployed_at": deployed_at, "reason": reason});
-            propose(args, client, &body, key.as_deref(), false).await.map(|_| ())
+            let view = client.post("/changes", &body, key.as_deref()).await?;
+            let id = follow::read_change(&view)?.id;
+            let page = client.page(&format!("/changes/{id}"));
+            print(args, &view, || {
+                format!("{id} is on record; it owes an approval and a review, see `clearway debts`\n{page}")
+            });
+            Ok(())
         }
         Command::Begin { change } => outside::begin(args, client, *change).await,
         Command::Finish(asked) => outside::finish(args, client, asked).await,

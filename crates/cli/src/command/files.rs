@@ -178,10 +178,10 @@ pub(super) fn schema(kind: Schema) -> Outcome {
         Schema::Secrets => schemars::schema_for!(change::secret::AllowList),
         Schema::Policy => schemars::schema_for!(change::facts::Facts),
         Schema::Openapi => {
-            println!("{}", serde_json::to_string_pretty(&server::openapi()).unwrap_or_default());
+            super::line(&serde_json::to_string_pretty(&server::openapi()).unwrap_or_default());
             return Ok(());
         }
     };
-    println!("{}", serde_json::to_string_pretty(&schema).unwrap_or_default());
+    super::line(&serde_json::to_string_pretty(&schema).unwrap_or_default());
     Ok(())
 }

@@ -50,6 +50,11 @@ async fn create(args: &Args, asked: &CreateToken) -> Outcome {
     };
     let (secret, id) = match here(args)? {
         Some(place) => {
+            if args.token_file.is_some() {
+                eprintln!(
+                    "on the server's own machine its folder is enough: `--token-file` is not used; name `--server` to ask with that token"
+                );
+            }
             demand_user(&place, &asked.user)?;
             let expires = match asked.expires {
                 Lasts::For(span) => Some(after(now(), span)),

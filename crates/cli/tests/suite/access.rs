@@ -128,6 +128,14 @@ fn a_token_is_limited_expires_is_revoked_and_is_in_the_log_without_its_secret() 
     assert!(text(&revoked).contains(&format!("the token `{id}` was revoked at")), "{}", text(&revoked));
     assert!(text(&revoked).contains("clearway token create"), "{}", text(&revoked));
 
+    // Over the API, as from another machine: the token that is shown is one that works.
+    let (mine, _) = desk.token(&["ada"]);
+    let announced = std::fs::read_to_string(desk.dir.path().join("store/server.json")).expect("the address");
+    let url = serde_json::from_str::<Value>(&announced).expect("JSON")["url"].as_str().expect("a url").to_owned();
+    let (over_api, _) = desk.token(&["--server", &url, "--token-file", &mine, "ada", "--name", "far"]);
+    let who = desk.run(&["--server", &url, "--token-file", &over_api, "token", "whoami"]);
+    assert_eq!(text(&who).trim(), "ada");
+
     let of_token: Vec<Value> = desk.entries().into_iter().filter(|e| e["body"]["token"] == id.as_str()).collect();
     let kinds: Vec<&str> = of_token.iter().filter_map(|e| e["type"].as_str()).collect();
     assert_eq!(kinds, ["TokenMade", "TokenFirstUsed", "TokenRevoked"]);

@@ -3,6 +3,7 @@
 //! A token that is limited makes none: what leaves less must not become what leaves more. Secrets are in the answer of the request that made them, and
 //! nowhere else.
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::Shared;
 use crate::desk::{NewToken, TokenView};
 use crate::extract::Json;
+use crate::guard::ShownOnce;
 use crate::identity::Caller;
 use crate::ops::to_its_end;
 use crate::problem::Problem;
@@ -122,7 +124,7 @@ pub(crate) async fn make(
     let desk = server.identify.clone();
     let made = to_its_end(async move { desk.make(new).await }).await?.map_err(|error| broken(&error))?;
     let view = MadeToken { secret: made.secret, token: made.token };
-    Ok((StatusCode::CREATED, axum::Json(view)).into_response())
+    Ok((StatusCode::CREATED, Extension(ShownOnce), axum::Json(view)).into_response())
 }
 
 fn broken(error: &str) -> Problem {
