@@ -19,6 +19,9 @@ use crate::rollout::Rollout;
 use crate::schedule::{Frozen, Passage, When};
 use crate::time::Timestamp;
 
+/// Everything is stopped: this holds whatever the gates of a service are set to.
+const STOPPED: &str = "stopped";
+
 /// The gates, in the order in which they are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -96,11 +99,12 @@ impl Gate {
         !self.is_open() && !self.observed
     }
 
-    // Where services are only observed, all but the safety of the target report and hold nothing.
+    // Where services are only observed, all but the safety of the target and a stop of everything report and hold nothing.
     fn seen_by(mut self, change: &Change, given: &Given) -> Self {
         let is_observed = change.proposal.gating == Gating::Observe && given.gating == Gating::Observe;
         let guards_target = matches!(self.gate, GateName::Validity | GateName::Conflicts);
-        self.observed = is_observed && !guards_target && !self.is_open();
+        let holds_always = guards_target || self.code() == Some(STOPPED);
+        self.observed = is_observed && !holds_always && !self.is_open();
         self
     }
 
@@ -243,7 +247,7 @@ fn windows(change: &Change, given: &Given) -> GateState {
     if let Some(stopped) = &given.stopped {
         let reason = format!("{} has stopped everything since `{}`: {}", stopped.by, stopped.since, stopped.reason);
         return closed(
-            "stopped",
+            STOPPED,
             reason,
             None,
             Some("somebody who may freeze, with `clearway stop-all --release`".into()),

@@ -1,0 +1,66 @@
+//! Gates, clocks and records at their edges: what holds although gates only report, what an emergency loses when it is over, what a vote for a time is
+//! worth when the time is another, and what two folds say of one debt.
+
+use change::actor::Part;
+use change::aftermath::Debt;
+use change::assessment::{Assessment, Requirement, Window};
+use change::catalog::Gating;
+use change::circumstances::{Circumstances, Stopped};
+use change::course::{Course, Emergency, Standard};
+use change::gate::{self, Gate};
+use change::lifecycle::{Command, Event, Given, Phase};
+use change::proposal::Proposal;
+use change::schedule::When;
+use change::time::{Span, Timestamp, after};
+use change::verification::Answer;
+use change::{Actor, Digest};
+use serde_json::json;
+
+use crate::world::{DAY, GROUP, ID, Life, allowed, freeze, open, proposal, sealed, start, user};
+
+const HOUR: Span = Span::secs(3_600);
+
+fn clearway(part: Part, life: &Life) -> Given {
+    open(Actor::Clearway(part), life.now)
+}
+
+fn begin_step() -> Command {
+    Command::BeginStep { observed: json!(null) }
+}
+
+/// The codes of the gates that hold the change.
+fn holding(life: &Life, given: &Given) -> Vec<String> {
+    gate::ask(&life.change, given).iter().filter(|g| g.holds()).filter_map(Gate::code).map(str::to_owned).collect()
+}
+
+fn emergency(until: Timestamp) -> Proposal {
+    let emergency = Emergency {
+        incident: "INC-1".into(),
+        reason: "checkout is down".into(),
+        until,
+        quorum: vec![],
+        approval_within: DAY,
+        review_within: HOUR,
+    };
+    sealed(Proposal { course: Course::Emergency(emergency), ..proposal("shop@1") })
+}
+
+fn circumstances(life: &Life) -> Circumstances {
+    let mut all = Circumstances::default();
+    life.log.iter().for_each(|(event, actor, at)| all.add(Some(ID), event, actor, *at));
+    all
+}
+
+// X20: a stop is no gate of a service's own: no step begins anywhere.
+#[test]
+fn a_stop_of_everything_holds_services_that_are_only_observed() {
+    let observed = sealed(Proposal { gating: Gating::Observe, ..proposal("shop@1") });
+    let mut life = Life::begin(ID, observed).scheduled();
+    let mut given = Given { gating: Gating::Observe, ..clearway(Part::Rollout, &life) };
+    given.frozen = vec![freeze(after(life.now, HOUR))];
+    assert!(holding(&life, &given).is_empty(), "a freeze only reports");
+    given.stopped = Some(Stopped { by: user("cyd"), reason: "an outage".into(), since: life.now });
+    assert_eq!(holding(&life, &given), ["stopped"]);
+    let events = life.ask(begin_step(), &given).expect("it is held");
+    assert!(matches!(events.as_slice(), [Event::Held { .. }]), "{events:#?}");
+}
