@@ -12,6 +12,7 @@ use crate::approval::{self, Standing, Vote};
 use crate::assessment::{Denial, Level, Tick, Window};
 use crate::catalog::Gating;
 use crate::circumstances::OpenDebt;
+use crate::course::Emergency;
 use crate::document::list;
 use crate::exception;
 use crate::lifecycle::{Change, Given};
@@ -261,18 +262,32 @@ fn windows(change: &Change, given: &Given) -> GateState {
         let reason = "a change like this starts at a planned time, and no time is planned".to_owned();
         return closed("window_required", reason, None, Some("the author, by amending `when`".into()));
     }
-    let emergency = change.proposal.course.emergency();
-    if let Some(emergency) = emergency.filter(|e| e.until <= given.now && change.owes(Debt::Approval)) {
-        let reason = format!("the emergency was over at `{}`, and it has not been approved since", emergency.until);
-        return closed("emergency_over", reason, None, Some(owed_by(change)));
+    let (under_way, over) = match change.proposal.course.emergency() {
+        Some(emergency) if emergency.until <= given.now => (false, Some(emergency)),
+        emergency => (emergency.is_some(), None),
+    };
+    if let Some(shut) = over.and_then(|emergency| emergency_over(change, emergency)) {
+        return shut;
     }
-    let holds = |frozen: &&Frozen| emergency.is_none() || frozen.emergency == Passage::Forbid;
+    // What an emergency may pass, it may pass while it lasts, however much of it has been approved since.
+    let holds = |frozen: &&Frozen| !under_way || frozen.emergency == Passage::Forbid;
     let Some(freeze) = given.frozen.iter().find(holds) else { return GateState::Open };
     let until = (freeze.until < Timestamp::MAX).then_some(freeze.until);
     let when = until.map_or_else(String::new, |at| format!(" until `{at}`"));
     let services = list(change.proposal.services.iter().map(String::as_str));
     let reason = format!("the freeze `{}` covers {services}{when}: {}", freeze.name, freeze.reason);
     closed("freeze", reason, until, Some(format!("the owner of the freeze, `{}`", freeze.owner)))
+}
+
+/// Why an emergency that is over holds the next step: it never began, or it began and nobody has approved it.
+fn emergency_over(change: &Change, emergency: &Emergency) -> Option<GateState> {
+    let until = emergency.until;
+    if change.rollout().is_none() {
+        let reason = format!("the emergency was over at `{until}` before it began");
+        return Some(closed("emergency_over", reason, None, Some("the author, by proposing it anew".into())));
+    }
+    let reason = format!("the emergency was over at `{until}`, and it has not been approved since");
+    change.owes(Debt::Approval).then(|| closed("emergency_over", reason, None, Some(owed_by(change))))
 }
 
 fn needs_a_time(change: &Change) -> bool {

@@ -64,3 +64,29 @@ fn a_stop_of_everything_holds_services_that_are_only_observed() {
     let events = life.ask(begin_step(), &given).expect("it is held");
     assert!(matches!(events.as_slice(), [Event::Held { .. }]), "{events:#?}");
 }
+
+// PA6: what did not begin in time is no emergency any more, whoever is faster: the clock or a pipeline.
+#[test]
+fn an_emergency_that_is_over_begins_nothing() {
+    let life = Life::begin(ID, emergency(after(start(), HOUR))).scheduled();
+    assert!(holding(&life, &clearway(Part::Rollout, &life)).is_empty());
+    let late = life.later(HOUR);
+    assert_eq!(holding(&late, &clearway(Part::Rollout, &late)), ["emergency_over"]);
+}
+
+// PA6: the right to pass a freeze ends with the emergency, owed or approved.
+#[test]
+fn an_emergency_passes_freezes_until_it_is_over() {
+    let life = Life::begin(ID, emergency(after(start(), HOUR))).scheduled();
+    let frozen = |life: &Life| {
+        let freezes = vec![freeze(after(life.now, DAY))];
+        holding(life, &Given { frozen: freezes, ..clearway(Part::Rollout, life) })
+    };
+    assert!(frozen(&life).is_empty());
+    let next = life.step_begun().step_applied().judged(Answer::Pass);
+    assert!(!next.change.owes(Debt::Approval), "nothing is owed that could hold it");
+    assert!(frozen(&next).is_empty());
+    let late = next.later(HOUR);
+    assert_eq!(frozen(&late), ["freeze"]);
+    assert!(holding(&late, &clearway(Part::Rollout, &late)).is_empty(), "without a freeze it goes on");
+}
