@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
-use crate::aftermath::Debt;
+use crate::aftermath::{self, Debt};
 use crate::id::ChangeId;
 use crate::lifecycle::Event;
 use crate::time::Timestamp;
@@ -133,8 +133,9 @@ impl Circumstances {
             Event::Amended { proposal, .. } => self.proposed(id, proposal),
             Event::DebtOwed { debt, reason, due } => {
                 let owner = self.owners.get(&id).cloned().unwrap_or_default();
-                let open = OpenDebt { change: id, debt: *debt, owner, due: *due, reason: reason.clone() };
-                self.debts.insert((id, *debt), open);
+                let new = || OpenDebt { change: id, debt: *debt, owner, due: *due, reason: reason.clone() };
+                let more = |open: &mut OpenDebt| aftermath::owe_more(&mut open.reason, &mut open.due, reason, *due);
+                self.debts.entry((id, *debt)).and_modify(more).or_insert_with(new);
             }
             Event::DebtPaid { debt, .. } => {
                 self.debts.remove(&(id, *debt));

@@ -161,7 +161,11 @@ impl Record {
                 self.overrides.push(("glass".into(), at));
             }
             Event::DebtOwed { debt, due, .. } => {
-                self.debts.insert(*debt, Debt { since: at, due: *due, done_at: None });
+                let open = self.debts.get_mut(debt).filter(|open| open.done_at.is_none());
+                match open {
+                    Some(open) => open.due = open.due.min(*due),
+                    None => drop(self.debts.insert(*debt, Debt { since: at, due: *due, done_at: None })),
+                }
             }
             Event::DebtPaid { debt, .. } => {
                 self.debts.entry(*debt).and_modify(|debt| debt.done_at = debt.done_at.or(Some(at)));

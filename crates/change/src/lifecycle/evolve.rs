@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{Assessed, Change, End, Event, Found, Hold, Page, Stage};
 use crate::actor::Actor;
-use crate::aftermath::{Debt, Owed};
+use crate::aftermath::{self, Debt, Owed};
 use crate::approval::{Asked, ChangesRequested, Voided, Vote, counts_until};
 use crate::exception::{Hand, SetAside, Ticked};
 use crate::id::{ChangeId, Digest};
@@ -192,13 +192,9 @@ fn set_aside(change: &mut Change, code: &str, by: &BTreeSet<Actor>, effect: Dige
     change.set_aside.push(SetAside { code, effect, by, reason, at });
 }
 
-/// A debt that is open stays due when it was; a second cause is added to it.
 fn owe(change: &mut Change, debt: Debt, reason: &str, due: Timestamp) {
     match change.debts.get_mut(&debt).filter(|owed| owed.is_open()) {
-        Some(owed) => {
-            owed.due = owed.due.min(due);
-            owed.reason = format!("{}; {reason}", owed.reason);
-        }
+        Some(owed) => aftermath::owe_more(&mut owed.reason, &mut owed.due, reason, due),
         None => {
             change.debts.insert(debt, Owed { reason: reason.to_owned(), due, paid: None, nags: 0 });
         }

@@ -90,3 +90,22 @@ fn an_emergency_passes_freezes_until_it_is_over() {
     assert_eq!(frozen(&late), ["freeze"]);
     assert!(holding(&late, &clearway(Part::Rollout, &late)).is_empty(), "without a freeze it goes on");
 }
+
+// LC9: the change, the list of debts and the lane say one date.
+#[test]
+fn a_debt_that_is_owed_twice_is_due_at_one_time_wherever_it_is_asked() {
+    let life = Life::begin(ID, emergency(after(start(), DAY))).scheduled().step_begun().step_applied();
+    let back = life.then(Command::Rollback { reason: "customers complain".into() }).then(Command::BeginUndo);
+    let back = back.then(Command::ReportUndone { observed: json!(null) });
+    let owed = &back.change.debts[&Debt::Review];
+    assert_eq!(owed.due, after(start(), HOUR), "it was due then already");
+    let all = circumstances(&back);
+    let listed = all.debts();
+    let [listed] = listed.as_slice() else { panic!("one debt: {listed:#?}") };
+    assert_eq!((listed.due, &listed.reason), (owed.due, &owed.reason));
+    assert_eq!(all.overdue("team-shop", after(start(), HOUR)).len(), 1, "the lane is shut when it is due");
+}
+
+fn asks(requires: Vec<Requirement>, effect: Digest) -> Assessment {
+    Assessment { requires, ..allowed(effect, 1) }
+}
