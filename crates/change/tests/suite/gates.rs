@@ -109,3 +109,36 @@ fn a_debt_that_is_owed_twice_is_due_at_one_time_wherever_it_is_asked() {
 fn asks(requires: Vec<Requirement>, effect: Digest) -> Assessment {
     Assessment { requires, ..allowed(effect, 1) }
 }
+
+// X2: one silence asks one more group, however many reasons there are to ask it.
+#[test]
+fn a_deadline_that_passes_while_everybody_is_away_asks_one_group() {
+    let escalate = vec!["leads".to_owned(), "board".to_owned()];
+    let requires = vec![Requirement { escalate, ..Requirement::of(GROUP, 1, HOUR) }];
+    let life = Life::begin(ID, proposal("shop@1"));
+    let effect = life.effect();
+    let mut late = life.then(Command::Assess(Box::new(asks(requires, effect)))).later(HOUR);
+    let given = Given { away: [GROUP.to_owned()].into(), ..clearway(Part::Clock, &late) };
+    let events = late.ask(Command::Call, &given).expect("it is time");
+    let escalated = |e: &&Event| matches!(e, Event::Escalated { .. });
+    assert_eq!(events.iter().filter(escalated).count(), 1, "{events:#?}");
+    let standing = late.change.standing(late.now);
+    assert_eq!(standing[0].asked, [GROUP, "leads"], "the board was not told");
+}
+
+fn at(hours: u64) -> When {
+    When::At(after(start(), HOUR.times(hours)))
+}
+
+fn planned(when: When, window: Window) -> Life {
+    let life = Life::begin(ID, Proposal { when, ..proposal("shop@1") });
+    let effect = life.effect();
+    let assessment = Assessment { window, ..allowed(effect, 1) };
+    let life = life.then(Command::Assess(Box::new(assessment)));
+    life.then(Command::Approve { effect, comment: None, signature: None })
+}
+
+fn moved(life: Life, when: When) -> Life {
+    let proposal = Box::new(Proposal { when, ..life.change.proposal.clone() });
+    life.then(Command::Amend { proposal })
+}
