@@ -113,6 +113,10 @@ pub struct Change {
     pub amended_by: BTreeSet<Actor>,
     #[schemars(with = "String")]
     pub proposed_at: Timestamp,
+    /// Since when it is planned for the time for which it is planned.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub planned_at: Timestamp,
     /// From 1; each amendment adds one.
     pub revision: u32,
     pub proposal: Proposal,

@@ -34,6 +34,7 @@ fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
         author: proposed.author.clone(),
         amended_by: Default::default(),
         proposed_at: at,
+        planned_at: at,
         revision: 1,
         proposal: proposed.proposal.clone(),
         assessment: None,
@@ -55,12 +56,16 @@ fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
 fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
     match event {
         Event::Amended { proposal, votes } => {
+            if proposal.when != change.proposal.when {
+                change.planned_at = at;
+            }
             change.proposal = (**proposal).clone();
             change.revision += 1;
             change.assessment = None;
             wait(change);
             // What was asked for may be in it; who still wants it otherwise says so again.
             change.requested.clear();
+            shorten_votes(change);
             if *votes == Carry::Void {
                 change.votes.clear();
                 change.amended_by.insert(actor.clone());
@@ -165,6 +170,15 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             }
         }
     }
+}
+
+/// A vote for a later time lasts no longer, for an earlier one, than if it had been cast for that; nobody has said yes to a time after it.
+fn shorten_votes(change: &mut Change) {
+    let when = change.proposal.when;
+    change
+        .votes
+        .iter_mut()
+        .for_each(|vote| vote.until = vote.until.min(counts_until(vote.at, when.not_before(vote.at))));
 }
 
 /// Back to where people decide.

@@ -142,3 +142,45 @@ fn moved(life: Life, when: When) -> Life {
     let proposal = Box::new(Proposal { when, ..life.change.proposal.clone() });
     life.then(Command::Amend { proposal })
 }
+
+// F2: a vote for a planned time is for no other.
+#[test]
+fn a_vote_for_a_window_falls_with_the_planned_time() {
+    let life = planned(at(200), Window::Required);
+    assert_eq!(life.change.phase(), Phase::Approved);
+    let retitled = Proposal { title: "the same".into(), ..life.change.proposal.clone() };
+    let kept = life.clone().then(Command::Amend { proposal: Box::new(retitled) });
+    assert_eq!(kept.change.votes.len(), 1, "the time is the same");
+    let other = moved(life, at(100));
+    assert!(other.change.votes.is_empty());
+    assert!(matches!(other.log.last(), Some((Event::VotesVoided { .. }, ..))));
+    assert_eq!(moved(planned(at(200), Window::Free), at(100)).change.votes.len(), 1, "no time was asked for");
+}
+
+// F2: where it turns out only afterwards that the time matters, those who voted before it was planned have not seen it.
+#[test]
+fn an_assessment_that_asks_for_a_window_voids_votes_for_another_time() {
+    let life = moved(planned(at(200), Window::Free).later(HOUR), at(100)).later(HOUR);
+    let effect = life.effect();
+    let assessment = Assessment { window: Window::Required, ..allowed(effect, 1) };
+    let life = life.then(Command::Assess(Box::new(assessment.clone())));
+    assert!(life.change.votes.is_empty());
+    assert_eq!(life.change.phase(), Phase::Assessed);
+    let voted = life.then(Command::Approve { effect, comment: None, signature: None });
+    assert_eq!(voted.change.phase(), Phase::Approved, "who has seen the time may say yes to it");
+    let again = voted.later(DAY);
+    let retitled = Proposal { title: "the same".into(), ..again.change.proposal.clone() };
+    let again = again.then(Command::Amend { proposal: Box::new(retitled) });
+    assert_eq!(again.then(Command::Assess(Box::new(assessment))).change.votes.len(), 1, "the time is the same");
+}
+
+// F2: a change that is brought forward does not start on old votes, and one that is put off gets no older ones.
+#[test]
+fn a_vote_lasts_no_longer_than_for_the_time_that_was_planned() {
+    let life = planned(at(24 * 365), Window::Free);
+    assert_eq!(life.change.votes[0].until, after(start(), HOUR.times(24 * 372)));
+    let sooner = moved(life.clone().later(DAY.times(30)), When::Now);
+    assert_eq!(sooner.change.votes[0].until, after(start(), DAY.times(7)), "as if it had been cast for that time");
+    let later = moved(life, at(24 * 730));
+    assert_eq!(later.change.votes[0].until, after(start(), HOUR.times(24 * 372)), "nobody said yes to a later time");
+}
