@@ -13,6 +13,7 @@ use crate::actor::Actor;
 use crate::aftermath::{self, Debt};
 use crate::id::ChangeId;
 use crate::lifecycle::Event;
+use crate::rollout::PauseReason;
 use crate::time::Timestamp;
 
 /// The stream of delegations.
@@ -31,7 +32,7 @@ pub struct Circumstances {
     delegations: Vec<Delegation>,
     stopped: Option<Stopped>,
     standards: BTreeMap<String, Record>,
-    /// Of changes whose end is still to come, the standard change that each is an instance of.
+    /// Of changes that have not counted yet, the standard change that each is an instance of.
     instances: BTreeMap<ChangeId, String>,
     owners: BTreeMap<ChangeId, String>,
     debts: BTreeMap<(ChangeId, Debt), OpenDebt>,
@@ -140,14 +141,16 @@ impl Circumstances {
             Event::DebtPaid { debt, .. } => {
                 self.debts.remove(&(id, *debt));
             }
-            Event::Completed => self.instance_ended(id, |record| {
+            Event::Completed => self.counts(id, |record| {
                 record.completed += 1;
                 record.failed_in_a_row = 0;
             }),
-            Event::RollbackBegun { .. } => self.instance_ended(id, |record| {
-                record.failed += 1;
-                record.failed_in_a_row += 1;
-            }),
+            Event::RollbackBegun { .. } | Event::Paused { why: PauseReason::Verdict, .. } => {
+                self.counts(id, |record| {
+                    record.failed += 1;
+                    record.failed_in_a_row += 1;
+                })
+            }
             Event::Withdrawn { .. } | Event::Refused { .. } | Event::Lapsed { .. } => {
                 self.instances.remove(&id);
             }
@@ -163,8 +166,9 @@ impl Circumstances {
         };
     }
 
-    // A rollback counts when it begins: one that fails for good must not count for less than one that works.
-    fn instance_ended(&mut self, id: ChangeId, count: impl FnOnce(&mut Record)) {
+    // An instance counts once, by what came first. A rollback counts when it begins: one that fails for good must not count for less than one that
+    // works. A verdict that leaves the rollback to people is as much a failure, whatever they make of it.
+    fn counts(&mut self, id: ChangeId, count: impl FnOnce(&mut Record)) {
         if let Some(standard) = self.instances.remove(&id) {
             count(self.standards.entry(standard).or_default());
         }

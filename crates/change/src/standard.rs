@@ -265,7 +265,7 @@ impl Template {
     pub fn owes_suspension(&self, record: &Record) -> Option<String> {
         let failures = record.failed_in_a_row;
         let owed = record.suspended.is_none() && failures >= self.suspend_after;
-        owed.then(|| format!("{failures} in a row were rolled back; after {} it is suspended", self.suspend_after))
+        owed.then(|| format!("{failures} in a row failed; after {} it is suspended", self.suspend_after))
     }
 
     /// Over what was approved: the change, the bounds, and who may. A later review or a better description approves nothing new.

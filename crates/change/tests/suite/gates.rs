@@ -184,3 +184,21 @@ fn a_vote_lasts_no_longer_than_for_the_time_that_was_planned() {
     let later = moved(life, at(24 * 730));
     assert_eq!(later.change.votes[0].until, after(start(), HOUR.times(24 * 372)), "nobody said yes to a later time");
 }
+
+// X12: an instance whose verdict is `fail` has failed, whoever decides what becomes of it.
+#[test]
+fn a_failure_that_is_not_rolled_back_counts_once() {
+    let standard = Standard { id: "roll-shop".into(), template: Digest::of_bytes(b"t"), parameters: [].into() };
+    let mut by_hand = proposal("shop@1");
+    by_hand.rollback.automatic = false;
+    by_hand.course = Course::Standard(standard);
+    let failed = |life: &Life| circumstances(life).standard("roll-shop");
+    let life = Life::begin(ID, sealed(by_hand)).scheduled().step_begun().step_applied();
+    let paused = life.judged(Answer::Fail);
+    assert!(matches!(paused.change.phase(), Phase::Paused { .. }));
+    assert_eq!((failed(&paused).failed, failed(&paused).failed_in_a_row), (1, 1));
+    let back = paused.clone().then(Command::Rollback { reason: "it failed".into() });
+    assert_eq!((failed(&back).failed, failed(&back).failed_in_a_row), (1, 1));
+    let on = paused.then(Command::Resume { found: None }).judged(Answer::Fail);
+    assert_eq!(failed(&on).failed, 1, "the same instance");
+}

@@ -81,7 +81,7 @@ fn a_standard_change_is_suspended_after_two_failures_reinstated_and_counted_anew
         let log = of_template(&store).await;
         let [suspended] = log.as_slice() else { panic!("suspended once: {log:#?}") };
         assert_eq!(suspended.actor, Actor::Clearway(change::actor::Part::Policy));
-        let reason = "2 in a row were rolled back; after 2 it is suspended".to_owned();
+        let reason = "2 in a row failed; after 2 it is suspended".to_owned();
         assert_eq!(suspended.event, Event::StandardSuspended { standard: "roll-shop".into(), failures: 2, reason });
         let told = world.notices();
         assert_eq!(told.iter().filter(|(_, said)| said.contains("`roll-shop` is suspended")).count(), 1, "{told:?}");
