@@ -192,6 +192,9 @@ pub struct Assessment {
     pub checklist: Vec<Item>,
     #[serde(default)]
     pub window: Window,
+    /// Whether nobody is asked because its template was approved: it begins only while that counts.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pre_approved: bool,
     /// Approvals that are owed after the fact: those of an emergency, or of what went by the product.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owed: Vec<Requirement>,
@@ -201,6 +204,10 @@ pub struct Assessment {
     pub input: Digest,
     /// The effect that was assessed.
     pub effect: Digest,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Assessment {

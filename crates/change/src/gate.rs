@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aftermath::Debt;
 use crate::approval::{self, Standing, Vote};
-use crate::assessment::{Denial, Level, Tick, Window};
+use crate::assessment::{Assessment, Denial, Level, Tick, Window};
 use crate::catalog::Gating;
 use crate::circumstances::OpenDebt;
 use crate::course::Emergency;
@@ -18,6 +18,7 @@ use crate::exception;
 use crate::lifecycle::{Change, Given};
 use crate::rollout::Rollout;
 use crate::schedule::{Frozen, Passage, When};
+use crate::standard;
 use crate::time::Timestamp;
 
 /// Everything is stopped: this holds whatever the gates of a service are set to.
@@ -316,6 +317,9 @@ fn approvals(change: &Change, given: &Given) -> GateState {
             None,
         );
     };
+    if let Some(shut) = not_in_advance(change, &assessed.assessment, given) {
+        return shut;
+    }
     // Where nobody is asked, nobody can approve their own work under another name.
     if !given.unknown_committers.is_empty() && !assessed.assessment.requires.is_empty() {
         let names = list(given.unknown_committers.iter().map(String::as_str));
@@ -342,6 +346,23 @@ fn approvals(change: &Change, given: &Given) -> GateState {
         return GateState::Open;
     }
     missing_approvals(&approval::standing(requires, &change.asked, &votes, effect, given.now))
+}
+
+/// Why what was approved in advance is not approved any more.
+fn not_in_advance(change: &Change, assessment: &Assessment, given: &Given) -> Option<GateState> {
+    let instance = change.proposal.course.standard().filter(|_| assessment.pre_approved)?;
+    let why = match &given.standard {
+        Some(standard::Standing::Counts { .. }) => return None,
+        Some(standard::Standing::CountsNot { why }) => why.as_str(),
+        None => "nobody can say whether it does",
+    };
+    let reason = format!("it was approved in advance as `{}`, which does not count any more: {why}", instance.id);
+    Some(closed(
+        "standard_lost",
+        reason,
+        None,
+        Some("the author, by amending it: it is approved like any other then".into()),
+    ))
 }
 
 fn missing_approvals(standing: &[Standing]) -> GateState {

@@ -36,6 +36,7 @@ use crate::lane::Lane;
 use crate::proposal::{Carry, Hands, Proposal, Proposed};
 use crate::rollout::{BackState, Failure, PauseReason, Rollout, StepState};
 use crate::schedule::Frozen;
+use crate::standard;
 use crate::time::Timestamp;
 use crate::verification::{EvidenceTaken, Judgement};
 
@@ -478,6 +479,8 @@ pub struct Given {
     pub excluded: Option<String>,
     /// Those who committed to the change and whom access.yaml does not know.
     pub unknown_committers: BTreeSet<String>,
+    /// Whether the standard change that it is an instance of counts; nothing for any other change.
+    pub standard: Option<standard::Standing>,
     /// Voters who may no longer vote.
     pub revoked: BTreeSet<Actor>,
     pub stopped: Option<Stopped>,
@@ -508,6 +511,7 @@ impl Given {
             on_behalf: BTreeMap::new(),
             excluded: None,
             unknown_committers: BTreeSet::new(),
+            standard: None,
             revoked: BTreeSet::new(),
             stopped: None,
             gating: Gating::Enforce,

@@ -172,11 +172,6 @@ impl Engine {
         if gate::ask(change, &given).iter().any(Gate::holds) {
             return Readiness::Unknown { why: "target and telemetry are asked once the other gates are open".into() };
         }
-        match self.lost_its_approval(change).await {
-            Ok(None) => {}
-            Ok(Some(why)) => return Readiness::NotReady { problems: vec![why] },
-            Err(_) => return Readiness::Unknown { why: "the store could not be asked".into() },
-        }
         let target = &change.proposal.plan.target;
         let Some(driver) = self.drivers.get(&target.driver) else {
             return Readiness::NotReady { problems: vec![format!("this server has no driver `{}`", target.driver)] };

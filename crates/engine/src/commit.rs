@@ -10,6 +10,7 @@ use change::entitlement::Entitlement;
 use change::gate::Readiness;
 use change::lane::{self, Lane};
 use change::proposal::Proposal;
+use change::standard::standing;
 use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, Phase, decide, evolve};
 
 use crate::handle::{CommandError, Engine};
@@ -191,6 +192,10 @@ fn of_people(mut given: Given, entitlement: &Entitlement<'_>) -> Given {
     }
     given.unknown_committers = entitlement.unknown_committers();
     given.revoked = entitlement.revoked();
+    given.standard = change.proposal.course.standard().map(|instance| {
+        let (template, record) = (governance.standards.get(&instance.id), circumstances.standard(&instance.id));
+        standing(template, instance, &record, now)
+    });
     given.away = entitlement.away();
     given.gating = entitlement.gating();
     given.stopped = circumstances.stopped().cloned();

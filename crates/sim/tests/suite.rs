@@ -8,6 +8,8 @@ mod comparisons;
 mod crashes;
 #[path = "suite/govern.rs"]
 mod govern;
+#[path = "suite/interleaved.rs"]
+mod interleaved;
 #[path = "suite/life.rs"]
 mod life;
 #[path = "suite/outside.rs"]
