@@ -211,6 +211,14 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Assessment {
+    /// Whether another answer to the same question holds or frees nothing else. Its score, the reasons for it and what it warns of may differ.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let holds = self.denials == other.denials && self.checklist == other.checklist && self.window == other.window;
+        let people = self.requires == other.requires && self.owed == other.owed;
+        let by = self.policy == other.policy && self.pre_approved == other.pre_approved;
+        self.effect == other.effect && self.level == other.level && holds && people && by
+    }
+
     pub fn allows(&self) -> bool {
         self.denials.is_empty()
     }

@@ -254,13 +254,13 @@ impl Change {
 
     // Age is not asked here: votes that are too old are voided by an event first, so that the phase depends on the log alone.
     fn is_approved(&self, assessment: &Assessment) -> bool {
-        if self.proposal.gating == Gating::Observe {
-            return true;
-        }
+        self.proposal.gating == Gating::Observe || self.is_allowed(assessment) && self.has_its_votes(assessment)
+    }
+
+    fn has_its_votes(&self, assessment: &Assessment) -> bool {
         let effect = self.proposal.effect_digest;
-        self.is_allowed(assessment)
-            && self.requested.is_empty()
-            && approval::is_quorate(&assessment.requires, &self.asked, &self.votes, effect, Timestamp::MIN)
+        let quorate = || approval::is_quorate(&assessment.requires, &self.asked, &self.votes, effect, Timestamp::MIN);
+        self.proposal.gating == Gating::Observe || self.requested.is_empty() && quorate()
     }
 
     /// Whether no rule stands against it that was not set aside.

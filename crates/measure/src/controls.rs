@@ -198,8 +198,10 @@ impl Record {
 
     fn assess(&mut self, assessment: &Assessment, at: Timestamp) {
         self.risk = Some((assessment.level, at));
-        self.requires.clone_from(&assessment.requires);
-        self.asked = assessment.requires.iter().map(|r| (r.by.clone(), Asked::at(at))).collect();
+        let before = std::mem::replace(&mut self.requires, assessment.requires.clone());
+        // Whoever was asked for the same before is not asked anew.
+        let since = |r: &Requirement| self.asked.get(&r.by).filter(|_| before.contains(r)).copied();
+        self.asked = self.requires.iter().map(|r| (r.by.clone(), since(r).unwrap_or(Asked::at(at)))).collect();
         for denial in assessment.denials.iter().take(MOST_BLOCKS.saturating_sub(self.blocks.len())) {
             self.blocks.entry(denial.code.clone()).or_insert(at);
         }

@@ -1,5 +1,7 @@
 //! Tests that span crates: the real engine on a real store, in a simulated world. One binary, so that it links once.
 
+#[path = "suite/asked_again.rs"]
+mod asked_again;
 #[path = "suite/checks.rs"]
 mod checks;
 #[path = "suite/comparisons.rs"]

@@ -141,11 +141,15 @@ fn withdraw(change: &Change, reason: String) -> Decision {
 }
 
 fn assess(change: &Change, given: &Given, assessment: Assessment) -> Decision {
-    if change.phase() != Phase::Proposed {
-        return Err(wrong_phase(change, "it is assessed already"));
+    let known = change.assessment.as_ref().map(|known| &known.assessment);
+    if change.phase() != Phase::Proposed && (known.is_none() || change.not_before().is_none()) {
+        return Err(wrong_phase(change, "it is assessed already, and anew only before its first step"));
     }
     if assessment.effect != change.proposal.effect_digest {
         return Err(Rejection::Stale { change: change.id, what: format!("the effect {}", assessment.effect.short()) });
+    }
+    if known.is_some_and(|known| known.says_the_same(&assessment)) {
+        return Ok(vec![]);
     }
     let effect = assessment.effect;
     let after_the_fact = change.proposal.course.afterwards().map(|afterwards| put_on_record(afterwards, given));

@@ -8,6 +8,7 @@ use super::{Assessed, Change, End, Event, Found, Hold, Page, Stage};
 use crate::actor::Actor;
 use crate::aftermath::{self, Debt, Owed};
 use crate::approval::{Asked, ChangesRequested, Voided, Vote, counts_until};
+use crate::assessment::{Assessment, Requirement};
 use crate::exception::{Hand, SetAside, Ticked};
 use crate::id::{ChangeId, Digest};
 use crate::proposal::{Carry, Proposed};
@@ -75,8 +76,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             }
         }
         Event::Assessed(assessment) => {
-            change.asked = assessment.requires.iter().map(|r| (r.by.clone(), Asked::at(at))).collect();
-            change.assessment = Some(Assessed { assessment: (**assessment).clone(), at });
+            assessed(change, assessment, at);
         }
         Event::Approved { effect, groups, on_behalf, comment, signature } => {
             let until = counts_until(at, change.proposal.when.not_before(at));
@@ -169,6 +169,19 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
                 change.hold = None;
             }
         }
+    }
+}
+
+/// An answer of policy. One that is given anew asks nobody again for what it required before; what has its votes no more goes back to where people
+/// decide. A rule that says no now holds what is scheduled, until it says yes or is set aside.
+fn assessed(change: &mut Change, assessment: &Assessment, at: Timestamp) {
+    let before = change.assessment.take().map(|assessed| assessed.assessment.requires).unwrap_or_default();
+    let since = |r: &Requirement| change.asked.get(&r.by).filter(|_| before.contains(r)).copied();
+    let asked = assessment.requires.iter().map(|r| (r.by.clone(), since(r).unwrap_or(Asked::at(at)))).collect();
+    change.asked = asked;
+    change.assessment = Some(Assessed { assessment: assessment.clone(), at });
+    if matches!(change.stage, Stage::Scheduled { .. }) && !change.has_its_votes(assessment) {
+        wait(change);
     }
 }
 

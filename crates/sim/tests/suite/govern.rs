@@ -38,7 +38,7 @@ package clearway.weekend
 deny contains {"code": "weekend", "reason": "the shop is full at the weekend"} if input.change.kind == "config"
 "#;
 
-fn rules(approvals: &str, more: &[(&str, &str)]) -> Governance {
+pub(crate) fn rules(approvals: &str, more: &[(&str, &str)]) -> Governance {
     let fixed = [("access.yaml", ACCESS), ("approvals.yaml", approvals)];
     let texts = fixed.iter().chain(more).map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
     let mut files: BTreeMap<String, String> =
@@ -51,7 +51,7 @@ fn reasons(change: &Change) -> String {
     change::explain::status(change)
 }
 
-async fn approve(handle: &Handle, who: &str, id: ChangeId) -> Result<Change, CommandError> {
+pub(crate) async fn approve(handle: &Handle, who: &str, id: ChangeId) -> Result<Change, CommandError> {
     let effect = state(handle, id).await.proposal.effect_digest;
     handle.command(&user(who), id, Command::Approve { effect, comment: None, signature: None }).await
 }
