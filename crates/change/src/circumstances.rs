@@ -149,7 +149,7 @@ impl Circumstances {
                 self.counts(id, |record| {
                     record.failed += 1;
                     record.failed_in_a_row += 1;
-                })
+                });
             }
             Event::Withdrawn { .. } | Event::Refused { .. } | Event::Lapsed { .. } => {
                 self.instances.remove(&id);
