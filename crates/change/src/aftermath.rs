@@ -98,6 +98,12 @@ impl Owed {
     }
 }
 
+/// Adds a second cause to a debt that is open: it stays due when it was, or falls due earlier, and says both. Every fold of debts adds by this.
+pub fn owe_more(owed_reason: &mut String, owed_due: &mut Timestamp, reason: &str, due: Timestamp) {
+    *owed_due = due.min(*owed_due);
+    *owed_reason = format!("{owed_reason}; {reason}");
+}
+
 /// When a review that is owed from `now` is due.
 pub fn review_due(now: Timestamp) -> Timestamp {
     after(now, REVIEW_WITHIN)

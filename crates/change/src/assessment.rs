@@ -192,6 +192,9 @@ pub struct Assessment {
     pub checklist: Vec<Item>,
     #[serde(default)]
     pub window: Window,
+    /// Whether nobody is asked because its template was approved: it begins only while that counts.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pre_approved: bool,
     /// Approvals that are owed after the fact: those of an emergency, or of what went by the product.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owed: Vec<Requirement>,
@@ -203,7 +206,19 @@ pub struct Assessment {
     pub effect: Digest,
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 impl Assessment {
+    /// Whether another answer to the same question holds or frees nothing else. Its score, the reasons for it and what it warns of may differ.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let holds = self.denials == other.denials && self.checklist == other.checklist && self.window == other.window;
+        let people = self.requires == other.requires && self.owed == other.owed;
+        let by = self.policy == other.policy && self.pre_approved == other.pre_approved;
+        self.effect == other.effect && self.level == other.level && holds && people && by
+    }
+
     pub fn allows(&self) -> bool {
         self.denials.is_empty()
     }

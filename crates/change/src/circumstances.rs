@@ -10,9 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
-use crate::aftermath::Debt;
+use crate::aftermath::{self, Debt};
 use crate::id::ChangeId;
 use crate::lifecycle::Event;
+use crate::rollout::PauseReason;
 use crate::time::Timestamp;
 
 /// The stream of delegations.
@@ -31,7 +32,7 @@ pub struct Circumstances {
     delegations: Vec<Delegation>,
     stopped: Option<Stopped>,
     standards: BTreeMap<String, Record>,
-    /// Of changes whose end is still to come, the standard change that each is an instance of.
+    /// Of changes that have not counted yet, the standard change that each is an instance of.
     instances: BTreeMap<ChangeId, String>,
     owners: BTreeMap<ChangeId, String>,
     debts: BTreeMap<(ChangeId, Debt), OpenDebt>,
@@ -133,8 +134,9 @@ impl Circumstances {
             Event::Amended { proposal, .. } => self.proposed(id, proposal),
             Event::DebtOwed { debt, reason, due } => {
                 let owner = self.owners.get(&id).cloned().unwrap_or_default();
-                let open = OpenDebt { change: id, debt: *debt, owner, due: *due, reason: reason.clone() };
-                self.debts.insert((id, *debt), open);
+                let new = || OpenDebt { change: id, debt: *debt, owner, due: *due, reason: reason.clone() };
+                let more = |open: &mut OpenDebt| aftermath::owe_more(&mut open.reason, &mut open.due, reason, *due);
+                self.debts.entry((id, *debt)).and_modify(more).or_insert_with(new);
             }
             Event::DebtPaid { debt, .. } => {
                 self.debts.remove(&(id, *debt));
@@ -142,14 +144,16 @@ impl Circumstances {
             Event::DebtRefused { debt, .. } => {
                 self.debts.entry((id, *debt)).and_modify(|owed| owed.due = owed.due.min(at));
             }
-            Event::Completed => self.instance_ended(id, |record| {
+            Event::Completed => self.counts(id, |record| {
                 record.completed += 1;
                 record.failed_in_a_row = 0;
             }),
-            Event::RollbackBegun { .. } => self.instance_ended(id, |record| {
-                record.failed += 1;
-                record.failed_in_a_row += 1;
-            }),
+            Event::RollbackBegun { .. } | Event::Paused { why: PauseReason::Verdict, .. } => {
+                self.counts(id, |record| {
+                    record.failed += 1;
+                    record.failed_in_a_row += 1;
+                });
+            }
             Event::Withdrawn { .. } | Event::Refused { .. } | Event::Lapsed { .. } => {
                 self.instances.remove(&id);
             }
@@ -165,8 +169,9 @@ impl Circumstances {
         };
     }
 
-    // A rollback counts when it begins: one that fails for good must not count for less than one that works.
-    fn instance_ended(&mut self, id: ChangeId, count: impl FnOnce(&mut Record)) {
+    // An instance counts once, by what came first. A rollback counts when it begins: one that fails for good must not count for less than one that
+    // works. A verdict that leaves the rollback to people is as much a failure, whatever they make of it.
+    fn counts(&mut self, id: ChangeId, count: impl FnOnce(&mut Record)) {
         if let Some(standard) = self.instances.remove(&id) {
             count(self.standards.entry(standard).or_default());
         }

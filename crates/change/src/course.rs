@@ -183,17 +183,9 @@ impl Assessment {
     #[must_use]
     pub fn pre_approved(mut self, standard: &Standard) -> Self {
         self.requires.clear();
+        self.pre_approved = true;
         self.window = crate::assessment::Window::Free;
-        self.warnings.push(in_advance(standard));
+        self.warnings.push(format!("approved in advance as the standard change `{}`", standard.id));
         self
     }
-
-    /// Whether it asked for nobody because the template was approved.
-    pub fn was_pre_approved(&self, standard: &Standard) -> bool {
-        self.warnings.contains(&in_advance(standard))
-    }
-}
-
-fn in_advance(standard: &Standard) -> String {
-    format!("approved in advance as the standard change `{}`", standard.id)
 }

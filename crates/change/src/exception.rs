@@ -130,6 +130,7 @@ mod tests {
                 item("told", None, Tick::Person),
             ],
             window: Window::Free,
+            pre_approved: false,
             owed: vec![],
             policy: effect(),
             input: effect(),

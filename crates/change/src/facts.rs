@@ -17,6 +17,7 @@ use crate::actor::Access;
 use crate::catalog::{BlastRadius, Catalog, Service};
 use crate::course::Course;
 use crate::proposal::{Kind, Proposal};
+use crate::schedule::When;
 use crate::time::Timestamp;
 use material::CostDelta;
 use paths::Paths;
@@ -51,7 +52,11 @@ pub struct Facts {
     /// The difference in cost, as a cost report says; `null` without one. What the change file expects is `change.cost_per_month`.
     #[serde(default)]
     pub cost: Option<CostDelta>,
+    /// The time of the assessment.
     pub now: Now,
+    /// When it is planned to begin; the time of the assessment where no later time is planned.
+    #[serde(default)]
+    pub start: Option<Now>,
 }
 
 fn unknown() -> Reversible {
@@ -94,6 +99,9 @@ pub struct ChangeFacts {
     /// The links under `evidence`, by the kind of evidence.
     #[serde(default)]
     pub evidence: BTreeMap<String, String>,
+    /// When it may begin, as it was proposed: `now`, or an instant.
+    #[serde(default)]
+    pub when: When,
 }
 
 fn regular() -> String {
@@ -152,7 +160,7 @@ pub struct AuthorRecord {
     pub failures: u32,
 }
 
-/// The time of the assessment in the zone of the organisation, taken apart so that rules need no arithmetic; the same in UTC stands in `utc`.
+/// An instant in the zone of the organisation, taken apart so that rules need no arithmetic; the same in UTC stands in `utc`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Now {
     #[serde(flatten)]
@@ -238,6 +246,7 @@ impl Facts {
             course: proposal.course.name().to_owned(),
             incident: proposal.course.emergency().map(|e| e.incident.clone()),
             evidence: proposal.evidence.clone(),
+            when: proposal.when,
         };
         Self {
             change,
@@ -252,7 +261,16 @@ impl Facts {
             reversible: Reversible::of(None),
             cost: None,
             now: Now::utc(now),
+            start: Some(Now::utc(proposal.when.not_before(now))),
         }
+    }
+
+    /// The same by the clocks of a zone.
+    #[must_use]
+    pub fn in_zone(mut self, now: Timestamp, zone: &TimeZone) -> Self {
+        self.now = Now::in_zone(now, zone);
+        self.start = Some(Now::in_zone(self.change.when.not_before(now), zone));
+        self
     }
 
     /// The same with what the change is made of, sorted by these path rules, its committers and the groups that there are looked up in this access table.

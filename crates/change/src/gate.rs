@@ -9,15 +9,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::aftermath::Debt;
 use crate::approval::{self, Standing, Vote};
-use crate::assessment::{Denial, Level, Tick, Window};
+use crate::assessment::{Assessment, Denial, Level, Tick, Window};
 use crate::catalog::Gating;
 use crate::circumstances::OpenDebt;
+use crate::course::Emergency;
 use crate::document::{all, list};
 use crate::exception::{self, Hand};
 use crate::lifecycle::{Change, Given};
 use crate::rollout::Rollout;
 use crate::schedule::{Frozen, Passage, When};
+use crate::standard;
 use crate::time::Timestamp;
+
+/// Everything is stopped: this holds whatever the gates of a service are set to.
+const STOPPED: &str = "stopped";
 
 /// The gates, in the order in which they are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -96,11 +101,12 @@ impl Gate {
         !self.is_open() && !self.observed
     }
 
-    // Where services are only observed, all but the safety of the target report and hold nothing.
+    // Where services are only observed, all but the safety of the target and a stop of everything report and hold nothing.
     fn seen_by(mut self, change: &Change, given: &Given) -> Self {
         let is_observed = change.proposal.gating == Gating::Observe && given.gating == Gating::Observe;
         let guards_target = matches!(self.gate, GateName::Validity | GateName::Conflicts);
-        self.observed = is_observed && !guards_target && !self.is_open();
+        let holds_always = guards_target || self.code() == Some(STOPPED);
+        self.observed = is_observed && !holds_always && !self.is_open();
         self
     }
 
@@ -246,7 +252,7 @@ fn windows(change: &Change, given: &Given) -> GateState {
     if let Some(stopped) = &given.stopped {
         let reason = format!("{} has stopped everything since `{}`: {}", stopped.by, stopped.since, stopped.reason);
         return closed(
-            "stopped",
+            STOPPED,
             reason,
             None,
             Some("somebody who may freeze, with `clearway stop-all --release`".into()),
@@ -260,18 +266,32 @@ fn windows(change: &Change, given: &Given) -> GateState {
         let reason = "a change like this starts at a planned time, and no time is planned".to_owned();
         return closed("window_required", reason, None, Some("the author, by amending `when`".into()));
     }
-    let emergency = change.proposal.course.emergency();
-    if let Some(emergency) = emergency.filter(|e| e.until <= given.now && change.owes(Debt::Approval)) {
-        let reason = format!("the emergency was over at `{}`, and it has not been approved since", emergency.until);
-        return closed("emergency_over", reason, None, Some(owed_by(change)));
+    let (under_way, over) = match change.proposal.course.emergency() {
+        Some(emergency) if emergency.until <= given.now => (false, Some(emergency)),
+        emergency => (emergency.is_some(), None),
+    };
+    if let Some(shut) = over.and_then(|emergency| emergency_over(change, emergency)) {
+        return shut;
     }
-    let holds = |frozen: &&Frozen| emergency.is_none() || frozen.emergency == Passage::Forbid;
+    // What an emergency may pass, it may pass while it lasts, however much of it has been approved since.
+    let holds = |frozen: &&Frozen| !under_way || frozen.emergency == Passage::Forbid;
     let Some(freeze) = given.frozen.iter().find(holds) else { return GateState::Open };
     let until = (freeze.until < Timestamp::MAX).then_some(freeze.until);
     let when = until.map_or_else(String::new, |at| format!(" until `{at}`"));
     let services = list(change.proposal.services.iter().map(String::as_str));
     let reason = format!("the freeze `{}` covers {services}{when}: {}", freeze.name, freeze.reason);
     closed("freeze", reason, until, Some(format!("the owner of the freeze, `{}`", freeze.owner)))
+}
+
+/// Why an emergency that is over holds the next step: it never began, or it began and nobody has approved it.
+fn emergency_over(change: &Change, emergency: &Emergency) -> Option<GateState> {
+    let until = emergency.until;
+    if change.rollout().is_none() {
+        let reason = format!("the emergency was over at `{until}` before it began");
+        return Some(closed("emergency_over", reason, None, Some("the author, by proposing it anew".into())));
+    }
+    let reason = format!("the emergency was over at `{until}`, and it has not been approved since");
+    change.owes(Debt::Approval).then(|| closed("emergency_over", reason, None, Some(owed_by(change))))
 }
 
 fn needs_a_time(change: &Change) -> bool {
@@ -300,6 +320,9 @@ fn approvals(change: &Change, given: &Given) -> GateState {
             None,
         );
     };
+    if let Some(shut) = not_in_advance(change, &assessed.assessment, given) {
+        return shut;
+    }
     // Where nobody is asked, nobody can approve their own work under another name.
     if !given.unknown_committers.is_empty() && !assessed.assessment.requires.is_empty() {
         let names = all(given.unknown_committers.iter().map(String::as_str));
@@ -326,6 +349,23 @@ fn approvals(change: &Change, given: &Given) -> GateState {
         return GateState::Open;
     }
     missing_approvals(&approval::standing(requires, &change.asked, &votes, effect, given.now))
+}
+
+/// Why what was approved in advance is not approved any more.
+fn not_in_advance(change: &Change, assessment: &Assessment, given: &Given) -> Option<GateState> {
+    let instance = change.proposal.course.standard().filter(|_| assessment.pre_approved)?;
+    let why = match &given.standard {
+        Some(standard::Standing::Counts { .. }) => return None,
+        Some(standard::Standing::CountsNot { why }) => why.as_str(),
+        None => "nobody can say whether it does",
+    };
+    let reason = format!("it was approved in advance as `{}`, which does not count any more: {why}", instance.id);
+    Some(closed(
+        "standard_lost",
+        reason,
+        None,
+        Some("the author, by amending it: it is approved like any other then".into()),
+    ))
 }
 
 fn missing_approvals(standing: &[Standing]) -> GateState {

@@ -37,6 +37,7 @@ use crate::lane::Lane;
 use crate::proposal::{Carry, Hands, Proposal, Proposed};
 use crate::rollout::{BackState, Failure, PauseReason, Rollout, StepState};
 use crate::schedule::Frozen;
+use crate::standard;
 use crate::time::Timestamp;
 use crate::verification::{EvidenceTaken, Judgement};
 
@@ -120,6 +121,10 @@ pub struct Change {
     pub more_committers: bool,
     #[schemars(with = "String")]
     pub proposed_at: Timestamp,
+    /// Since when it is planned for the time for which it is planned.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub planned_at: Timestamp,
     /// From 1; each amendment adds one.
     pub revision: u32,
     pub proposal: Proposal,
@@ -260,13 +265,13 @@ impl Change {
 
     // Age is not asked here: votes that are too old are voided by an event first, so that the phase depends on the log alone.
     fn is_approved(&self, assessment: &Assessment) -> bool {
-        if self.proposal.gating == Gating::Observe {
-            return true;
-        }
+        self.proposal.gating == Gating::Observe || self.is_allowed(assessment) && self.has_its_votes(assessment)
+    }
+
+    fn has_its_votes(&self, assessment: &Assessment) -> bool {
         let effect = self.proposal.effect_digest;
-        self.is_allowed(assessment)
-            && self.requested.is_empty()
-            && approval::is_quorate(&assessment.requires, &self.asked, &self.votes, effect, Timestamp::MIN)
+        let quorate = || approval::is_quorate(&assessment.requires, &self.asked, &self.votes, effect, Timestamp::MIN);
+        self.proposal.gating == Gating::Observe || self.requested.is_empty() && quorate()
     }
 
     /// Whether no rule stands against it that was not set aside.
@@ -490,6 +495,8 @@ pub struct Given {
     pub excluded: Option<String>,
     /// Those who committed to the change and whom access.yaml does not know.
     pub unknown_committers: BTreeSet<String>,
+    /// Whether the standard change that it is an instance of counts; nothing for any other change.
+    pub standard: Option<standard::Standing>,
     /// Voters who may no longer vote, or who have a part in the change.
     pub revoked: BTreeSet<Actor>,
     /// Those who have set rules aside, or have a hand on the glass, and may do so no longer.
@@ -524,6 +531,7 @@ impl Given {
             on_behalf: BTreeMap::new(),
             excluded: None,
             unknown_committers: BTreeSet::new(),
+            standard: None,
             revoked: BTreeSet::new(),
             hands_off: BTreeSet::new(),
             insiders: BTreeSet::new(),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::actor::Actor;
+use crate::assessment::Window;
 use crate::catalog::Gating;
 use crate::course::Course;
 use crate::document::{self, Document, Problem};
@@ -484,15 +485,17 @@ pub struct Proposed {
 pub enum Carry {
     /// The effect is the same, and the digest covers all of it.
     Kept,
-    /// The effect is another, or the digest can't cover all of it.
+    /// The effect is another, or the digest can't cover all of it, or a window is required and the planned time is another.
     Void,
 }
 
-/// Whether votes for `old` count for `new`: only if the effect is the same, and either the commit is too or the driver's effect is closed.
-pub fn carry(old: &Proposal, new: &Proposal) -> Carry {
+/// Whether votes for `old` count for `new`: only if the effect is the same, either the commit is too or the driver's effect is closed, and, where a
+/// window is required, the planned time is the one that the voters have seen.
+pub fn carry(old: &Proposal, new: &Proposal, window: Window) -> Carry {
     let same_effect = old.effect_digest == new.effect_digest;
     let covered = old.commit == new.commit || new.claims.effect == Closure::Closed;
-    if same_effect && covered { Carry::Kept } else { Carry::Void }
+    let in_time = old.when == new.when || window == Window::Free;
+    if same_effect && covered && in_time { Carry::Kept } else { Carry::Void }
 }
 
 /// The most SLIs of services downstream that are watched.

@@ -247,7 +247,8 @@ impl Template {
     /// Whether what is proposed from it now goes without votes.
     pub fn standing(&self, record: &Record, now: Timestamp) -> Standing {
         let (by, today) = (self.review_by, |at: Timestamp| at.to_zoned(TimeZone::UTC).date());
-        if let Some(why) = &record.suspended {
+        // One that is owed counts as one that is on record: whoever finds it missing is about to append it.
+        if let Some(why) = record.suspended.clone().or_else(|| self.owes_suspension(record)) {
             return Standing::CountsNot { why: format!("it is suspended: {why}") };
         }
         if today(crate::time::before(now, GRACE)) > by {
@@ -265,7 +266,7 @@ impl Template {
     pub fn owes_suspension(&self, record: &Record) -> Option<String> {
         let failures = record.failed_in_a_row;
         let owed = record.suspended.is_none() && failures >= self.suspend_after;
-        owed.then(|| format!("{failures} in a row were rolled back; after {} it is suspended", self.suspend_after))
+        owed.then(|| format!("{failures} in a row failed; after {} it is suspended", self.suspend_after))
     }
 
     /// Over what was approved: the change, the bounds, and who may. A later review or a better description approves nothing new.

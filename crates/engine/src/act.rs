@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use change::actor::Part;
 use change::facts::Facts;
-use change::gate::{self, Gate, Readiness};
+use change::gate::{self, Gate, GateName, Readiness};
 use change::lifecycle::Rejection;
 use change::proposal::Proposal;
 use change::rollout::{Desired, Failure, StepState};
 use change::{Actor, Change, Command, Digest, Intent, Span};
 
+use crate::asked::Asked;
 use crate::checks::{self, Rehearsal, Run};
 use crate::commit::Attempt;
 use crate::handle::{CommandError, Engine};
@@ -103,6 +104,7 @@ impl Engine {
 
     async fn assess(self: &Arc<Self>, change: &Change) -> Result<Done, StoreError> {
         let in_force = self.in_force();
+        let asked = Asked::now(&in_force, change::time::to_millis(self.clock.now()));
         let course = self.course_now(change).await?;
         let facts = self.facts(&change.proposal, &change.author, &in_force).await?;
         let input = serde_json::to_value(&facts).unwrap_or_default();
@@ -115,10 +117,28 @@ impl Engine {
             tracing::error!(change = %change.id, "the policy broke off; asking again");
             return Ok(Done::Again(self.settings.recheck));
         };
+        self.assessed.keep(change.id, asked);
         let assessment = course.applied(assessment);
         let mut attempt = Attempt::by(&Actor::Clearway(Part::Policy));
         attempt.blobs.push((Digest::of_bytes(&bytes), bytes));
         self.report(change, Command::Assess(Box::new(assessment)), attempt).await
+    }
+
+    /// Asks policy once more before the first step, where the rules or the hour are others than when it was asked last: what was right on Thursday may
+    /// be wrong on Friday night. Nothing is asked while another gate holds. Says whether something has moved: then nothing begins by the old answer.
+    pub(crate) async fn assess_again(self: &Arc<Self>, change: &Change) -> Result<Option<Done>, StoreError> {
+        let asked = Asked::now(&self.in_force(), change::time::to_millis(self.clock.now()));
+        if change.not_before().is_none() || self.assessed.last(change.id) == Some(asked.clone()) {
+            return Ok(None);
+        }
+        let mut given = self.given(change, &Actor::Clearway(Part::Policy)).await?;
+        given.readiness = Readiness::Ready;
+        if gate::ask(change, &given).iter().any(|gate| gate.holds() && gate.gate != GateName::Policy) {
+            return Ok(None);
+        }
+        let done = self.assess(change).await?;
+        let answered = self.assessed.last(change.id) == Some(asked);
+        Ok(if answered && matches!(done, Done::Again(_)) { None } else { Some(done) })
     }
 
     /// What policy sees of a proposal by this author, now.
@@ -132,9 +152,8 @@ impl Engine {
         let (services, effect) = (&proposal.services, proposal.effect_digest);
         let history = self.with_folds(|folds| folds.measures.history(services, effect, author, now)).await?;
         let governance = &in_force.governance;
-        let mut facts = Facts::of(proposal, &change::explain::actor(author), &governance.catalog, history, now);
-        facts.now = change::facts::Now::in_zone(now, &in_force.zone);
-        Ok(facts.made_of(proposal, &governance.paths, &governance.access))
+        let facts = Facts::of(proposal, &change::explain::actor(author), &governance.catalog, history, now);
+        Ok(facts.in_zone(now, &in_force.zone).made_of(proposal, &governance.paths, &governance.access))
     }
 
     async fn begin_step(self: &Arc<Self>, change: &Change) -> Result<Done, StoreError> {
@@ -155,6 +174,10 @@ impl Engine {
         if change.rollout().is_none() && attempt.readiness.is_none() {
             attempt.readiness = Some(self.readiness(change).await);
         }
+        // After what takes long, so that the answer is of the hour in which the step begins.
+        if let Some(done) = self.assess_again(change).await? {
+            return Ok(done);
+        }
         let done = self.report(change, Command::BeginStep { observed }, attempt).await?;
         Ok(match done {
             Done::Again(_) => Done::Again(self.settings.recheck),
@@ -171,11 +194,6 @@ impl Engine {
         given.readiness = Readiness::Ready;
         if gate::ask(change, &given).iter().any(Gate::holds) {
             return Readiness::Unknown { why: "target and telemetry are asked once the other gates are open".into() };
-        }
-        match self.lost_its_approval(change).await {
-            Ok(None) => {}
-            Ok(Some(why)) => return Readiness::NotReady { problems: vec![why] },
-            Err(_) => return Readiness::Unknown { why: "the store could not be asked".into() },
         }
         let target = &change.proposal.plan.target;
         let Some(driver) = self.drivers.get(&target.driver) else {

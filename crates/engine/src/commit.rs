@@ -1,15 +1,17 @@
 //! Commit: load a change, ask the core, append what it says. The only way by which anything gets into the log of a change.
 //!
-//! Each append carries the expected version of the change's stream and of the streams of its lanes; where somebody was faster, the question is
-//! asked again with what is true now.
+//! Each append carries the expected version of the change's stream and of the streams of its lanes; a step that begins, also of the stops of everything
+//! and of its standard change. Where somebody was faster, the question is asked again with what is true now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use change::circumstances::{STOPS, standard_stream};
 use change::entitlement::Entitlement;
 use change::gate::Readiness;
 use change::lane::{self, Lane};
 use change::proposal::Proposal;
+use change::standard::standing;
 use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, Phase, decide, evolve};
 
 use crate::handle::{CommandError, Engine};
@@ -24,6 +26,14 @@ const MOST_CONFLICTS: usize = 20;
 /// The lanes as far as they have been read, with the version of each.
 #[derive(Default)]
 pub(crate) struct LaneCache(Mutex<BTreeMap<String, (Lane, u64)>>);
+
+/// What a decision rests on beside the change itself.
+struct RestsOn {
+    /// The versions of the lanes' streams, by resource.
+    lane_versions: BTreeMap<String, u64>,
+    /// Writes without events: for a step that begins.
+    conditions: Vec<StreamWrite>,
+}
 
 /// A command's circumstances: by whom, and what is to be kept beside its events.
 #[derive(Clone, Debug)]
@@ -63,6 +73,11 @@ impl Engine {
     ) -> Result<Change, CommandError> {
         for _ in 0..MOST_CONFLICTS {
             let change = self.load(id).await?.ok_or(CommandError::NoSuchChange(id))?;
+            // INVARIANT: read before what is known of these streams, which may then be newer and never older.
+            let conditions = match &command {
+                Command::BeginStep { .. } => self.conditions(&change).await?,
+                _ => vec![],
+            };
             let (mut given, lane_versions) = self.asked(&change, &attempt.actor).await?;
             if let Some(readiness) = &attempt.readiness {
                 given.readiness = readiness.clone();
@@ -74,7 +89,8 @@ impl Engine {
             if events.is_empty() && attempt.looks.is_empty() {
                 return Ok(change);
             }
-            match self.append(&change, events, &given, &lane_versions, &attempt).await {
+            let rests_on = RestsOn { lane_versions, conditions };
+            match self.append(&change, events, &given, &rests_on, &attempt).await {
                 Ok(after) => return Ok(after),
                 Err(StoreError::Conflict { .. }) => {}
                 Err(other) => return Err(other.into()),
@@ -88,7 +104,7 @@ impl Engine {
         before: &Change,
         events: Vec<Event>,
         given: &Given,
-        lane_versions: &BTreeMap<String, u64>,
+        rests_on: &RestsOn,
         attempt: &Attempt,
     ) -> Result<Change, StoreError> {
         let (id, actor, time) = (before.id, &given.actor, given.now);
@@ -102,6 +118,7 @@ impl Engine {
             after = next;
         }
         let moved = lanes.last().is_some();
+        let begins = events.iter().any(|event| matches!(event, Event::StepBegun { .. }));
         let fresh = |event: Event| NewEvent { event, actor: actor.clone(), change: Some(id), time };
         let mut writes = Vec::new();
         if !events.is_empty() {
@@ -110,9 +127,12 @@ impl Engine {
         }
         for resource in before.proposal.claims.resources.iter().filter(|_| moved) {
             // INVARIANT: the version is the one that the decision was made on, not a newer one that another change has read since.
-            let expected = lane_versions.get(resource).copied().unwrap_or(0);
+            let expected = rests_on.lane_versions.get(resource).copied().unwrap_or(0);
             let events = lanes.iter().cloned().map(fresh).collect();
             writes.push(StreamWrite { stream: lane::stream(resource), expected, events });
+        }
+        if begins {
+            writes.extend(rests_on.conditions.iter().cloned());
         }
         let rows = if writes.is_empty() { vec![] } else { vec![ChangeRow::of(&after)] };
         let batch =
@@ -126,6 +146,19 @@ impl Engine {
             self.wake_waiting(&after);
         }
         Ok(after)
+    }
+
+    /// The streams beside the change's own by which a step may be held, as they are now: the step begins only if nothing is added to them before.
+    ///
+    /// Debts need no place here: one that is owed in the meantime is never overdue at once, and a paid one holds nothing.
+    async fn conditions(&self, change: &Change) -> Result<Vec<StreamWrite>, StoreError> {
+        let standard = change.proposal.course.standard().map(|standard| standard_stream(&standard.id));
+        let mut conditions = Vec::new();
+        for stream in std::iter::once(STOPS.to_owned()).chain(standard) {
+            let expected = self.store.read(&stream, 0).await?.last().map_or(0, |last| last.version);
+            conditions.push(StreamWrite { stream, expected, events: vec![] });
+        }
+        Ok(conditions)
     }
 
     /// What the core may know of the world for this change and actor.
@@ -193,6 +226,10 @@ fn of_people(mut given: Given, entitlement: &Entitlement<'_>) -> Given {
     given.revoked = entitlement.revoked();
     given.hands_off = entitlement.hands_off();
     given.insiders = entitlement.insiders();
+    given.standard = change.proposal.course.standard().map(|instance| {
+        let (template, record) = (governance.standards.get(&instance.id), circumstances.standard(&instance.id));
+        standing(template, instance, &record, now)
+    });
     given.away = entitlement.away();
     given.gating = entitlement.gating();
     given.stopped = circumstances.stopped().cloned();

@@ -21,6 +21,7 @@ use measure::Fold;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
+use crate::asked::LastAsked;
 use crate::checks::Rehearsals;
 use crate::commit::{Attempt, LaneCache};
 use crate::edits;
@@ -120,6 +121,7 @@ pub(crate) struct Engine {
     pub settings: Settings,
     pub lanes: LaneCache,
     pub rehearsals: Rehearsals,
+    pub assessed: LastAsked,
     pub forecasts: Forecasts,
     pub tasks: Tasks,
     pub acts: Semaphore,
@@ -231,6 +233,7 @@ impl Handle {
             settings: parts.settings,
             lanes: LaneCache::default(),
             rehearsals: Rehearsals::default(),
+            assessed: LastAsked::default(),
             forecasts: Forecasts::default(),
             tasks: Tasks::default(),
             notices,
@@ -477,6 +480,8 @@ impl Handle {
         let may = self.engine.permissions(actor, &change.proposal).contains(&Permission::Propose);
         if may && change.is_outside() && change.rollout().is_none() {
             attempt.readiness = Some(self.engine.readiness(&change).await);
+            // Where the answer is another now, the gates say so.
+            self.engine.assess_again(&change).await?;
         }
         self.ask(id, Command::BeginStep { observed: serde_json::Value::Null }, attempt).await
     }

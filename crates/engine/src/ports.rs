@@ -68,7 +68,7 @@ pub struct Batch {
     pub idempotency: Option<IdempotencyKey>,
 }
 
-/// Events for one stream.
+/// Events for one stream; without any, a condition: the batch is appended only if the stream has not moved.
 #[derive(Clone, Debug)]
 pub struct StreamWrite {
     pub stream: String,

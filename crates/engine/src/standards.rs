@@ -111,22 +111,6 @@ impl Engine {
         Ok(standing(in_force.governance.standards.get(&instance.id), instance, &record, self.clock.now()))
     }
 
-    /// Why an instance that was approved in advance must not begin: it counts no more.
-    pub(crate) async fn lost_its_approval(self: &Arc<Self>, change: &Change) -> Result<Option<String>, StoreError> {
-        let assessed = change.assessment.as_ref().map(|assessed| &assessed.assessment);
-        let Some(instance) = change.proposal.course.standard() else { return Ok(None) };
-        if !assessed.is_some_and(|assessment| assessment.was_pre_approved(instance)) {
-            return Ok(None);
-        }
-        Ok(match self.standing_now(change).await? {
-            Standing::Counts { .. } => None,
-            Standing::CountsNot { why } => Some(format!(
-                "it was approved in advance as `{}`, which does not count any more: {why}; amend it, and it is approved like any other",
-                instance.id
-            )),
-        })
-    }
-
     /// Suspends the standard change of an instance whose failures are enough. Whoever is told hears of the change that was the last straw.
     pub(crate) async fn suspend_if_owed(self: &Arc<Self>, change: &Change) -> Result<(), StoreError> {
         let Some(Standard { id, .. }) = change.proposal.course.standard() else { return Ok(()) };

@@ -161,7 +161,11 @@ impl Record {
                 self.overrides.push(("glass".into(), at));
             }
             Event::DebtOwed { debt, due, .. } => {
-                self.debts.insert(*debt, Debt { since: at, due: *due, done_at: None });
+                let open = self.debts.get_mut(debt).filter(|open| open.done_at.is_none());
+                match open {
+                    Some(open) => open.due = open.due.min(*due),
+                    None => drop(self.debts.insert(*debt, Debt { since: at, due: *due, done_at: None })),
+                }
             }
             Event::DebtPaid { debt, .. } => {
                 self.debts.entry(*debt).and_modify(|debt| debt.done_at = debt.done_at.or(Some(at)));
@@ -194,8 +198,10 @@ impl Record {
 
     fn assess(&mut self, assessment: &Assessment, at: Timestamp) {
         self.risk = Some((assessment.level, at));
-        self.requires.clone_from(&assessment.requires);
-        self.asked = assessment.requires.iter().map(|r| (r.by.clone(), Asked::at(at))).collect();
+        let before = std::mem::replace(&mut self.requires, assessment.requires.clone());
+        // Whoever was asked for the same before is not asked anew.
+        let since = |r: &Requirement| self.asked.get(&r.by).filter(|_| before.contains(r)).copied();
+        self.asked = self.requires.iter().map(|r| (r.by.clone(), since(r).unwrap_or(Asked::at(at)))).collect();
         for denial in assessment.denials.iter().take(MOST_BLOCKS.saturating_sub(self.blocks.len())) {
             self.blocks.entry(denial.code.clone()).or_insert(at);
         }

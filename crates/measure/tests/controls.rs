@@ -49,6 +49,7 @@ fn assessed(level: Risk, requires: Vec<Requirement>, denials: &[&str]) -> Event 
         requires,
         checklist: vec![],
         window: Default::default(),
+        pre_approved: false,
         owed: vec![],
         policy: effect(),
         input: effect(),

@@ -59,6 +59,7 @@ fn assessed(level: Risk, people: u8, denied: bool) -> Event {
         requires: if people > 0 { vec![requirement] } else { vec![] },
         checklist: vec![],
         window: Default::default(),
+        pre_approved: false,
         owed: vec![],
         policy: digest,
         input: digest,

@@ -188,6 +188,7 @@ impl Bundle {
                 .chain(answers.checklist)
                 .collect(),
             window: rule.map(|r| r.window).unwrap_or_default().max(answers.window),
+            pre_approved: false,
             owed: vec![],
             policy: self.digest,
             input,
@@ -246,6 +247,7 @@ impl Bundle {
             requires: vec![],
             checklist: vec![],
             window: Window::Free,
+            pre_approved: false,
             owed: vec![],
             policy: self.digest,
             input,

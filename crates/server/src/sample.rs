@@ -162,6 +162,7 @@ pub(crate) fn assessment(proposal: &Proposal) -> Assessment {
         ],
         checklist: vec![],
         window: Default::default(),
+        pre_approved: false,
         owed: vec![],
         policy: Digest::of_bytes(b"policy"),
         input: Digest::of_bytes(b"input"),

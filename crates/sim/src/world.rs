@@ -152,6 +152,7 @@ struct State {
     notices: Vec<(ChangeId, String)>,
     now: Timestamp,
     plan_runs: u32,
+    ready_takes: Span,
 }
 
 /// A series that no change file names.
@@ -208,6 +209,7 @@ impl World {
             notices: vec![],
             now: epoch(),
             plan_runs: 0,
+            ready_takes: Span::secs(0),
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -218,6 +220,11 @@ impl World {
 
     pub fn set_telemetry(&self, telemetry: Telemetry) {
         self.state().telemetry = telemetry;
+    }
+
+    /// How long the target takes to say that it is ready.
+    pub fn set_ready_takes(&self, takes: Span) {
+        self.state().ready_takes = takes;
     }
 
     pub fn set_behaviour(&self, behaviour: Behaviour) {
@@ -457,6 +464,8 @@ impl Driver for World {
     }
 
     async fn ready(&self, _: &Target) -> Result<(), Vec<String>> {
+        let takes = self.state().ready_takes;
+        tokio::time::sleep(std::time::Duration::from_millis(takes.as_millis())).await;
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Tests that span crates: the real engine on a real store, in a simulated world. One binary, so that it links once.
 
+#[path = "suite/asked_again.rs"]
+mod asked_again;
 #[path = "suite/checks.rs"]
 mod checks;
 #[path = "suite/comparisons.rs"]
@@ -10,6 +12,8 @@ mod crashes;
 mod detours;
 #[path = "suite/govern.rs"]
 mod govern;
+#[path = "suite/interleaved.rs"]
+mod interleaved;
 #[path = "suite/life.rs"]
 mod life;
 #[path = "suite/outside.rs"]

@@ -30,6 +30,7 @@ pub async fn run(make: impl AsyncFn() -> Shared) {
     what_is_appended_is_read_back(&*make().await).await;
     an_empty_batch_changes_nothing(&*make().await).await;
     another_version_is_a_conflict_and_writes_nothing(&*make().await).await;
+    a_write_without_events_is_a_condition_of_the_whole_batch(&*make().await).await;
     a_batch_may_write_one_stream_twice(&*make().await).await;
     an_event_that_is_too_large_is_named_and_nothing_is_written(&*make().await).await;
     an_event_that_would_not_read_back_is_refused(&*make().await).await;
@@ -128,6 +129,20 @@ async fn another_version_is_a_conflict_and_writes_nothing(store: &dyn Store) {
     assert_eq!(store.looks(ChangeId::new(1), 0).await.expect("it answers"), []);
     assert_eq!(store.blob(Digest::of_bytes(b"x")).await.expect("it answers"), None);
     assert_eq!(store.idempotency("ada", "k").await.expect("it answers"), None);
+}
+
+async fn a_write_without_events_is_a_condition_of_the_whole_batch(store: &dyn Store) {
+    append(store, batch("stops", 0, 1)).await;
+    let before = snapshot(store).await;
+    let on = |stops| Batch { writes: vec![write("s", 0, 2), write("stops", stops, 0)], ..Batch::default() };
+    for outdated in [0, 2] {
+        let refused = refusal(store, on(outdated)).await;
+        let expected = matches!(&refused, StoreError::Conflict { stream, found: 1, .. } if stream == "stops");
+        assert!(expected, "{refused}");
+    }
+    assert_eq!(snapshot(store).await, before, "nothing of a refused batch is there");
+    assert_eq!(append(store, on(1)).await, Appended { positions: vec![1, 2], size: 3 });
+    assert_eq!(append(store, batch("stops", 1, 1)).await.positions, [3], "a condition adds nothing to its stream");
 }
 
 async fn a_batch_may_write_one_stream_twice(store: &dyn Store) {

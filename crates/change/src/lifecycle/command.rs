@@ -6,7 +6,7 @@ use super::{Assessed, Change, Command, Event, Found, Given, Phase, Rejection, St
 use crate::actor::{Actor, Permission};
 use crate::aftermath::{self, Debt};
 use crate::approval::Voided;
-use crate::assessment::Assessment;
+use crate::assessment::{Assessment, Window};
 use crate::course::Afterwards;
 use crate::decision;
 use crate::gate::{self, Gate};
@@ -125,7 +125,8 @@ fn amend(change: &Change, proposal: Proposal) -> Decision {
     if proposal == change.proposal {
         return Ok(vec![]);
     }
-    let votes = proposal::carry(&change.proposal, &proposal);
+    let window = change.assessment.as_ref().map_or(Window::Free, |assessed| assessed.assessment.window);
+    let votes = proposal::carry(&change.proposal, &proposal, window);
     let voters: Vec<Actor> = change.votes.iter().map(|v| v.voter.clone()).collect();
     let mut events = vec![Event::Amended { proposal: Box::new(proposal), votes }];
     if votes == Carry::Void && !voters.is_empty() {
@@ -140,18 +141,31 @@ fn withdraw(change: &Change, reason: String) -> Decision {
 }
 
 fn assess(change: &Change, given: &Given, assessment: Assessment) -> Decision {
-    if change.phase() != Phase::Proposed {
-        return Err(wrong_phase(change, "it is assessed already"));
+    let known = change.assessment.as_ref().map(|known| &known.assessment);
+    if change.phase() != Phase::Proposed && (known.is_none() || change.not_before().is_none()) {
+        return Err(wrong_phase(change, "it is assessed already, and anew only before its first step"));
     }
     if assessment.effect != change.proposal.effect_digest {
         return Err(Rejection::Stale { change: change.id, what: format!("the effect {}", assessment.effect.short()) });
+    }
+    if known.is_some_and(|known| known.says_the_same(&assessment)) {
+        return Ok(vec![]);
     }
     let effect = assessment.effect;
     let after_the_fact = change.proposal.course.afterwards().map(|afterwards| put_on_record(afterwards, given));
     let needs_nobody = assessment.allows() && assessment.requires.is_empty() && after_the_fact.is_none();
     let automation = (needs_nobody && change.votes.is_empty()).then(|| people::by_automation(effect));
+    let voided = votes_for_another_time(change, &assessment);
     let assessed = Event::Assessed(Box::new(assessment));
-    Ok(std::iter::once(assessed).chain(automation).chain(after_the_fact.into_iter().flatten()).collect())
+    Ok(std::iter::once(assessed).chain(automation).chain(voided).chain(after_the_fact.into_iter().flatten()).collect())
+}
+
+/// The votes of people who have not seen the time for which it is planned now, where it turns out that it needs one.
+fn votes_for_another_time(change: &Change, assessment: &Assessment) -> Option<Event> {
+    let unseen = change.votes.iter().filter(|vote| vote.at < change.planned_at && vote.voter.user().is_some());
+    let voters: Vec<Actor> = unseen.map(|vote| vote.voter.clone()).collect();
+    let falls = assessment.window == Window::Required && !voters.is_empty();
+    falls.then_some(Event::VotesVoided { voters, why: Voided::Amended })
 }
 
 /// What went by the product is complete, and owes what it went without.

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use super::{Assessed, Change, End, Event, Found, Hold, Page, Stage};
 use crate::actor::Actor;
-use crate::aftermath::{Debt, Owed};
+use crate::aftermath::{self, Debt, Owed};
 use crate::approval::statement::time_of;
 use crate::approval::{Asked, ChangesRequested, Voided, Vote, counts_until};
+use crate::assessment::{Assessment, Requirement};
 use crate::exception::{Hand, SetAside, Ticked};
 use crate::facts::material::names_all_committers;
 use crate::id::{ChangeId, Digest};
@@ -38,6 +39,7 @@ fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
         committers: Default::default(),
         more_committers: false,
         proposed_at: at,
+        planned_at: at,
         revision: 1,
         proposal: proposed.proposal.clone(),
         assessment: None,
@@ -70,6 +72,9 @@ fn keep_committers(change: &mut Change) {
 fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
     match event {
         Event::Amended { proposal, votes } => {
+            if proposal.when != change.proposal.when {
+                change.planned_at = at;
+            }
             change.proposal = (**proposal).clone();
             change.revision += 1;
             change.assessment = None;
@@ -78,6 +83,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             change.requested.clear();
             change.amended_by.insert(actor.clone());
             keep_committers(change);
+            shorten_votes(change);
             if *votes == Carry::Void {
                 change.votes.clear();
                 change.set_aside.clear();
@@ -86,8 +92,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             }
         }
         Event::Assessed(assessment) => {
-            change.asked = assessment.requires.iter().map(|r| (r.by.clone(), Asked::at(at))).collect();
-            change.assessment = Some(Assessed { assessment: (**assessment).clone(), at });
+            assessed(change, assessment, at);
         }
         Event::Approved { effect, groups, on_behalf, comment, signature } => {
             let until = counts_until(at, change.proposal.when.not_before(at));
@@ -195,6 +200,28 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
     }
 }
 
+/// An answer of policy. One that is given anew asks nobody again for what it required before; what has its votes no more goes back to where people
+/// decide. A rule that says no now holds what is scheduled, until it says yes or is set aside.
+fn assessed(change: &mut Change, assessment: &Assessment, at: Timestamp) {
+    let before = change.assessment.take().map(|assessed| assessed.assessment.requires).unwrap_or_default();
+    let since = |r: &Requirement| change.asked.get(&r.by).filter(|_| before.contains(r)).copied();
+    let asked = assessment.requires.iter().map(|r| (r.by.clone(), since(r).unwrap_or(Asked::at(at)))).collect();
+    change.asked = asked;
+    change.assessment = Some(Assessed { assessment: assessment.clone(), at });
+    if matches!(change.stage, Stage::Scheduled { .. }) && !change.has_its_votes(assessment) {
+        wait(change);
+    }
+}
+
+/// A vote for a later time lasts no longer, for an earlier one, than if it had been cast for that; nobody has said yes to a time after it.
+fn shorten_votes(change: &mut Change) {
+    let when = change.proposal.when;
+    change
+        .votes
+        .iter_mut()
+        .for_each(|vote| vote.until = vote.until.min(counts_until(vote.at, when.not_before(vote.at))));
+}
+
 /// Back to where people decide.
 fn wait(change: &mut Change) {
     change.stage = Stage::Waiting;
@@ -243,13 +270,9 @@ fn set_aside(change: &mut Change, code: &str, by: &BTreeSet<Actor>, effect: Dige
     change.set_aside.push(SetAside { code, effect, by, reason, at });
 }
 
-/// A debt that is open stays due when it was; a second cause is added to it.
 fn owe(change: &mut Change, debt: Debt, reason: &str, due: Timestamp) {
     match change.debts.get_mut(&debt).filter(|owed| owed.is_open()) {
-        Some(owed) => {
-            owed.due = owed.due.min(due);
-            owed.reason = format!("{}; {reason}", owed.reason);
-        }
+        Some(owed) => aftermath::owe_more(&mut owed.reason, &mut owed.due, reason, due),
         None => {
             change.debts.insert(debt, Owed::new(reason, due));
         }

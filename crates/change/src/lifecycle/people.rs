@@ -351,8 +351,14 @@ pub(super) fn call(change: &Change, given: &Given) -> Decision {
         return Err(wrong_phase(change, "only who is waited for is reminded"));
     };
     let due = calls(change, assessed, given.now).into_iter().filter(|(at, _)| *at <= given.now).map(|(_, call)| call);
-    let early = escalated_by_absence(change, given);
-    Ok(due.chain(early).flat_map(|call| called(change, call)).collect())
+    let mut all: Vec<Call> = Vec::new();
+    for call in due.chain(escalated_by_absence(change, given)) {
+        // Whoever is asked because time is up is not asked once more because others are away: the group after them would count unasked.
+        if !all.contains(&call) {
+            all.push(call);
+        }
+    }
+    Ok(all.into_iter().flat_map(|call| called(change, call)).collect())
 }
 
 /// Where everybody who is asked is away, the next group is asked at once.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use change::assessment::Window;
 use change::document::{MAX_BYTES, Problem};
 use change::proposal::{self, Carry, Claims, Closure, Files, Proposal, Surroundings, carry, named_files};
 use change::rollout::Plan;
@@ -686,7 +687,7 @@ fn votes_carry_over_only_to_the_same_effect_that_the_digest_covers() {
             let before = old(closure);
             let mut after = before.clone();
             edit(&mut after);
-            match carry(&before, &crate::world::sealed(after)) {
+            match carry(&before, &crate::world::sealed(after), Window::Free) {
                 Carry::Kept => "kept",
                 Carry::Void => "void",
             }
@@ -710,7 +711,7 @@ fn a_driver_that_opens_its_effect_voids_what_was_approved_while_it_was_closed() 
     let closed = read(GOOD, &Around::default()).expect("the file is good");
     let mut open = closed.clone();
     open.claims.effect = Closure::Open;
-    assert_eq!(carry(&closed, &crate::world::sealed(open)), Carry::Void);
+    assert_eq!(carry(&closed, &crate::world::sealed(open), Window::Free), Carry::Void);
 }
 
 fn with_checks(checks: &str) -> String {

@@ -1,5 +1,6 @@
 //! What two revisions of a change differ in, as those are shown it who have to say yes once more.
 
+use change::assessment::Window;
 use change::diff::{self, Diff, MOST, Revision};
 use change::lifecycle::{Command, Event};
 use change::proposal::{self, Carry, Proposal};
@@ -94,7 +95,7 @@ fn a_difference_has_effect_exactly_where_votes_fall() {
         edit(&mut new);
         let new = sealed(new);
         let said = between(&old, &new).differences.iter().any(|d| d.has_effect);
-        assert_eq!(said, proposal::carry(&old, &new) == Carry::Void, "{new:?}");
+        assert_eq!(said, proposal::carry(&old, &new, Window::Free) == Carry::Void, "{new:?}");
     }
 }
 

@@ -6,6 +6,7 @@ mod world;
 mod access;
 mod change_file;
 mod diff;
+mod gates;
 mod matrix;
 mod model;
 mod mutants;

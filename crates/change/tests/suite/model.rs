@@ -432,6 +432,7 @@ impl Hash for State {
             debts,
             version: _,
             updated_at: _,
+            planned_at: _,
         } = &self.change;
         (&proposal.artifact, &proposal.title, proposal.rollback.automatic, amended_by).hash(into);
         assessment.as_ref().map(|a| (a.at.as_second(), a.assessment.allows(), &a.assessment.requires)).hash(into);

@@ -114,6 +114,7 @@ pub(crate) fn allowed(effect: Digest, count: u8) -> Assessment {
         requires,
         checklist: vec![],
         window: Default::default(),
+        pre_approved: false,
         owed: vec![],
         policy: *POLICY,
         input: *POLICY,

@@ -104,7 +104,7 @@ fn shown(standard: &StandardNow) -> String {
     let used = record.last_used.map_or_else(|| "never".into(), |at| at.to_string());
     let _ = write!(
         text,
-        "\n  owner      {}\n  for        {for_whom}\n  review by  {}\n  record     {} completed, {} rolled back, {} in a row; suspended after {}\n  last used  {used}\n",
+        "\n  owner      {}\n  for        {for_whom}\n  review by  {}\n  record     {} completed, {} failed, {} in a row; suspended after {}\n  last used  {used}\n",
         template.owner,
         template.review_by,
         record.completed,

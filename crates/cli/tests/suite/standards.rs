@@ -26,7 +26,7 @@ fn the_standard_change_of_the_examples_is_shown_and_proposed_without_votes() {
     assert!(listed.contains("checkout-release") && listed.contains("never"), "{listed}");
     let shown = text(&run(&server, &["show", "checkout-release"]));
     for part in
-        ["counts: it needs no votes", "5 to 600", "v2, v3", "0 completed, 0 rolled back, 0 in a row; suspended after 2"]
+        ["counts: it needs no votes", "5 to 600", "v2, v3", "0 completed, 0 failed, 0 in a row; suspended after 2"]
     {
         assert!(shown.contains(part), "{part}\n{shown}");
     }

@@ -16,7 +16,7 @@ use crate::support::*;
 
 const STEPS: [(&str, &str); 2] = [("25%", "30s"), ("100%", "30s")];
 
-fn template(more: &str, top: &str) -> Template {
+pub(crate) fn template(more: &str, top: &str) -> Template {
     let change = change_file("${name}", &STEPS, more).trim_end().replace('\n', "\n  ");
     let text = format!(
         "id: roll-shop\ntitle: Roll the shop\nowner: sre\nparameters: {{name: {{pattern: '[a-z]+', example: a}}}}\n\
@@ -27,7 +27,7 @@ fn template(more: &str, top: &str) -> Template {
 }
 
 /// Everything needs a vote of `sre`, but for the template. `ada` governs.
-fn governed(template: Template) -> Governance {
+pub(crate) fn governed(template: Template) -> Governance {
     let mut governance = governance(ONE_OF_SRE);
     let mut access = serde_json::to_value(&governance.access).expect("JSON");
     access["roles"][0]["may"].as_array_mut().expect("a list").push(json!("freeze"));
@@ -38,7 +38,7 @@ fn governed(template: Template) -> Governance {
     governance
 }
 
-async fn propose_named(handle: &Handle, name: &str) -> ChangeId {
+pub(crate) async fn propose_named(handle: &Handle, name: &str) -> ChangeId {
     let parameters = BTreeMap::from([("name".to_owned(), json!(name))]);
     match handle.propose_standard(&ada(), "roll-shop", &parameters, None).await {
         Ok(change) => change.id,
@@ -81,7 +81,7 @@ fn a_standard_change_is_suspended_after_two_failures_reinstated_and_counted_anew
         let log = of_template(&store).await;
         let [suspended] = log.as_slice() else { panic!("suspended once: {log:#?}") };
         assert_eq!(suspended.actor, Actor::Clearway(change::actor::Part::Policy));
-        let reason = "2 in a row were rolled back; after 2 it is suspended".to_owned();
+        let reason = "2 in a row failed; after 2 it is suspended".to_owned();
         assert_eq!(suspended.event, Event::StandardSuspended { standard: "roll-shop".into(), failures: 2, reason });
         let told = world.notices();
         assert_eq!(told.iter().filter(|(_, said)| said.contains("`roll-shop` is suspended")).count(), 1, "{told:?}");

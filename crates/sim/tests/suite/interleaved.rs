@@ -1,0 +1,158 @@
+//! What somebody else does in the very moment in which a step begins: it holds the step, or it has come too late, and never both.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use change::circumstances::STOPS;
+use change::{ChangeId, Digest, Event, Phase, Span};
+use engine::ports::{
+    Appended, Batch, BootMillis, IdempotencyKey, Lease, ListQuery, LookRow, NewEvent, Recorded, Store, StoreError,
+    StreamWrite,
+};
+use engine::project::ChangeRow;
+use sim::world::{Behaviour, NOBODY, World, bob, change_file, epoch, governance};
+
+use crate::support::*;
+
+/// A store in which an event of another stream is appended right before the first step that begins.
+struct Interleaved {
+    store: Arc<dyn Store>,
+    first: Mutex<Option<(String, Event)>>,
+}
+
+impl Interleaved {
+    fn with(stream: &str, event: Event) -> (Arc<dyn Store>, Arc<dyn Store>) {
+        let store = memory();
+        let first = Mutex::new(Some((stream.to_owned(), event)));
+        (store.clone(), Arc::new(Self { store, first }))
+    }
+}
+
+#[async_trait]
+impl Store for Interleaved {
+    async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
+        let begins = |write: &StreamWrite| write.events.iter().any(|e| matches!(e.event, Event::StepBegun { .. }));
+        let first = if batch.writes.iter().any(begins) {
+            self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
+        } else {
+            None
+        };
+        if let Some((stream, event)) = first {
+            let events = vec![NewEvent { event, actor: bob(), change: None, time: epoch() }];
+            let writes = vec![StreamWrite { stream, expected: 0, events }];
+            self.store.append(Batch { writes, ..Batch::default() }).await?;
+        }
+        self.store.append(batch).await
+    }
+
+    async fn read(&self, stream: &str, after: u64) -> Result<Vec<Recorded>, StoreError> {
+        self.store.read(stream, after).await
+    }
+
+    async fn read_all(&self, from: u64, limit: usize) -> Result<Vec<Recorded>, StoreError> {
+        self.store.read_all(from, limit).await
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Vec<ChangeRow>, StoreError> {
+        self.store.list(query).await
+    }
+
+    async fn row(&self, change: ChangeId) -> Result<Option<ChangeRow>, StoreError> {
+        self.store.row(change).await
+    }
+
+    async fn last_number(&self) -> Result<u64, StoreError> {
+        self.store.last_number().await
+    }
+
+    async fn looks(&self, change: ChangeId, from: u64) -> Result<Vec<LookRow>, StoreError> {
+        self.store.looks(change, from).await
+    }
+
+    async fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.blob(digest).await
+    }
+
+    async fn idempotency(&self, actor: &str, key: &str) -> Result<Option<IdempotencyKey>, StoreError> {
+        self.store.idempotency(actor, key).await
+    }
+
+    async fn lease(
+        &self,
+        name: &str,
+        holder: &str,
+        now: BootMillis,
+        until: BootMillis,
+    ) -> Result<Option<Lease>, StoreError> {
+        self.store.lease(name, holder, now, until).await
+    }
+
+    async fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.log_file(path).await
+    }
+
+    async fn proof(&self, position: u64) -> Result<Option<String>, StoreError> {
+        self.store.proof(position).await
+    }
+
+    fn verifier_key(&self) -> String {
+        self.store.verifier_key()
+    }
+
+    async fn rebuild(&self) -> Result<u64, StoreError> {
+        self.store.rebuild().await
+    }
+}
+
+const STEPS: [(&str, &str); 2] = [("25%", "30s"), ("100%", "30s")];
+
+// X20: once a stop is acknowledged, no step begins, not even one that was decided a moment before.
+#[test]
+fn no_step_follows_a_stop_of_everything_in_the_log() {
+    paused().block_on(async {
+        let world = World::new(1, Behaviour::GOOD);
+        let (store, interleaved) = Interleaved::with(STOPS, Event::AllStopped { reason: "an outage".into() });
+        let handle = start(&world, &interleaved, governance(NOBODY)).await;
+        let id = propose(&handle, &change_file("a", &STEPS, "")).await;
+        until(&handle, id, |p| matches!(p, Phase::Held { step: None })).await;
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        assert!(world.deeds().is_empty(), "no driver was called");
+        assert!(!story(&log(&store, id).await).contains(&"StepBegun".to_owned()));
+    });
+}
+
+// X12: the same for a standard change that is suspended in that moment.
+#[test]
+fn no_instance_follows_the_suspension_of_its_standard_change_in_the_log() {
+    paused().block_on(async {
+        let world = World::new(2, Behaviour::GOOD);
+        let reason = "it was used for something else".to_owned();
+        let suspended = Event::StandardSuspended { standard: "roll-shop".into(), failures: 2, reason };
+        let (store, interleaved) = Interleaved::with("standard/roll-shop", suspended);
+        let handle = start(&world, &interleaved, crate::standards::governed(crate::standards::template("", ""))).await;
+        let id = crate::standards::propose_named(&handle, "a").await;
+        let held = until(&handle, id, |p| matches!(p, Phase::Held { step: None })).await;
+        assert!(change::explain::status(&held).contains("it was used for something else"));
+        assert!(world.deeds().is_empty() && !story(&log(&store, id).await).contains(&"StepBegun".to_owned()));
+    });
+}
+
+// X12: whether a template counts is asked when the step begins, not before the target was asked whether it is ready.
+#[test]
+fn a_template_that_is_amended_while_the_target_is_asked_begins_nothing() {
+    paused().block_on(async {
+        let (world, store) = (World::new(3, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, crate::standards::governed(crate::standards::template("", ""))).await;
+        world.set_ready_takes(Span::secs(60));
+        let id = crate::standards::propose_named(&handle, "a").await;
+        until(&handle, id, |p| p == Phase::Scheduled).await;
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+        let wider = crate::standards::governed(crate::standards::template("links: ['https://a.example/1']\n", ""));
+        handle.govern(engine::InForce::new(wider).expect("no policies")).await.expect("the store answers");
+        let held = until(&handle, id, |p| matches!(p, Phase::Held { step: None })).await;
+        let gates = &held.hold.as_ref().expect("it is held").gates;
+        let codes: Vec<_> = gates.iter().map(|gate| (gate.gate, gate.code())).collect();
+        assert_eq!(codes[0], (change::gate::GateName::Approvals, Some("standard_lost")), "{codes:?}");
+        assert!(world.deeds().is_empty(), "no driver was called");
+    });
+}
