@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 
 use change::circumstances::Circumstances;
-use change::course::Course;
 use change::document::Problem;
 use change::facts::Facts;
 use change::facts::material::Material;
@@ -508,17 +507,18 @@ impl Handle {
         id: ChangeId,
         draft: &Draft,
     ) -> Result<Result<Change, CommandError>, Vec<Problem>> {
-        let mut proposal = self.check_made_of(&draft.text, &draft.files, &draft.material)?;
-        // The clock of an emergency goes on; its plan stays as short.
-        let course = self.engine.load(id).await.ok().flatten().map(|change| change.proposal.course);
-        if let Some(Course::Emergency(emergency)) = course {
-            proposal = way::in_emergency(proposal, emergency, &self.in_force().governance);
-        }
+        let proposal = self.check_made_of(&draft.text, &draft.files, &draft.material)?;
+        let course = self.engine.load(id).await.ok().flatten().map(|change| change.proposal.course).unwrap_or_default();
+        let needed = way::needed_to_amend(&course);
+        let mut proposal = match way::on_the_same_course(proposal, course, &self.in_force().governance) {
+            Ok(proposal) => proposal,
+            Err(why) => return Ok(Err(CommandError::Impossible(why))),
+        };
         proposal.secrets = self.review(draft.secrets.clone());
         let proposal = Box::new(proposal);
         // The core asks what the actor may do to the change as it is; an amendment must not carry it to where they may propose nothing.
-        if !self.engine.permissions(actor, &proposal).contains(&Permission::Propose) {
-            let rejection = Rejection::NotAllowed { actor: actor.clone(), permission: Permission::Propose };
+        if !self.engine.permissions(actor, &proposal).contains(&needed) {
+            let rejection = Rejection::NotAllowed { actor: actor.clone(), permission: needed };
             self.engine.record_refusal(actor, id, "amend", &rejection).await;
             return Ok(Err(rejection.into()));
         }

@@ -184,7 +184,8 @@ pub(crate) async fn propose(
     Idempotency(key): Idempotency,
     Json(given): Json<Proposed>,
 ) -> Result<Response, Problem> {
-    token_leaves(&server, &caller, "propose", None, &given).await?;
+    let action = if given.emergency.is_some() { "emergency" } else { "propose" };
+    token_leaves(&server, &caller, action, None, &given).await?;
     let (handle, actor) = (server.handle.clone(), caller.actor());
     let draft = given.draft()?;
     let proposed = async move { handle.propose_draft(&actor, &draft, key.as_deref()).await };

@@ -7,7 +7,7 @@ use change::aftermath::Debt;
 use change::circumstances::Delegation;
 use change::governance::Governance;
 use change::lifecycle::Rejection;
-use change::{Actor, Change, ChangeId, Command, Event, Phase, Span};
+use change::{Actor, Change, ChangeId, Command, Event, Permission, Phase, Span};
 use engine::{CommandError, Draft, Handle, Way};
 use sim::world::{ALL_TRAFFIC, Behaviour, World, ada, bob, change_file};
 
@@ -247,6 +247,35 @@ fn an_emergency_starts_at_once_and_leaves_a_debt_that_shuts_the_lane() {
         assert_eq!(until_ended(&handle, second).await.phase(), Phase::Completed, "the lane is open again");
         let late = handle.command(&ada(), first, Command::Review { summary: "a time-out was missing".into() }).await;
         assert!(!late.expect("ada may").owes(Debt::Review));
+    });
+}
+
+// LC3, PA6: an emergency stays within its scope however it is amended, and whoever may declare none carries none on.
+#[test]
+fn an_amendment_does_not_carry_an_emergency_out_of_its_scope() {
+    paused().block_on(async {
+        let (world, store) = (World::new(20, Behaviour::GOOD), memory());
+        let narrow = format!("{ESCALATING}{}", EMERGENCY.replace("watch: 20s", "watch: 20s, services: 1"));
+        let access = ACCESS.replace("groups:", "  - {id: fay, roles: [{role: proposer}]}\ngroups:")
+            + "  - {id: proposer, may: [propose, read]}\n";
+        let more = [("services/till.yaml", "name: till\nowner: sre\ntier: 3\n"), ("access.yaml", &access)];
+        let handle = start(&world, &store, rules(&narrow, &more)).await;
+        let way = Way::Emergency { incident: "INC-1".into(), reason: "checkout is down".into() };
+        let id = handle.propose_draft(&ada(), &draft("fix", way), None).await.expect("ada may").id;
+        until(&handle, id, |p| p == Phase::Assessed).await;
+        let amend = async |who: &str, file: String| {
+            let draft = Draft { text: file, ..Draft::default() };
+            handle.amend(&user(who), id, &draft).await.expect("it is a change file")
+        };
+        let wide = change_file("fix", &STEPS, "").replace("[shop]", "[shop, till]");
+        let said = amend("ada", wide).await.expect_err("two are one too many").to_string();
+        assert_eq!(said, "an emergency changes at most 1 service, and this one 2");
+        let other = change_file("other", &STEPS, "");
+        let refused = rejection(amend("fay", other.clone()).await);
+        assert_eq!(refused, Rejection::NotAllowed { actor: user("fay"), permission: Permission::Emergency });
+        assert_eq!(state(&handle, id).await.revision, 1, "nothing of it was taken");
+        let kept = amend("ada", other).await.expect("within its scope");
+        assert!(kept.proposal.course.emergency().is_some() && kept.revision == 2);
     });
 }
 
