@@ -33,9 +33,16 @@ pub struct Circumstances {
     standards: BTreeMap<String, Record>,
     /// Of changes whose end is still to come, the standard change that each is an instance of.
     instances: BTreeMap<ChangeId, String>,
-    owners: BTreeMap<ChangeId, String>,
+    debtors: BTreeMap<ChangeId, Debtor>,
     debts: BTreeMap<(ChangeId, Debt), OpenDebt>,
     edits: Vec<(Timestamp, BTreeSet<String>)>,
+}
+
+/// Who a change is for, should it owe something.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Debtor {
+    owner: String,
+    services: BTreeSet<String>,
 }
 
 /// Somebody votes in another's place for a while.
@@ -86,6 +93,8 @@ pub struct OpenDebt {
     pub debt: Debt,
     /// The owner of the change, who owes it.
     pub owner: String,
+    /// What the change is about.
+    pub services: BTreeSet<String>,
     #[schemars(with = "String")]
     pub due: Timestamp,
     pub reason: String,
@@ -132,8 +141,8 @@ impl Circumstances {
             }
             Event::Amended { proposal, .. } => self.proposed(id, proposal),
             Event::DebtOwed { debt, reason, due } => {
-                let owner = self.owners.get(&id).cloned().unwrap_or_default();
-                let open = OpenDebt { change: id, debt: *debt, owner, due: *due, reason: reason.clone() };
+                let Debtor { owner, services } = self.debtors.get(&id).cloned().unwrap_or_default();
+                let open = OpenDebt { change: id, debt: *debt, owner, services, due: *due, reason: reason.clone() };
                 self.debts.insert((id, *debt), open);
             }
             Event::DebtPaid { debt, .. } => {
@@ -155,7 +164,7 @@ impl Circumstances {
     }
 
     fn proposed(&mut self, id: ChangeId, proposal: &crate::proposal::Proposal) {
-        self.owners.insert(id, proposal.owner.clone());
+        self.debtors.insert(id, Debtor { owner: proposal.owner.clone(), services: proposal.services.clone() });
         match proposal.course.standard() {
             Some(standard) => self.instances.insert(id, standard.id.clone()),
             None => self.instances.remove(&id),
@@ -200,9 +209,9 @@ impl Circumstances {
         debts
     }
 
-    /// What a team owes and should have paid by `now`.
-    pub fn overdue(&self, owner: &str, now: Timestamp) -> Vec<OpenDebt> {
-        self.debts().into_iter().filter(|d| d.owner == owner && d.due <= now).cloned().collect()
+    /// What should have been paid by `now`, whoever owes it.
+    pub fn overdue(&self, now: Timestamp) -> impl Iterator<Item = &OpenDebt> {
+        self.debts().into_iter().filter(move |d| d.due <= now)
     }
 
     /// Whether a user has edited the rules since a moment.

@@ -182,7 +182,7 @@ impl Engine {
 
 /// Adds what is true of the actor and of the others whom the change concerns.
 fn of_people(mut given: Given, entitlement: &Entitlement<'_>) -> Given {
-    let Entitlement { change, governance, circumstances, now } = *entitlement;
+    let Entitlement { governance, circumstances, .. } = *entitlement;
     if let Some(user) = given.actor.user() {
         let voice = entitlement.voice(user);
         given.may = entitlement.may(user);
@@ -194,7 +194,7 @@ fn of_people(mut given: Given, entitlement: &Entitlement<'_>) -> Given {
     given.away = entitlement.away();
     given.gating = entitlement.gating();
     given.stopped = circumstances.stopped().cloned();
-    given.overdue = circumstances.overdue(&change.proposal.owner, now);
+    given.overdue = entitlement.overdue();
     given.debts_escalate_to.clone_from(&governance.approvals.emergency.escalate);
     given
 }

@@ -241,12 +241,44 @@ fn an_emergency_starts_at_once_and_leaves_a_debt_that_shuts_the_lane() {
         until(&handle, second, |p| p == Phase::Assessed).await;
         approve(&handle, "dan", second).await.expect("who is on call may");
         let held = until(&handle, second, |p| matches!(p, Phase::Held { .. })).await;
-        assert!(reasons(&held).contains("is shut while it owes the approval of `CHG-1`"), "{}", reasons(&held));
+        assert!(reasons(&held).contains("is shut while `ada` owes the approval of `CHG-1`"), "{}", reasons(&held));
         let paid = approve(&handle, "bob", first).await.expect("the owed approval");
         assert!(!paid.owes(Debt::Approval));
         assert_eq!(until_ended(&handle, second).await.phase(), Phase::Completed, "the lane is open again");
         let late = handle.command(&ada(), first, Command::Review { summary: "a time-out was missing".into() }).await;
         assert!(!late.expect("ada may").owes(Debt::Review));
+    });
+}
+
+// LC9, PA6: a debt is that of the services, of who owns them and of the author, whatever the next change file says of its owner.
+#[test]
+fn another_owner_in_the_file_does_not_open_a_lane_that_a_debt_has_shut() {
+    paused().block_on(async {
+        let (world, store) = (World::new(21, Behaviour::GOOD), memory());
+        let more = [("services/till.yaml", "name: till\nowner: leads\ntier: 3\n")];
+        let handle = start(&world, &store, rules(&format!("{ESCALATING}{EMERGENCY}"), &more)).await;
+        let way = || Way::Emergency { incident: "INC-1".into(), reason: "checkout is down".into() };
+        let declare = async |who: &str, owner: &str, service: &str| {
+            let text = change_file("fix", &STEPS, "").replace("owner: ada", &format!("owner: {owner}"));
+            let text = text.replace("[shop]", &format!("[{service}]"));
+            let draft = Draft { text, way: way(), ..Draft::default() };
+            let id = handle.propose_draft(&user(who), &draft, None).await.expect("they may").id;
+            until(&handle, id, |p| p == Phase::Assessed).await;
+            approve(&handle, if who == "dan" { "ada" } else { "dan" }, id).await.expect("who is on call may");
+            until(&handle, id, |p| p.is_terminal() || matches!(p, Phase::Held { .. })).await
+        };
+        assert_eq!(declare("ada", "ada", "shop").await.phase(), Phase::Completed);
+        pass(30).await;
+        let same_service = declare("dan", "dan", "shop").await;
+        assert!(reasons(&same_service).contains("is shut while `ada` owes"), "{}", reasons(&same_service));
+        let same_author = declare("ada", "leads", "till").await;
+        assert!(reasons(&same_author).contains("is shut while `ada` owes"), "{}", reasons(&same_author));
+        let amended = change_file("fix", &STEPS, "").replace("owner: ada", "owner: eve");
+        let draft = Draft { text: amended, ..Draft::default() };
+        handle.amend(&ada(), same_author.id, &draft).await.expect("it is a change file").expect("its author may");
+        pass(1).await;
+        assert!(!state(&handle, same_author.id).await.phase().is_terminal());
+        assert_eq!(declare("dan", "leads", "till").await.phase(), Phase::Completed, "others owe nothing");
     });
 }
 
