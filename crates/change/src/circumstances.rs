@@ -35,7 +35,10 @@ pub struct Circumstances {
     instances: BTreeMap<ChangeId, String>,
     debtors: BTreeMap<ChangeId, Debtor>,
     debts: BTreeMap<(ChangeId, Debt), OpenDebt>,
-    edits: Vec<(Timestamp, BTreeSet<String>)>,
+    /// Who edited the rules, in the order of the log.
+    edits: Vec<BTreeSet<String>>,
+    /// How many edits stood in the log when a change was proposed. Times don't say it: a clock may step back.
+    edits_before: BTreeMap<ChangeId, usize>,
 }
 
 /// Who a change is for, should it owe something.
@@ -122,7 +125,7 @@ impl Circumstances {
                 let record = self.standards.entry(standard.clone()).or_default();
                 (record.suspended, record.failed_in_a_row) = (None, 0);
             }
-            Event::GovernanceLoaded { editors, .. } if !editors.is_empty() => self.edits.push((at, editors.clone())),
+            Event::GovernanceLoaded { editors, .. } if !editors.is_empty() => self.edits.push(editors.clone()),
             of_change => {
                 if let Some(id) = change {
                     self.add_of_change(id, of_change, at);
@@ -134,6 +137,7 @@ impl Circumstances {
     fn add_of_change(&mut self, id: ChangeId, event: &Event, at: Timestamp) {
         match event {
             Event::Proposed(proposed) => {
+                self.edits_before.insert(id, self.edits.len());
                 self.proposed(id, &proposed.proposal);
                 if let Some(standard) = proposed.proposal.course.standard() {
                     self.standards.entry(standard.id.clone()).or_default().last_used = Some(at);
@@ -214,9 +218,10 @@ impl Circumstances {
         self.debts().into_iter().filter(move |d| d.due <= now)
     }
 
-    /// Whether a user has edited the rules since a moment.
-    pub fn edited_since(&self, user: &str, since: Timestamp) -> bool {
-        self.edits.iter().any(|(at, editors)| *at >= since && editors.contains(user))
+    /// Whether a user has edited the rules since a change was proposed. Of a change that the log does not know, every edit is since.
+    pub fn edited_since(&self, user: &str, change: ChangeId) -> bool {
+        let before = self.edits_before.get(&change).copied().unwrap_or(0);
+        self.edits.iter().skip(before).any(|editors| editors.contains(user))
     }
 }
 

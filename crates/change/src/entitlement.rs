@@ -95,7 +95,7 @@ impl Entitlement<'_> {
 
     /// Why a vote of this user can't count, beside that they wrote the change.
     pub fn excluded(&self, user: &str) -> Option<String> {
-        if self.circumstances.edited_since(user, self.change.proposed_at) {
+        if self.circumstances.edited_since(user, self.change.id) {
             return Some("they have edited the rules since it was proposed".into());
         }
         let committed =
