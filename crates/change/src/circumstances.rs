@@ -35,7 +35,7 @@ pub struct Circumstances {
     instances: BTreeMap<ChangeId, String>,
     debtors: BTreeMap<ChangeId, Debtor>,
     debts: BTreeMap<(ChangeId, Debt), OpenDebt>,
-    /// Who edited the rules, in the order of the log.
+    /// Who edited the rules, by a file or by putting somebody in another's place, in the order of the log.
     edits: Vec<BTreeSet<String>>,
     /// How many edits stood in the log when a change was proposed. Times don't say it: a clock may step back.
     edits_before: BTreeMap<ChangeId, usize>,
@@ -108,6 +108,10 @@ impl Circumstances {
     pub fn add(&mut self, change: Option<ChangeId>, event: &Event, actor: &Actor, at: Timestamp) {
         match event {
             Event::Delegated(delegation) => {
+                // Who may speak is a rule; whoever sets it for others has edited it.
+                if let Some(maker) = actor.user().filter(|maker| *maker != delegation.from) {
+                    self.edits.push([maker.to_owned()].into());
+                }
                 self.delegations.retain(|d| !d.is_replaced_by(delegation));
                 self.delegations.push(delegation.clone());
             }

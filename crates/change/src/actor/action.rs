@@ -105,7 +105,7 @@ pub const TABLE: [Row; 29] = [
         "delegate",
         Permission::Govern,
         "put somebody in another's place for a while",
-        "for oneself no permission is needed, only a token without limits",
+        "for oneself no permission is needed, only a token without limits; never into one's own hands",
     ),
     everywhere(
         "reinstate",

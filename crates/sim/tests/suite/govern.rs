@@ -381,6 +381,45 @@ fn a_delegate_votes_in_anothers_place_for_a_while() {
     });
 }
 
+// LC3: who governs gives nobody's seat to themselves, and giving it to another is an edit of the rules like any.
+#[test]
+fn who_governs_takes_no_seat_and_has_no_vote_on_what_waited_when_they_gave_one() {
+    paused().block_on(async {
+        let (world, store) = (World::new(22, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, rules(ESCALATING, &[])).await;
+        let seat = |from: &str, to: &str, group: &str, days: u64| Delegation {
+            from: from.into(),
+            to: Some(to.into()),
+            groups: [group.to_owned()].into(),
+            until: handle.until(Span::secs(days * 86_400)),
+            reason: "holidays".into(),
+        };
+        let refused = async |actor: &str, delegation: Delegation| {
+            let answer = handle.delegate(&user(actor), delegation).await;
+            answer.expect_err("it can't be").to_string()
+        };
+        let id = propose(&handle, &change_file("a", &STEPS, "")).await;
+        until(&handle, id, |p| p == Phase::Assessed).await;
+        let own_hands = refused("dan", seat("bob", "dan", "sre", 1)).await;
+        assert!(own_hands.contains("nobody takes the place of `bob` themselves"), "{own_hands}");
+        let too_long = refused("bob", seat("bob", "dan", "sre", 91)).await;
+        assert!(too_long.contains("at most 90d"), "{too_long}");
+        let mistyped = refused("bob", seat("bob", "dan", "srs", 1)).await;
+        assert_eq!(mistyped, "there is no group `srs` in access.yaml; did you mean `sre`?");
+        assert!(matches!(rejection(approve(&handle, "dan", id).await), Rejection::NotEntitled { .. }));
+        handle.delegate(&bob(), seat("ada", "dan", "approvers", 1)).await.expect("who governs may give it to another");
+        assert!(matches!(rejection(approve(&handle, "bob", id).await), Rejection::Excluded { .. }));
+        let next = propose(&handle, &change_file("b", &STEPS, "")).await;
+        until(&handle, next, |p| p == Phase::Assessed).await;
+        approve(&handle, "bob", next).await.expect("it was proposed afterwards");
+        handle.delegate(&bob(), seat("bob", "dan", "sre", 90)).await.expect("one's own seat, for the longest time");
+        let own = propose(&handle, &change_file("c", &STEPS, "")).await;
+        until(&handle, own, |p| p == Phase::Assessed).await;
+        handle.delegate(&bob(), seat("bob", "cyd", "sre", 1)).await.expect("one's own seat");
+        approve(&handle, "bob", own).await.expect("giving one's own seat is no edit");
+    });
+}
+
 // X2: where everybody who is asked is away, the next group is asked at once.
 #[test]
 fn a_group_that_is_away_is_not_waited_for() {
