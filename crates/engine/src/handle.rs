@@ -508,7 +508,11 @@ impl Handle {
         draft: &Draft,
     ) -> Result<Result<Change, CommandError>, Vec<Problem>> {
         let proposal = self.check_made_of(&draft.text, &draft.files, &draft.material)?;
-        let course = self.engine.load(id).await.ok().flatten().map(|change| change.proposal.course).unwrap_or_default();
+        let course = match self.engine.load(id).await {
+            Ok(change) => change.map(|change| change.proposal.course).unwrap_or_default(),
+            // What is unknown is not regular: the change would leave its course in silence.
+            Err(fault) => return Ok(Err(fault.into())),
+        };
         let needed = way::needed_to_amend(&course);
         let mut proposal = match way::on_the_same_course(proposal, course, &self.in_force().governance) {
             Ok(proposal) => proposal,

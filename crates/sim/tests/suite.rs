@@ -6,6 +6,8 @@ mod checks;
 mod comparisons;
 #[path = "suite/crashes.rs"]
 mod crashes;
+#[path = "suite/faults.rs"]
+mod faults;
 #[path = "suite/govern.rs"]
 mod govern;
 #[path = "suite/life.rs"]
