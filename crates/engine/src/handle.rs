@@ -678,10 +678,13 @@ impl Handle {
     /// # Errors
     /// If the store fails.
     pub async fn govern(&self, in_force: InForce) -> Result<(), StoreError> {
-        let in_force = in_force.at(self.now(), &self.engine.all_recovered());
         // In the log first: nothing is assessed by policies that the log does not name.
         self.record_governance(&in_force).await?;
-        *self.engine.in_force.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(in_force);
+        {
+            let mut newest = self.engine.in_force.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // Asked now: somebody may have been recovered while the load was written.
+            *newest = Arc::new(in_force.at(self.now(), &self.engine.all_recovered()));
+        }
         {
             let mut loads = self.engine.loads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             *loads = Loads { tried: loads.tried + 1, refused: None };

@@ -86,9 +86,8 @@ impl Engine {
             recovered.retain(|other| other.until > now && other.user != one.user);
             recovered.push(one);
         }
-        let all = self.all_recovered();
         let mut in_force = self.in_force.write().unwrap_or_else(PoisonError::into_inner);
-        *in_force = Arc::new((**in_force).clone().at(now, &all));
+        *in_force = Arc::new((**in_force).clone().at(now, &self.all_recovered()));
     }
 
     /// Tells people, again and again until a channel has delivered or it is over.

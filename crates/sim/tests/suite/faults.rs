@@ -122,3 +122,32 @@ fn a_fault_of_the_store_does_not_take_an_emergency_out_of_its_lane() {
         assert!(!log(&store, id).await.iter().any(|entry| matches!(entry.event, Event::Amended { .. })));
     });
 }
+
+// I10: an administrator who is recovered while other rules are being loaded stays one.
+#[test]
+fn a_load_of_governance_does_not_take_back_a_recovery_of_the_same_moment() {
+    paused().block_on(async {
+        let world = World::new(31, Behaviour::GOOD);
+        let faulty = Faulty::around(memory());
+        let store: Arc<dyn Store> = faulty.clone();
+        let handle = start(&world, &store, governance(NOBODY)).await;
+        let governs =
+            || handle.permissions("eve", &["shop".to_owned()].into(), "production").contains(&Permission::Govern);
+        assert!(!governs());
+        faulty.load_waits.store(true, Ordering::SeqCst);
+        let other = InForce::new(govern::with_emergencies()).expect("the policies compile");
+        let loading = tokio::spawn({
+            let handle = handle.clone();
+            async move { handle.govern(other).await }
+        });
+        while faulty.load_waits.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        handle.recover("eve", Span::secs(3_600), "the token was lost").await.expect("the store answers");
+        assert!(governs());
+        faulty.load_may.notify_one();
+        loading.await.expect("it ends").expect("the store answers");
+        assert!(governs(), "the load knew nothing of it");
+        assert!(handle.governance().approvals.emergency.quorum.iter().any(|r| r.by == "oncall"), "and it is in force");
+    });
+}
