@@ -711,7 +711,7 @@ fn readiness_of(gates: &[Gate]) -> gate::Readiness {
     closed.map_or(gate::Readiness::Ready, |reason| gate::Readiness::NotReady { problems: vec![reason] })
 }
 
-// A request without material has the digest that it had before there was any.
+// The word under which a refusal is recorded, as on the command line.
 fn command_name(command: &Command) -> &'static str {
     match command {
         Command::Amend { .. } => "amend",
