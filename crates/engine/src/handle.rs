@@ -170,6 +170,9 @@ pub struct Notice {
 pub enum ProposeError {
     #[error("the change file has {} problem{}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     Invalid(Vec<Problem>),
+    /// What was given for the parameters of a standard change.
+    #[error("the parameters of the standard change `{standard}` have {} problem{}", .problems.len(), if .problems.len() == 1 { "" } else { "s" })]
+    Parameters { standard: String, problems: Vec<Problem> },
     #[error("`{actor}` may not {}", .permission.deed())]
     NotAllowed { actor: Actor, permission: Permission },
     /// A standard change for others.

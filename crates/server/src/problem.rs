@@ -195,6 +195,10 @@ impl From<ProposeError> for Problem {
         let detail = error.to_string();
         match error {
             ProposeError::Invalid(problems) => Self::invalid_file(problems),
+            ProposeError::Parameters { problems, standard } => {
+                Self { problems, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_parameters", detail) }
+                    .help(format!("`clearway standard show {standard}` says what each may be"))
+            }
             ProposeError::NotAllowed { permission, .. } => {
                 Self::not_allowed(detail).help(format!("ask for a role with `{permission}` in access.yaml"))
             }
