@@ -500,7 +500,7 @@ impl Handle {
         }
     }
 
-    /// Amends a change from an edited file.
+    /// Amends a change from an edited file; where the revision that was edited is named, only that one.
     ///
     /// # Errors
     /// The problems of the file, or why the command did not happen.
@@ -509,6 +509,7 @@ impl Handle {
         actor: &Actor,
         id: ChangeId,
         draft: &Draft,
+        revision: Option<u32>,
     ) -> Result<Result<Change, CommandError>, Vec<Problem>> {
         let proposal = self.check_made_of(&draft.text, &draft.files, &draft.material)?;
         let course = match self.engine.load(id).await {
@@ -529,7 +530,7 @@ impl Handle {
             self.engine.record_refusal(actor, id, "amend", &rejection).await;
             return Ok(Err(rejection.into()));
         }
-        Ok(self.command(actor, id, Command::Amend { proposal }).await)
+        Ok(self.command(actor, id, Command::Amend { proposal, revision }).await)
     }
 
     /// The change with this number.

@@ -164,6 +164,7 @@ impl From<Rejection> for Problem {
             Rejection::WrongPhase { .. }
             | Rejection::AlreadyVoted { .. }
             | Rejection::StaleEffect { .. }
+            | Rejection::StaleRevision { .. }
             | Rejection::VerdictIsFail { .. }
             | Rejection::NothingToRollBack { .. }
             | Rejection::LaneTaken { .. }
@@ -238,6 +239,7 @@ mod tests {
             Rejection::BadSignature { change, why: "it was made for `git`".into() },
             Rejection::SignatureNeeded { change, asked: "`sre`".into() },
             Rejection::StaleEffect { change, given: "aa".into(), now: "bb".into() },
+            Rejection::StaleRevision { change, given: 1, now: 2 },
             Rejection::VerdictIsFail { step: "step 1".into() },
             Rejection::NothingToRollBack { change },
             Rejection::LaneTaken { holder: ChangeId::new(8), resource: "router:checkout".into() },
@@ -260,6 +262,7 @@ mod tests {
             403 bad_signature: the signature does not count: it was made for `git`
             403 signature_needed: a vote for `sre` has to be signed
             409 stale_effect: this approves the effect aa, but `CHG-7` has the effect bb now
+            409 stale_revision: revision 1 of `CHG-7` was edited, but it has revision 2 now
             409 verdict_is_fail: the verdict of step 1 is `fail`; a failing step can't be promoted
             409 nothing_to_roll_back: nothing of `CHG-7` has been rolled out yet
             409 lane_taken: `CHG-8` has the target `router:checkout` now; rolling back would undo its work

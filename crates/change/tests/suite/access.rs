@@ -12,7 +12,7 @@ use crate::world::{ID, Life, proposal, start};
 fn commands() -> Vec<(&'static str, Command)> {
     let why = || "because".to_owned();
     vec![
-        ("amend", Command::Amend { proposal: Box::new(proposal("b")) }),
+        ("amend", Command::Amend { proposal: Box::new(proposal("b")), revision: None }),
         ("withdraw", Command::Withdraw { reason: why() }),
         ("review", Command::Review { summary: why() }),
         ("approve", Command::Approve { effect: Digest::of_bytes(b"x"), comment: None, signature: None }),

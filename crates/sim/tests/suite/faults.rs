@@ -117,7 +117,7 @@ fn a_fault_of_the_store_does_not_take_an_emergency_out_of_its_lane() {
         until(&handle, id, |p| p == Phase::Assessed).await;
         faulty.row_fails.store(true, Ordering::SeqCst);
         let other = Draft { text: change_file("other", &[("100%", "30s")], ""), ..Draft::default() };
-        let answer = handle.amend(&ada(), id, &other).await.expect("it is a change file");
+        let answer = handle.amend(&ada(), id, &other, None).await.expect("it is a change file");
         assert!(matches!(answer, Err(CommandError::Store(StoreError::Failed(_)))), "{answer:?}");
         assert!(!log(&store, id).await.iter().any(|entry| matches!(entry.event, Event::Amended { .. })));
     });

@@ -87,7 +87,7 @@ fn what_was_approved_and_then_amended_deploys_nothing() {
         until(&handle, id, |p| matches!(p, Phase::Scheduled | Phase::Held { .. })).await;
         let other = [("50%", "30s"), ("100%", "30s")];
         let amended = Draft { text: change_file("a", &other, ""), ..Draft::default() };
-        handle.amend(&ada(), id, &amended).await.expect("it is a change file").expect("its author may");
+        handle.amend(&ada(), id, &amended, None).await.expect("it is a change file").expect("its author may");
         pass(1).await;
         assert_eq!(state(&handle, id).await.phase(), Phase::Assessed);
         assert!(world.deeds().is_empty(), "no driver was called");
@@ -107,10 +107,29 @@ fn votes_carry_over_to_the_same_effect() {
         approve(&handle, "bob", id).await.expect("bob may");
         let amended =
             Draft { text: change_file("a", &STEPS, "links: [https://tickets.example/1]\n"), ..Draft::default() };
-        handle.amend(&ada(), id, &amended).await.expect("it is a change file").expect("its author may");
+        handle.amend(&ada(), id, &amended, None).await.expect("it is a change file").expect("its author may");
         assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
         assert_eq!(world.weight(), ALL_TRAFFIC);
         assert!(!story(&log(&store, id).await).contains(&"VotesVoided".to_owned()));
+    });
+}
+
+// F2: who amends from a file of before does not undo in silence what another has amended since.
+#[test]
+fn an_amendment_of_an_older_revision_is_refused_as_stale() {
+    paused().block_on(async {
+        let (world, store) = (World::new(24, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, rules(ESCALATING, &[])).await;
+        let id = propose(&handle, &change_file("a", &STEPS, "")).await;
+        let amend = async |title: &str, revision: Option<u32>| {
+            let draft = draft(title, Way::Regular);
+            handle.amend(&ada(), id, &draft, revision).await.expect("it is a change file")
+        };
+        assert_eq!(amend("b", Some(1)).await.expect("it is the one of now").revision, 2);
+        assert_eq!(rejection(amend("c", Some(1)).await), Rejection::StaleRevision { change: id, given: 1, now: 2 });
+        assert_eq!(state(&handle, id).await.proposal.title, "b");
+        assert_eq!(amend("c", Some(2)).await.expect("it is the one of now").revision, 3);
+        assert_eq!(amend("d", None).await.expect("whichever it is").revision, 4);
     });
 }
 
@@ -280,7 +299,7 @@ fn another_owner_in_the_file_does_not_open_a_lane_that_a_debt_has_shut() {
         assert!(reasons(&same_author).contains("is shut while `ada` owes"), "{}", reasons(&same_author));
         let amended = change_file("fix", &STEPS, "").replace("owner: ada", "owner: eve");
         let draft = Draft { text: amended, ..Draft::default() };
-        handle.amend(&ada(), same_author.id, &draft).await.expect("it is a change file").expect("its author may");
+        handle.amend(&ada(), same_author.id, &draft, None).await.expect("it is a change file").expect("its author may");
         pass(1).await;
         assert_eq!(world.deeds().len(), deeds, "no driver was called");
         assert_eq!(declare("dan", "leads", "till").await.phase(), Phase::Completed, "others owe nothing");
@@ -302,7 +321,7 @@ fn an_amendment_does_not_carry_an_emergency_out_of_its_scope() {
         until(&handle, id, |p| p == Phase::Assessed).await;
         let amend = async |who: &str, file: String| {
             let draft = Draft { text: file, ..Draft::default() };
-            handle.amend(&user(who), id, &draft).await.expect("it is a change file")
+            handle.amend(&user(who), id, &draft, None).await.expect("it is a change file")
         };
         let wide = change_file("fix", &STEPS, "").replace("[shop]", "[shop, till]");
         let said = amend("ada", wide).await.expect_err("two are one too many").to_string();
