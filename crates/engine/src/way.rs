@@ -155,6 +155,17 @@ impl Handle {
     }
 }
 
+/// What the course of a change makes of an assessment by other rules, as it did of the one that was.
+pub(crate) fn as_it_went(course: &Course, was: &Assessment, would: Assessment) -> Assessment {
+    match course {
+        Course::Emergency(emergency) => would.in_emergency(emergency),
+        Course::Afterwards(_) => would.afterwards(),
+        Course::Standard(standard) if was.was_pre_approved(standard) => would.pre_approved(standard),
+        // A standard change that did not count then is no other than a regular one.
+        Course::Regular | Course::Standard(_) => would,
+    }
+}
+
 /// What a change's course makes of its assessment, as things are now.
 pub(crate) enum CourseNow {
     Same,

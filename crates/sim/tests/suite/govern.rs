@@ -550,3 +550,25 @@ fn what_went_by_is_put_on_record_and_owes_an_approval_and_a_review() {
         assert!(!state(&handle, id).await.owes(Debt::Approval));
     });
 }
+
+// PR5: the same rules come to the same, also for what went by a lane of its own; other ones are told by what is owed.
+#[test]
+fn a_replay_of_an_emergency_by_the_same_rules_differs_in_nothing() {
+    paused().block_on(async {
+        let (world, store) = (World::new(23, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, with_emergencies()).await;
+        let way = Way::Emergency { incident: "INC-1".into(), reason: "checkout is down".into() };
+        let id = handle.propose_draft(&ada(), &draft("fix", way), None).await.expect("ada may").id;
+        until(&handle, id, |p| p == Phase::Assessed).await;
+        approve(&handle, "dan", id).await.expect("who is on call may");
+        assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
+        let replay = async |approvals: Option<change::governance::Matrix>| {
+            let since = change::Timestamp::UNIX_EPOCH;
+            handle.replay_policy(&BTreeMap::new(), approvals, since).await.expect("it is replayed")
+        };
+        let same = replay(None).await;
+        assert_eq!((same.assessed, same.same), (1, 1), "{:?}", same.differing);
+        let stricter = replay(Some(rules(&ESCALATING.replace("count: 1", "count: 2"), &[]).approvals)).await;
+        assert_eq!(stricter.ways, BTreeMap::from([(policy::compare::Way::OtherApprovers, 1)]));
+    });
+}
