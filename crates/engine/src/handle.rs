@@ -31,7 +31,7 @@ use crate::ports::{
 };
 use crate::project::{self, ChangeRow};
 use crate::reconcile::Tasks;
-use crate::refusals::{self, Refusal, Refusals};
+use crate::refusals::{Refusal, Refusals};
 use crate::replay::{Replayed, Strictness};
 use crate::scrub::{self, Clean};
 use crate::signing::{self, ToSign};
@@ -853,7 +853,7 @@ impl Engine {
         self.refuse(Refusal::new(actor, command, rejection.code(), rejection.to_string()), "").await;
     }
 
-    /// A refusal of an identified user is an entry; see [`refusals`].
+    /// A refusal of an identified user is an entry; see [`refusals`](crate::refusals).
     pub(crate) async fn refuse(self: &Arc<Self>, refusal: Refusal, about: &str) {
         let due = lock(&self.refusals).take(refusal.clone(), about, self.clock.now());
         let is_written = due.contains(&refusal);
@@ -865,14 +865,24 @@ impl Engine {
 
     /// Writes the count of what was not written when its minute is over, if the engine still runs then.
     fn count_later(self: &Arc<Self>) {
+        let Some(first) = lock(&self.refusals).wait(self.clock.now()) else { return };
         let engine = Arc::downgrade(self);
         tokio::spawn(async move {
-            tokio::time::sleep(refusals::window()).await;
-            if let Some(engine) = engine.upgrade() {
-                let due = lock(&engine.refusals).due(engine.clock.now());
+            let mut next = Some(first);
+            while let Some(wait) = next {
+                tokio::time::sleep(wait).await;
+                let Some(engine) = engine.upgrade() else { return };
+                let due;
+                (due, next) = engine.counted();
                 engine.write_refusals(due).await;
             }
         });
+    }
+
+    fn counted(&self) -> (Vec<Refusal>, Option<std::time::Duration>) {
+        let now = self.clock.now();
+        let mut refusals = lock(&self.refusals);
+        (refusals.waited(now), refusals.wait(now))
     }
 
     async fn write_refusals(&self, refusals: Vec<Refusal>) {
