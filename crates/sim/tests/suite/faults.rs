@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use change::{ChangeId, Digest, Event, Permission, Phase, Span};
@@ -149,5 +150,26 @@ fn a_load_of_governance_does_not_take_back_a_recovery_of_the_same_moment() {
         loading.await.expect("it ends").expect("the store answers");
         assert!(governs(), "the load knew nothing of it");
         assert!(handle.governance().approvals.emergency.quorum.iter().any(|r| r.by == "oncall"), "and it is in force");
+    });
+}
+
+// I10: an alarm does not die with the server that sounds it, and ends with what it is about.
+#[test]
+fn a_recovered_administrator_is_told_of_again_after_a_restart() {
+    paused().block_on(async {
+        let (world, store) = (World::new(32, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, governance(NOBODY)).await;
+        handle.recover("eve", Span::secs(3_600), "the token was lost").await.expect("the store answers");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(handle);
+        let again = start(&world, &store, governance(NOBODY)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let said = world.alarms();
+        assert!(said.len() == 2 && said[0] == said[1] && said[0].contains("the token was lost"), "{said:?}");
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        drop(again);
+        let _late = start(&world, &store, governance(NOBODY)).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(world.alarms().len(), 2, "it is over");
     });
 }
