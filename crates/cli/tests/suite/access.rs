@@ -80,7 +80,8 @@ fn a_folder_whose_policies_serve_would_refuse_is_not_valid() {
     assert!(desk.run(&["init", "governance", &governance, "--admin", "ada"]).status.success());
     let folder = std::path::Path::new(&governance).join("policy");
     std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join("h.rego"), "package h\nallow := true\n").expect("a file");
+    std::fs::write(folder.join("h.rego"), "package h\ndeny contains {\"code\": \"x\", \"reason\": \"y\"}\n")
+        .expect("a file");
     let checked = desk.run(&["check", &governance]);
     let said = text(&checked);
     assert_eq!(checked.status.code(), Some(3), "{said}");
