@@ -34,9 +34,19 @@ pub struct Circumstances {
     standards: BTreeMap<String, Record>,
     /// Of changes that have not counted yet, the standard change that each is an instance of.
     instances: BTreeMap<ChangeId, String>,
-    owners: BTreeMap<ChangeId, String>,
+    debtors: BTreeMap<ChangeId, Debtor>,
     debts: BTreeMap<(ChangeId, Debt), OpenDebt>,
-    edits: Vec<(Timestamp, BTreeSet<String>)>,
+    /// Who edited the rules, by a file or by putting somebody in another's place, in the order of the log.
+    edits: Vec<BTreeSet<String>>,
+    /// How many edits stood in the log when a change was proposed. Times don't say it: a clock may step back.
+    edits_before: BTreeMap<ChangeId, usize>,
+}
+
+/// Who a change is for, should it owe something.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Debtor {
+    owner: String,
+    services: BTreeSet<String>,
 }
 
 /// Somebody votes in another's place for a while.
@@ -87,6 +97,8 @@ pub struct OpenDebt {
     pub debt: Debt,
     /// The owner of the change, who owes it.
     pub owner: String,
+    /// What the change is about.
+    pub services: BTreeSet<String>,
     #[schemars(with = "String")]
     pub due: Timestamp,
     pub reason: String,
@@ -97,6 +109,10 @@ impl Circumstances {
     pub fn add(&mut self, change: Option<ChangeId>, event: &Event, actor: &Actor, at: Timestamp) {
         match event {
             Event::Delegated(delegation) => {
+                // Who may speak is a rule; whoever sets it for others has edited it.
+                if let Some(maker) = actor.user().filter(|maker| *maker != delegation.from) {
+                    self.edits.push([maker.to_owned()].into());
+                }
                 self.delegations.retain(|d| !d.is_replaced_by(delegation));
                 self.delegations.push(delegation.clone());
             }
@@ -114,7 +130,7 @@ impl Circumstances {
                 let record = self.standards.entry(standard.clone()).or_default();
                 (record.suspended, record.failed_in_a_row) = (None, 0);
             }
-            Event::GovernanceLoaded { editors, .. } if !editors.is_empty() => self.edits.push((at, editors.clone())),
+            Event::GovernanceLoaded { editors, .. } if !editors.is_empty() => self.edits.push(editors.clone()),
             of_change => {
                 if let Some(id) = change {
                     self.add_of_change(id, of_change, at);
@@ -126,6 +142,7 @@ impl Circumstances {
     fn add_of_change(&mut self, id: ChangeId, event: &Event, at: Timestamp) {
         match event {
             Event::Proposed(proposed) => {
+                self.edits_before.insert(id, self.edits.len());
                 self.proposed(id, &proposed.proposal);
                 if let Some(standard) = proposed.proposal.course.standard() {
                     self.standards.entry(standard.id.clone()).or_default().last_used = Some(at);
@@ -133,8 +150,8 @@ impl Circumstances {
             }
             Event::Amended { proposal, .. } => self.proposed(id, proposal),
             Event::DebtOwed { debt, reason, due } => {
-                let owner = self.owners.get(&id).cloned().unwrap_or_default();
-                let new = || OpenDebt { change: id, debt: *debt, owner, due: *due, reason: reason.clone() };
+                let Debtor { owner, services } = self.debtors.get(&id).cloned().unwrap_or_default();
+                let new = || OpenDebt { change: id, debt: *debt, owner, services, due: *due, reason: reason.clone() };
                 let more = |open: &mut OpenDebt| aftermath::owe_more(&mut open.reason, &mut open.due, reason, *due);
                 self.debts.entry((id, *debt)).and_modify(more).or_insert_with(new);
             }
@@ -162,7 +179,7 @@ impl Circumstances {
     }
 
     fn proposed(&mut self, id: ChangeId, proposal: &crate::proposal::Proposal) {
-        self.owners.insert(id, proposal.owner.clone());
+        self.debtors.insert(id, Debtor { owner: proposal.owner.clone(), services: proposal.services.clone() });
         match proposal.course.standard() {
             Some(standard) => self.instances.insert(id, standard.id.clone()),
             None => self.instances.remove(&id),
@@ -208,14 +225,15 @@ impl Circumstances {
         debts
     }
 
-    /// What a team owes and should have paid by `now`.
-    pub fn overdue(&self, owner: &str, now: Timestamp) -> Vec<OpenDebt> {
-        self.debts().into_iter().filter(|d| d.owner == owner && d.due <= now).cloned().collect()
+    /// What should have been paid by `now`, whoever owes it.
+    pub fn overdue(&self, now: Timestamp) -> impl Iterator<Item = &OpenDebt> {
+        self.debts().into_iter().filter(move |d| d.due <= now)
     }
 
-    /// Whether a user has edited the rules since a moment.
-    pub fn edited_since(&self, user: &str, since: Timestamp) -> bool {
-        self.edits.iter().any(|(at, editors)| *at >= since && editors.contains(user))
+    /// Whether a user has edited the rules since a change was proposed. Of a change that the log does not know, every edit is since.
+    pub fn edited_since(&self, user: &str, change: ChangeId) -> bool {
+        let before = self.edits_before.get(&change).copied().unwrap_or(0);
+        self.edits.iter().skip(before).any(|editors| editors.contains(user))
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::actor::{Actor, Permission};
 use crate::approval::{APPROVERS, ON_CALL, SERVICE_OWNERS, Vote};
 use crate::catalog::Gating;
-use crate::circumstances::Circumstances;
+use crate::circumstances::{Circumstances, OpenDebt};
 use crate::facts::material::Committer;
 use crate::governance::Governance;
 use crate::lifecycle::Change;
@@ -104,7 +104,7 @@ impl Entitlement<'_> {
 
     /// Why a vote of this user can't count, beside that they wrote the change.
     pub fn excluded(&self, user: &str) -> Option<String> {
-        if self.circumstances.edited_since(user, self.change.proposed_at) {
+        if self.circumstances.edited_since(user, self.change.id) {
             return Some("they have edited the rules since it was proposed".into());
         }
         self.committed(user).then(|| "they have committed to it".into())
@@ -163,6 +163,27 @@ impl Entitlement<'_> {
         let groups = self.governance.access.groups.iter();
         let all_away = groups.filter(|g| !g.members.is_empty() && g.members.iter().all(is_away));
         all_away.map(|g| g.id.clone()).collect()
+    }
+
+    /// The overdue debts of those whom this change is for: its services, who owns them, who owns it, and its author with their groups. What `owner` says
+    /// in a change file is free, so a debt must not hang on it alone.
+    pub fn overdue(&self) -> Vec<OpenDebt> {
+        let (Governance { access, catalog, .. }, proposal) = (self.governance, self.proposal());
+        let owners = |services: &BTreeSet<String>| -> BTreeSet<String> {
+            services.iter().filter_map(|name| catalog.service(name)).map(|service| service.owner.clone()).collect()
+        };
+        let mut ours = owners(&proposal.services);
+        ours.insert(proposal.owner.clone());
+        if let Some(author) = self.change.author.user() {
+            ours.extend(access.groups_of(author));
+            ours.insert(author.to_owned());
+        }
+        let is_ours = |debt: &&OpenDebt| {
+            ours.contains(&debt.owner)
+                || !debt.services.is_disjoint(&proposal.services)
+                || !owners(&debt.services).is_disjoint(&ours)
+        };
+        self.circumstances.overdue(self.now).filter(is_ours).cloned().collect()
     }
 
     /// Whether gates hold this change: they only report where every service is observed.

@@ -405,17 +405,18 @@ fn approvals_in_rollout(change: &Change, rollout: &Rollout, given: &Given) -> Ga
     closed("approval_taken_back", reason, None, Some(list(who)))
 }
 
-/// While a team's debts are overdue, its fast lane is shut.
+/// While debts of those whom a change is for are overdue, its fast lane is shut.
 fn lane_shut(change: &Change, given: &Given) -> Option<GateState> {
     change.proposal.course.emergency()?;
     let overdue: Vec<&OpenDebt> = given.overdue.iter().filter(|debt| debt.change != change.id).collect();
     if overdue.is_empty() {
         return None;
     }
-    let owed: Vec<String> =
-        overdue.iter().map(|d| format!("the {} of `{}` since `{}`", d.debt, d.change, d.due)).collect();
-    let owner = &change.proposal.owner;
-    let reason = format!("the emergency lane of `{owner}` is shut while it owes {}", owed.join(", "));
+    let owed: Vec<String> = overdue
+        .iter()
+        .map(|d| format!("`{}` owes the {} of `{}` since `{}`", d.owner, d.debt, d.change, d.due))
+        .collect();
+    let reason = format!("the emergency lane is shut while {}", owed.join(", "));
     let who = "whoever owes it, by paying; or propose it as a regular change".to_owned();
     Some(closed("emergency_lane_shut", reason, None, Some(who)))
 }

@@ -397,7 +397,7 @@ impl Governance {
         for (pointer, message) in signers::key_problems(&access) {
             reading.say("access.yaml", &pointer, &message);
         }
-        let signers = reading.signers();
+        let signers = reading.signers(&access);
         let standards = reading.standards(&access);
         for (pointer, message) in settings.problems() {
             reading.say("settings.yaml", &pointer, &message);
@@ -544,14 +544,19 @@ impl Reading<'_> {
         standards
     }
 
-    fn signers(&mut self) -> Vec<Signer> {
+    fn signers(&mut self, access: &Access) -> Vec<Signer> {
         let Some(text) = self.files.get(signers::FILE) else { return vec![] };
-        signers::read(text).unwrap_or_else(|problems| {
-            let at = |line: u32| Place { line: usize::try_from(line).unwrap_or(usize::MAX), column: 1 };
-            let problem = |(line, message)| Problem { place: at(line), path: String::new(), message, help: None };
-            self.problems.extend(problems.into_iter().map(|p| (signers::FILE.to_owned(), problem(p))));
-            vec![]
-        })
+        let (signers, problems) = match signers::read(text) {
+            Ok(signers) => {
+                let shared = signers::shared_keys(access, &signers);
+                (signers, shared)
+            }
+            Err(problems) => (vec![], problems),
+        };
+        let at = |line: u32| Place { line: usize::try_from(line).unwrap_or(usize::MAX), column: 1 };
+        let problem = |(line, message)| Problem { place: at(line), path: String::new(), message, help: None };
+        self.problems.extend(problems.into_iter().map(|p| (signers::FILE.to_owned(), problem(p))));
+        signers
     }
 
     fn say(&mut self, path: &str, pointer: &str, message: &str) {

@@ -26,6 +26,7 @@ pub mod catalog;
 pub mod circumstances;
 pub mod document;
 pub mod entitlement;
+pub mod glob;
 pub mod governance;
 pub mod id;
 pub mod query;

@@ -355,6 +355,8 @@ impl Change {
 pub enum Command {
     Amend {
         proposal: Box<Proposal>,
+        /// The revision that was edited; nothing where it does not matter which.
+        revision: Option<u32>,
     },
     Withdraw {
         reason: String,

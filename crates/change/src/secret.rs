@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actor::Access;
 use crate::document::Place;
+use crate::glob::fits_path;
 use crate::id::Digest;
 
 /// The most findings that a proposal carries; one is enough to close its gate.
@@ -195,37 +196,7 @@ impl Allowance {
         }
         self.rule.as_ref().is_none_or(|rule| *rule == finding.rule)
             && self.fingerprint.as_ref().is_none_or(|wanted| Some(wanted) == finding.fingerprint.as_ref())
-            && self.path.as_ref().is_none_or(|path| fits(path, finding.file.trim_start_matches("./")))
-    }
-}
-
-/// Whether a path fits a pattern of names: `*` is a part of a name, `**` any number of folders.
-fn fits(pattern: &str, path: &str) -> bool {
-    let (pattern, path): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), path.split('/').collect());
-    names_fit(&pattern, &path)
-}
-
-fn names_fit(pattern: &[&str], path: &[&str]) -> bool {
-    match (pattern, path) {
-        ([], []) => true,
-        (["**", rest @ ..], _) => (0..=path.len()).any(|taken| names_fit(rest, &path[taken..])),
-        ([first, rest @ ..], [name, names @ ..]) => name_fits(first, name) && names_fit(rest, names),
-        _ => false,
-    }
-}
-
-fn name_fits(pattern: &str, name: &str) -> bool {
-    let Some((before, after)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut rest) = name.strip_prefix(before) else { return false };
-    loop {
-        if name_fits(after, rest) {
-            return true;
-        }
-        let mut chars = rest.chars();
-        if chars.next().is_none() {
-            return false;
-        }
-        rest = chars.as_str();
+            && self.path.as_ref().is_none_or(|path| fits_path(path, finding.file.trim_start_matches("./")))
     }
 }
 

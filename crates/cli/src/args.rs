@@ -67,11 +67,16 @@ pub(crate) enum Command {
     )]
     Facts(FactsOf),
     /// Replace what a change proposes, before its rollout begins. Votes for another effect are void.
-    #[command(after_help = "Examples:\n  clearway amend CHG-7 change.yaml\n  clearway amend CHG-7 --git main..HEAD")]
+    #[command(
+        after_help = "Examples:\n  clearway amend CHG-7 change.yaml\n  clearway amend CHG-7 change.yaml --revision 2                 refused if it is another by now\n  clearway amend CHG-7 --git main..HEAD"
+    )]
     Amend {
         change: ChangeId,
         /// The edited change file; `-` for standard input. With `--git` it is found at the root of the repository.
         file: Option<PathBuf>,
+        /// The revision that you have edited; whichever it is now if absent.
+        #[arg(long, value_name = "NUMBER")]
+        revision: Option<u32>,
         #[command(flatten)]
         material: MaterialOptions,
     },

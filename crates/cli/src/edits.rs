@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use change::actor::Access;
-use change::document::Document;
+use change::document::{Document, list};
 use change::facts::material::Committer;
 use change::governance::Governance;
 use drivers::read::git::Clone;
@@ -49,8 +49,9 @@ async fn editors(clone: &Clone, governance: &Governance, since: &str) -> Result<
         .filter(|who| users(who, &governance.access, before.as_ref()).next().is_none())
         .map(|who| who.email.as_str())
         .collect();
+    // Somebody in the table is perhaps behind the address; nobody can say who.
     if !unknown.is_empty() {
-        tracing::warn!(?unknown, "people whom access.yaml does not know have edited the governance");
+        return Err(format!("access.yaml does not know who committed as {}", list(unknown)));
     }
     Ok(people.iter().flat_map(|who| users(who, &governance.access, before.as_ref())).collect())
 }

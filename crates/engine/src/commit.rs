@@ -15,6 +15,7 @@ use change::standard::standing;
 use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, Phase, decide, evolve};
 
 use crate::handle::{CommandError, Engine};
+use crate::in_force::InForce;
 use crate::ports::{Batch, LookRow, NewEvent, StoreError, StreamWrite};
 use crate::project::{self, ChangeRow};
 use crate::scrub;
@@ -78,12 +79,14 @@ impl Engine {
                 Command::BeginStep { .. } => self.conditions(&change).await?,
                 _ => vec![],
             };
-            let (mut given, lane_versions) = self.asked(&change, &attempt.actor).await?;
+            // INVARIANT: rights and keys are those of one governance, also where another one is loaded in between.
+            let in_force = self.in_force();
+            let (mut given, lane_versions) = self.asked(&in_force, &change, &attempt.actor).await?;
             if let Some(readiness) = &attempt.readiness {
                 given.readiness = readiness.clone();
             }
             if let Command::Approve { signature: Some(signed), .. } = &command {
-                given.signer = signing::verify(&change, &given, &self.in_force().governance, signed);
+                given.signer = signing::verify(&change, &given, &in_force.governance, signed);
             }
             let events = decide(&change, command.clone(), &given)?;
             if events.is_empty() && attempt.looks.is_empty() {
@@ -163,13 +166,17 @@ impl Engine {
 
     /// What the core may know of the world for this change and actor.
     pub(crate) async fn given(&self, change: &Change, actor: &Actor) -> Result<Given, StoreError> {
-        self.asked(change, actor).await.map(|(given, _)| given)
+        self.asked(&self.in_force(), change, actor).await.map(|(given, _)| given)
     }
 
     /// The same, with the versions of the lanes that it rests on.
-    async fn asked(&self, change: &Change, actor: &Actor) -> Result<(Given, BTreeMap<String, u64>), StoreError> {
+    async fn asked(
+        &self,
+        in_force: &InForce,
+        change: &Change,
+        actor: &Actor,
+    ) -> Result<(Given, BTreeMap<String, u64>), StoreError> {
         let now = change::time::to_millis(self.clock.now());
-        let in_force = self.in_force();
         let (mut lanes, mut versions) = (Vec::new(), BTreeMap::new());
         for resource in &change.proposal.claims.resources {
             let (lane, version) = self.lane(resource).await?;
@@ -233,7 +240,7 @@ fn of_people(mut given: Given, entitlement: &Entitlement<'_>) -> Given {
     given.away = entitlement.away();
     given.gating = entitlement.gating();
     given.stopped = circumstances.stopped().cloned();
-    given.overdue = circumstances.overdue(&change.proposal.owner, now);
+    given.overdue = entitlement.overdue();
     given.debts_escalate_to.clone_from(&governance.approvals.emergency.escalate);
     given
 }

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 
 use change::circumstances::Circumstances;
-use change::course::Course;
 use change::document::Problem;
 use change::facts::Facts;
 use change::facts::material::Material;
@@ -33,7 +32,7 @@ use crate::ports::{
 };
 use crate::project::{self, ChangeRow};
 use crate::reconcile::Tasks;
-use crate::refusals::{self, Refusal, Refusals};
+use crate::refusals::{Refusal, Refusals};
 use crate::replay::{Replayed, Strictness};
 use crate::scrub::{self, Clean};
 use crate::signing::{self, ToSign};
@@ -173,6 +172,9 @@ pub struct Notice {
 pub enum ProposeError {
     #[error("the change file has {} problem{}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     Invalid(Vec<Problem>),
+    /// What was given for the parameters of a standard change.
+    #[error("the parameters of the standard change `{standard}` have {} problem{}", .problems.len(), if .problems.len() == 1 { "" } else { "s" })]
+    Parameters { standard: String, problems: Vec<Problem> },
     #[error("`{actor}` may not {}", .permission.deed())]
     NotAllowed { actor: Actor, permission: Permission },
     /// A standard change for others.
@@ -503,7 +505,7 @@ impl Handle {
         }
     }
 
-    /// Amends a change from an edited file.
+    /// Amends a change from an edited file; where the revision that was edited is named, only that one.
     ///
     /// # Errors
     /// The problems of the file, or why the command did not happen.
@@ -512,22 +514,28 @@ impl Handle {
         actor: &Actor,
         id: ChangeId,
         draft: &Draft,
+        revision: Option<u32>,
     ) -> Result<Result<Change, CommandError>, Vec<Problem>> {
-        let mut proposal = self.check_made_of(&draft.text, &draft.files, &draft.material)?;
-        // The clock of an emergency goes on; its plan stays as short.
-        let course = self.engine.load(id).await.ok().flatten().map(|change| change.proposal.course);
-        if let Some(Course::Emergency(emergency)) = course {
-            proposal = way::in_emergency(proposal, emergency, &self.in_force().governance);
-        }
+        let proposal = self.check_made_of(&draft.text, &draft.files, &draft.material)?;
+        let course = match self.engine.load(id).await {
+            Ok(change) => change.map(|change| change.proposal.course).unwrap_or_default(),
+            // What is unknown is not regular: the change would leave its course in silence.
+            Err(fault) => return Ok(Err(fault.into())),
+        };
+        let needed = way::needed_to_amend(&course);
+        let mut proposal = match way::on_the_same_course(proposal, course, &self.in_force().governance) {
+            Ok(proposal) => proposal,
+            Err(why) => return Ok(Err(CommandError::Impossible(why))),
+        };
         proposal.secrets = self.review(draft.secrets.clone());
         let proposal = Box::new(proposal);
         // The core asks what the actor may do to the change as it is; an amendment must not carry it to where they may propose nothing.
-        if !self.engine.permissions(actor, &proposal).contains(&Permission::Propose) {
-            let rejection = Rejection::NotAllowed { actor: actor.clone(), permission: Permission::Propose };
+        if !self.engine.permissions(actor, &proposal).contains(&needed) {
+            let rejection = Rejection::NotAllowed { actor: actor.clone(), permission: needed };
             self.engine.record_refusal(actor, id, "amend", &rejection).await;
             return Ok(Err(rejection.into()));
         }
-        Ok(self.command(actor, id, Command::Amend { proposal }).await)
+        Ok(self.command(actor, id, Command::Amend { proposal, revision }).await)
     }
 
     /// The change with this number.
@@ -679,10 +687,13 @@ impl Handle {
     /// # Errors
     /// If the store fails.
     pub async fn govern(&self, in_force: InForce) -> Result<(), StoreError> {
-        let in_force = in_force.at(self.now(), &self.engine.all_recovered());
         // In the log first: nothing is assessed by policies that the log does not name.
         self.record_governance(&in_force).await?;
-        *self.engine.in_force.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(in_force);
+        {
+            let mut newest = self.engine.in_force.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // Asked now: somebody may have been recovered while the load was written.
+            *newest = Arc::new(in_force.at(self.now(), &self.engine.all_recovered()));
+        }
         {
             let mut loads = self.engine.loads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             *loads = Loads { tried: loads.tried + 1, refused: None };
@@ -709,7 +720,7 @@ fn readiness_of(gates: &[Gate]) -> gate::Readiness {
     closed.map_or(gate::Readiness::Ready, |reason| gate::Readiness::NotReady { problems: vec![reason] })
 }
 
-// A request without material has the digest that it had before there was any.
+// The word under which a refusal is recorded, as on the command line.
 fn command_name(command: &Command) -> &'static str {
     match command {
         Command::Amend { .. } => "amend",
@@ -847,7 +858,7 @@ impl Engine {
         self.refuse(Refusal::new(actor, command, rejection.code(), rejection.to_string()), "").await;
     }
 
-    /// A refusal of an identified user is an entry; see [`refusals`].
+    /// A refusal of an identified user is an entry; see [`refusals`](crate::refusals).
     pub(crate) async fn refuse(self: &Arc<Self>, refusal: Refusal, about: &str) {
         let due = lock(&self.refusals).take(refusal.clone(), about, self.clock.now());
         let is_written = due.contains(&refusal);
@@ -859,14 +870,24 @@ impl Engine {
 
     /// Writes the count of what was not written when its minute is over, if the engine still runs then.
     fn count_later(self: &Arc<Self>) {
+        let Some(first) = lock(&self.refusals).wait(self.clock.now()) else { return };
         let engine = Arc::downgrade(self);
         tokio::spawn(async move {
-            tokio::time::sleep(refusals::window()).await;
-            if let Some(engine) = engine.upgrade() {
-                let due = lock(&engine.refusals).due(engine.clock.now());
+            let mut next = Some(first);
+            while let Some(wait) = next {
+                tokio::time::sleep(wait).await;
+                let Some(engine) = engine.upgrade() else { return };
+                let due;
+                (due, next) = engine.counted();
                 engine.write_refusals(due).await;
             }
         });
+    }
+
+    fn counted(&self) -> (Vec<Refusal>, Option<std::time::Duration>) {
+        let now = self.clock.now();
+        let mut refusals = lock(&self.refusals);
+        (refusals.waited(now), refusals.wait(now))
     }
 
     async fn write_refusals(&self, refusals: Vec<Refusal>) {

@@ -3,12 +3,20 @@
 //! Each is an event in a stream of its own; what follows for a change is the core's to say. Who may is asked here of the table in access.yaml, because
 //! there is no change to ask it of; a refusal is recorded like any other.
 
+use change::actor::Access;
+use change::approval::{APPROVERS, ON_CALL, SERVICE_OWNERS};
 use change::circumstances::{Circumstances, Delegation, PEOPLE, STOPS, standard_stream};
+use change::document::nearest;
 use change::lifecycle::Rejection;
-use change::{Actor, Event, Permission, Timestamp};
+use change::{Actor, Event, Permission, Span, Timestamp};
 
 use crate::handle::{CommandError, Handle};
 use crate::ports::StoreError;
+
+/// The longest that somebody's place is given: who is gone for longer has left, which access.yaml says.
+const LONGEST: Span = Span::secs(90 * 86_400);
+/// The groups that nobody lists, because a role or a service makes their members.
+const BY_ROLE: [&str; 3] = [APPROVERS, SERVICE_OWNERS, ON_CALL];
 
 impl Handle {
     /// What is true beside the changes, as far as the log goes.
@@ -25,18 +33,8 @@ impl Handle {
     /// See [`CommandError`].
     pub async fn delegate(&self, actor: &Actor, delegation: Delegation) -> Result<(), CommandError> {
         self.allow(actor, "delegate", actor.user() == Some(delegation.from.as_str()), Permission::Govern).await?;
-        let access = &self.in_force().governance.access;
-        let known = |user: &str| access.is_active(user);
-        let strangers = [Some(&delegation.from), delegation.to.as_ref()];
-        if let Some(stranger) = strangers.into_iter().flatten().find(|user| !known(user)) {
-            return Err(CommandError::Impossible(format!("no active user `{stranger}` is in access.yaml")));
-        }
-        if delegation.to.as_ref() == Some(&delegation.from) {
-            return Err(CommandError::Impossible("nobody stands in for themselves".into()));
-        }
-        if delegation.until <= self.now() {
-            return Err(CommandError::Impossible(format!("`{}` is over already", delegation.until)));
-        }
+        possible(actor, &delegation, &self.in_force().governance.access, self.now())
+            .map_err(CommandError::Impossible)?;
         self.note(PEOPLE, Event::Delegated(delegation), actor).await
     }
 
@@ -118,6 +116,35 @@ impl Handle {
         self.wake_all().await?;
         Ok(())
     }
+}
+
+/// Whether a delegation can be. Must not let anybody give themselves another's seat: only whose seat it is can offer it.
+fn possible(actor: &Actor, delegation: &Delegation, access: &Access, now: Timestamp) -> Result<(), String> {
+    let Delegation { from, to, groups, until, .. } = delegation;
+    if let Some(stranger) = [Some(from), to.as_ref()].into_iter().flatten().find(|user| !access.is_active(user)) {
+        return Err(format!("no active user `{stranger}` is in access.yaml"));
+    }
+    if to.as_ref() == Some(from) {
+        return Err("nobody stands in for themselves".into());
+    }
+    if to.as_deref().is_some_and(|to| actor.user() == Some(to)) {
+        return Err(format!(
+            "nobody takes the place of `{from}` themselves: `{from}`, or somebody else who governs, can give it"
+        ));
+    }
+    let is_known = |group: &str| access.groups.iter().any(|known| known.id == group) || BY_ROLE.contains(&group);
+    if let Some(unknown) = groups.iter().find(|group| !is_known(group)) {
+        let known = access.groups.iter().map(|group| group.id.as_str()).chain(BY_ROLE);
+        let near = nearest(unknown, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        return Err(format!("there is no group `{unknown}` in access.yaml{near}"));
+    }
+    if *until <= now {
+        return Err(format!("`{until}` is over already"));
+    }
+    if *until > change::time::after(change::time::to_millis(now), LONGEST) {
+        return Err(format!("`{until}` is too far: a place is given for at most {LONGEST}, and then anew"));
+    }
+    Ok(())
 }
 
 fn given(reason: &str) -> Result<String, CommandError> {

@@ -3,7 +3,7 @@
 //! Everything here is read from the log and from what is kept beside it: the input and the bundle of each assessment, by their digests. There is no second
 //! store, and nothing is written. The assessing itself is in [`act`](crate::act); how two assessments are compared is in [`policy::compare`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use change::assessment::Assessment;
 use change::governance::Matrix;
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::handle::Handle;
 use crate::ports::{Recorded, StoreError};
 use crate::project;
+use crate::way;
 
 /// Entries that are read at once.
 const PAGE: usize = 500;
@@ -189,36 +190,23 @@ impl Handle {
                 bundle.assess_input(&String::from_utf8_lossy(&bytes), &matrix, &proposal)
             });
             let would = asking.await.map_err(|_| PoliciesError::Policy("the policies broke off".into()))?;
+            let would = way::as_it_went(&past.proposal.course, &past.assessment, would);
             replay.add(past, &would);
         }
         Ok(replay)
     }
 
     /// The assessments of a time, with what was proposed then.
-    async fn assessed_since(&self, since: Timestamp) -> Result<Vec<Past>, StoreError> {
-        let (mut changes, mut found, mut next) = (BTreeMap::<ChangeId, Change>::new(), Vec::new(), 0);
+    async fn assessed_since(&self, since: Timestamp) -> Result<VecDeque<Past>, StoreError> {
+        let (mut reading, mut next) = (Reading::new(since, MOST_REPLAYED), 0);
         loop {
             let entries = self.log(next, PAGE).await?;
             for entry in &entries {
                 next = entry.position + 1;
-                let Some(id) = ChangeId::of_stream(&entry.stream) else { continue };
-                if let Some(change) = project::fold(changes.remove(&id), entry) {
-                    if let (Event::Assessed(assessment), true) = (&entry.event, entry.time >= since) {
-                        let (proposal, assessment) = (change.proposal.clone(), (**assessment).clone());
-                        found.push(Past {
-                            change: id,
-                            position: entry.position,
-                            time: entry.time,
-                            proposal,
-                            assessment,
-                        });
-                    }
-                    changes.insert(id, change);
-                }
+                reading.add(entry);
             }
             if entries.len() < PAGE {
-                found.drain(..found.len().saturating_sub(MOST_REPLAYED));
-                return Ok(found);
+                return Ok(reading.found);
             }
         }
     }
@@ -255,6 +243,41 @@ impl Handle {
         let bytes = self.blob(digest).await?;
         let bytes = bytes.ok_or_else(|| PoliciesError::Gone(format!("the bundle {}", digest.short())))?;
         Bundle::of_kept(&bytes).map_err(|e| PoliciesError::Policy(e.to_string()))
+    }
+}
+
+/// The log as it is read for a replay. Holds the changes that are under way and the newest assessments, never all that there were.
+struct Reading {
+    since: Timestamp,
+    most: usize,
+    under_way: BTreeMap<ChangeId, Change>,
+    found: VecDeque<Past>,
+}
+
+impl Reading {
+    fn new(since: Timestamp, most: usize) -> Self {
+        Self { since, most, under_way: BTreeMap::new(), found: VecDeque::new() }
+    }
+
+    fn add(&mut self, entry: &Recorded) {
+        let Some(id) = ChangeId::of_stream(&entry.stream) else { return };
+        let Some(change) = project::fold(self.under_way.remove(&id), entry) else { return };
+        if let (Event::Assessed(assessment), true) = (&entry.event, entry.time >= self.since) {
+            self.found.push_back(Past {
+                change: id,
+                position: entry.position,
+                time: entry.time,
+                proposal: change.proposal.clone(),
+                assessment: (**assessment).clone(),
+            });
+        }
+        if self.found.len() > self.most {
+            self.found.pop_front();
+        }
+        // What has ended is assessed no more.
+        if !change.phase().is_terminal() {
+            self.under_way.insert(id, change);
+        }
     }
 }
 

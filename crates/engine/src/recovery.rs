@@ -1,6 +1,6 @@
 //! Recovery: an administrator for a time, made by whoever has the rights of the store's files.
 //!
-//! In the log before it has effect; people are told until somebody has heard; gone by itself. Who may ask for it is not decided here: that is the rights
+//! In the log before it has effect; people are told until somebody has heard, and again after each start; gone by itself. Who may ask for it is not decided here: that is the rights
 //! of files, on the machine itself.
 
 use std::sync::{Arc, PoisonError};
@@ -30,10 +30,7 @@ impl Handle {
         let event = Event::AdministratorRecovered { user: user.clone(), until, reason: reason.clone() };
         self.engine.note(ACCESS, event, &Actor::Clearway(Part::Server)).await?;
         self.engine.take_up(Recovered { user: user.clone(), until });
-        let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-        self.engine
-            .clone()
-            .sound_alarm(format!("`{user}` may govern until {until}, made so on the machine itself{why}"), until);
+        self.engine.clone().sound_alarm(told(&user, until, &reason), until);
         Ok(until)
     }
 
@@ -59,12 +56,14 @@ impl Handle {
         self.engine.store.read(ACCESS, 0).await
     }
 
-    /// Takes up again, after a start, who was recovered before it.
+    /// Takes up again, after a start, who was recovered before it. People are told once more: nobody knows whether the last alarm was heard, and one that
+    /// is heard twice costs less than one that dies with a server.
     pub(crate) async fn remember_recovered(&self) -> Result<(), StoreError> {
         let now = self.now();
         for recorded in self.access_log().await? {
             match recorded.event {
-                Event::AdministratorRecovered { user, until, .. } if until > now => {
+                Event::AdministratorRecovered { user, until, reason } if until > now => {
+                    self.engine.clone().sound_alarm(told(&user, until, &reason), until);
                     self.engine.take_up(Recovered { user, until });
                 }
                 _ => {}
@@ -72,6 +71,11 @@ impl Handle {
         }
         Ok(())
     }
+}
+
+fn told(user: &str, until: Timestamp, reason: &str) -> String {
+    let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!("`{user}` may govern until {until}, made so on the machine itself{why}")
 }
 
 impl Engine {
@@ -86,9 +90,8 @@ impl Engine {
             recovered.retain(|other| other.until > now && other.user != one.user);
             recovered.push(one);
         }
-        let all = self.all_recovered();
         let mut in_force = self.in_force.write().unwrap_or_else(PoisonError::into_inner);
-        *in_force = Arc::new((**in_force).clone().at(now, &all));
+        *in_force = Arc::new((**in_force).clone().at(now, &self.all_recovered()));
     }
 
     /// Tells people, again and again until a channel has delivered or it is over.

@@ -5,6 +5,7 @@
 //! somebody else's refusal disappear. Pure; the [`handle`](crate::handle) appends what this says.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use change::time::after;
 use change::{Actor, Span, Timestamp};
@@ -36,6 +37,8 @@ impl Refusal {
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
     recent: BTreeMap<String, Recent>,
+    /// Whether somebody waits for the next count already.
+    is_awaited: bool,
 }
 
 #[derive(Debug)]
@@ -82,6 +85,26 @@ impl Refusals {
         self.forget(|recent| after(recent.written_at, WINDOW) <= now)
     }
 
+    /// How long it is until the next count is due; nothing where there is none, or where somebody waits for it already. Whoever is told has to wait, and
+    /// then to say so: a client that is refused without end must not make as many timers.
+    pub(crate) fn wait(&mut self, now: Timestamp) -> Option<Duration> {
+        if self.is_awaited {
+            return None;
+        }
+        let counted = self.recent.values().filter(|recent| recent.last.unwritten > 0);
+        let next = counted.map(|recent| after(recent.written_at, WINDOW)).min()?;
+        self.is_awaited = true;
+        let left = next.as_millisecond().saturating_sub(now.as_millisecond());
+        // Never longer than the window, whatever the clock does.
+        Some(Duration::from_millis(u64::try_from(left).unwrap_or(0).min(WINDOW.as_millis()) + 1))
+    }
+
+    /// What is due after having waited.
+    pub(crate) fn waited(&mut self, now: Timestamp) -> Vec<Refusal> {
+        self.is_awaited = false;
+        self.due(now)
+    }
+
     /// The same for everything: nothing may be lost at an end.
     pub(crate) fn rest(&mut self) -> Vec<Refusal> {
         self.forget(|_| true)
@@ -93,11 +116,6 @@ impl Refusals {
         let over: BTreeMap<String, Recent> = over;
         over.into_values().map(|recent| recent.last).filter(|last| last.unwritten > 0).collect()
     }
-}
-
-/// How long after a refusal its count is due.
-pub(crate) fn window() -> std::time::Duration {
-    std::time::Duration::from_millis(WINDOW.as_millis() + 1)
 }
 
 #[cfg(test)]
@@ -129,6 +147,25 @@ mod tests {
         assert_eq!(refusals.take(refusal("bob", "pause"), "CHG-1", at(60)), [counted, refusal("bob", "pause")]);
         assert_eq!(refusals.take(refusal("ada", "pause"), "CHG-1", at(61)), [refusal("ada", "pause")]);
         assert_eq!(refusals.rest(), [], "nothing was left unwritten");
+    }
+
+    #[test]
+    fn one_timer_is_enough_for_all_that_was_not_written() {
+        let mut refusals = Refusals::default();
+        refusals.take(refusal("ada", "pause"), "CHG-1", at(0));
+        assert_eq!(refusals.wait(at(0)), None, "nothing is unwritten");
+        let mut waits = vec![];
+        for second in 1..=50 {
+            refusals.take(refusal("ada", "pause"), "CHG-1", at(second));
+            refusals.take(refusal("bob", "pause"), "CHG-1", at(second));
+            waits.extend(refusals.wait(at(second)));
+        }
+        assert_eq!(waits, [Duration::from_millis(59_001)]);
+        let counted = |user: &str, unwritten: u64| Refusal { unwritten, ..refusal(user, "pause") };
+        assert_eq!(refusals.waited(at(60)), [counted("ada", 50)]);
+        assert_eq!(refusals.wait(at(60)), Some(Duration::from_millis(1_001)), "bob's was first written a second later");
+        assert_eq!(refusals.waited(at(61)), [counted("bob", 49)]);
+        assert_eq!(refusals.wait(at(61)), None);
     }
 
     #[test]

@@ -67,7 +67,9 @@ impl Handle {
         let template = in_force.governance.standards.get(id);
         let template =
             template.ok_or_else(|| ProposeError::NoSuchWay(format!("there is no standard change `{id}`")))?;
-        let (text, standard) = template.instantiate(parameters).map_err(ProposeError::Invalid)?;
+        let (text, standard) = template
+            .instantiate(parameters)
+            .map_err(|problems| ProposeError::Parameters { standard: id.to_owned(), problems })?;
         Ok(Draft { text, way: Way::Standard(standard), ..Draft::default() })
     }
 

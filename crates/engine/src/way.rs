@@ -75,11 +75,7 @@ impl Way {
             Self::Emergency { incident, reason } => {
                 said("an emergency", "the incident that it ends", incident)?;
                 said("an emergency", "a reason", reason)?;
-                if proposal.services.len() > rules.services {
-                    let (found, most) = (proposal.services.len(), rules.services);
-                    return Err(format!("an emergency changes at most {most} services, and this one {found}"));
-                }
-                Ok(in_emergency(proposal, rules.declare(incident, reason, now), governance))
+                in_emergency(proposal, rules.declare(incident, reason, now), governance)
             }
             Self::Afterwards { deployed_at, reason } => {
                 said("what went by", "a reason", reason)?;
@@ -106,12 +102,45 @@ fn said(of: &str, what: &str, text: &str) -> Result<(), String> {
     if text.trim().is_empty() { Err(format!("{of} needs {what}")) } else { Ok(()) }
 }
 
-/// The proposal in the fast lane: its times are cut, which is another effect.
-pub(crate) fn in_emergency(mut proposal: Proposal, emergency: Emergency, governance: &Governance) -> Proposal {
-    governance.approvals.emergency.shorten(&mut proposal.plan, &mut proposal.verify);
+/// The proposal in the fast lane, however it comes into it: its times are cut, which is another effect.
+fn in_emergency(mut proposal: Proposal, emergency: Emergency, governance: &Governance) -> Result<Proposal, String> {
+    let rules = &governance.approvals.emergency;
+    let (found, most) = (proposal.services.len(), rules.services);
+    if found > most {
+        return Err(format!("an emergency changes at most {most} service{}, and this one {found}", plural(most)));
+    }
+    rules.shorten(&mut proposal.plan, &mut proposal.verify);
     proposal.course = Course::Emergency(emergency);
     proposal.effect_digest = proposal.compute_effect_digest();
-    proposal
+    Ok(proposal)
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// What an amendment needs on what it makes of a change on this course: it must not carry the change to where its author could not have proposed it.
+pub(crate) fn needed_to_amend(course: &Course) -> Permission {
+    match course {
+        Course::Emergency(_) => Permission::Emergency,
+        Course::Regular | Course::Standard(_) | Course::Afterwards(_) => Permission::Propose,
+    }
+}
+
+/// An amended proposal on the course of the change: the clock of an emergency goes on, its plan stays as short and its scope as small. What was made
+/// from a template and is written by hand now is a regular change.
+///
+/// # Errors
+/// Why it can't stay on this course, in a sentence.
+pub(crate) fn on_the_same_course(
+    proposal: Proposal,
+    course: Course,
+    governance: &Governance,
+) -> Result<Proposal, String> {
+    match course {
+        Course::Emergency(emergency) => in_emergency(proposal, emergency, governance),
+        Course::Regular | Course::Standard(_) | Course::Afterwards(_) => Ok(proposal),
+    }
 }
 
 impl Handle {
@@ -123,6 +152,17 @@ impl Handle {
         let rejection = change::Rejection::NotAllowed { actor: actor.clone(), permission: needed };
         self.engine.record_refusal_of(actor, "propose", &rejection).await;
         Err(ProposeError::NotAllowed { actor: actor.clone(), permission: needed })
+    }
+}
+
+/// What the course of a change makes of an assessment by other rules, as it did of the one that was.
+pub(crate) fn as_it_went(course: &Course, was: &Assessment, would: Assessment) -> Assessment {
+    match course {
+        Course::Emergency(emergency) => would.in_emergency(emergency),
+        Course::Afterwards(_) => would.afterwards(),
+        Course::Standard(standard) if was.pre_approved => would.pre_approved(standard),
+        // A standard change that did not count then is no other than a regular one.
+        Course::Regular | Course::Standard(_) => would,
     }
 }
 

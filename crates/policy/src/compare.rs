@@ -55,7 +55,7 @@ pub struct Outline {
     pub level: String,
     /// `code (level)`.
     pub denials: BTreeSet<String>,
-    /// `2 of sre within 8h`.
+    /// `2 of sre within 8h`; with `, afterwards` where it is owed.
     pub approvals: BTreeSet<String>,
     /// `list/code`.
     pub checklist: BTreeSet<String>,
@@ -70,11 +70,12 @@ pub struct Outline {
 impl Outline {
     pub fn of(assessment: &Assessment) -> Self {
         let failed = assessment.denials.iter().find(|d| d.code == crate::bundle::POLICY_ERROR);
+        let owed = assessment.owed.iter().map(|owed| format!("{}, afterwards", approval(owed)));
         Self {
             score: assessment.score,
             level: assessment.level.to_string(),
             denials: assessment.denials.iter().map(|d| format!("{} ({})", d.code, d.level)).collect(),
-            approvals: assessment.requires.iter().map(approval).collect(),
+            approvals: assessment.requires.iter().map(approval).chain(owed).collect(),
             checklist: assessment.checklist.iter().map(|item| format!("{}/{}", item.list, item.code)).collect(),
             window: assessment.window,
             factors: assessment.factors.iter().map(|f| format!("{} {}", f.code, f.points)).collect(),

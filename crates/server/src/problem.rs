@@ -165,6 +165,7 @@ impl From<Rejection> for Problem {
             | Rejection::AlreadyVoted { .. }
             | Rejection::SeatTaken { .. }
             | Rejection::StaleEffect { .. }
+            | Rejection::StaleRevision { .. }
             | Rejection::VerdictIsFail { .. }
             | Rejection::NothingToRollBack { .. }
             | Rejection::LaneTaken { .. }
@@ -196,6 +197,10 @@ impl From<ProposeError> for Problem {
         let detail = error.to_string();
         match error {
             ProposeError::Invalid(problems) => Self::invalid_file(problems),
+            ProposeError::Parameters { problems, standard } => {
+                Self { problems, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_parameters", detail) }
+                    .help(format!("`clearway standard show {standard}` says what each may be"))
+            }
             ProposeError::NotAllowed { permission, .. } => {
                 Self::not_allowed(detail).help(format!("ask for a role with `{permission}` in access.yaml"))
             }
@@ -235,6 +240,7 @@ mod tests {
             Rejection::BadSignature { change, why: "it was made for `git`".into() },
             Rejection::SignatureNeeded { change, asked: "`sre`".into() },
             Rejection::StaleEffect { change, given: "aa".into(), now: "bb".into() },
+            Rejection::StaleRevision { change, given: 1, now: 2 },
             Rejection::VerdictIsFail { step: "step 1".into() },
             Rejection::NothingToRollBack { change },
             Rejection::LaneTaken { holder: ChangeId::new(8), resource: "router:checkout".into() },
@@ -257,6 +263,7 @@ mod tests {
             403 bad_signature: the signature does not count: it was made for `git`
             403 signature_needed: a vote for `sre` has to be signed
             409 stale_effect: this approves the effect aa, but `CHG-7` has the effect bb now
+            409 stale_revision: revision 1 of `CHG-7` was edited, but it has revision 2 now
             409 verdict_is_fail: the verdict of step 1 is `fail`; a failing step can't be promoted
             409 nothing_to_roll_back: nothing of `CHG-7` has been rolled out yet
             409 lane_taken: `CHG-8` has the target `router:checkout` now; rolling back would undo its work

@@ -149,6 +149,7 @@ struct State {
     jitter: StdRng,
     counted_at: Timestamp,
     pages: Vec<(ChangeId, String)>,
+    alarms: Vec<String>,
     notices: Vec<(ChangeId, String)>,
     now: Timestamp,
     plan_runs: u32,
@@ -206,6 +207,7 @@ impl World {
             // Visitors came before anybody looked.
             counted_at: Timestamp::from_second(epoch().as_second() - 60).unwrap_or_else(|_| epoch()),
             pages: vec![],
+            alarms: vec![],
             notices: vec![],
             now: epoch(),
             plan_runs: 0,
@@ -292,6 +294,12 @@ impl World {
         self.state().notices.clone()
     }
 
+    /// What people were paged about the server itself.
+    pub fn alarms(&self) -> Vec<String> {
+        self.state().alarms.clone()
+    }
+
+    /// What people were paged about changes.
     pub fn pages(&self) -> Vec<(ChangeId, String)> {
         self.state().pages.clone()
     }
@@ -620,6 +628,11 @@ impl Voice for World {
             Urgency::Page => self.state().pages.push(told),
             Urgency::Notice => self.state().notices.push(told),
         }
+        Ok("the world".into())
+    }
+
+    async fn alarm(&self, _: &str, reason: &str) -> Result<String, String> {
+        self.state().alarms.push(reason.to_owned());
         Ok("the world".into())
     }
 }

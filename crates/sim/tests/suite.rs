@@ -10,6 +10,8 @@ mod comparisons;
 mod crashes;
 #[path = "suite/detours.rs"]
 mod detours;
+#[path = "suite/faults.rs"]
+mod faults;
 #[path = "suite/govern.rs"]
 mod govern;
 #[path = "suite/interleaved.rs"]

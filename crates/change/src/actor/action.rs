@@ -58,7 +58,12 @@ pub const TABLE: [Row; 29] = [
         also: "any permission will do",
     },
     on_change("propose", Permission::Propose, "propose a change, or take part with a pipeline of one's own", ""),
-    on_change("amend", Permission::Propose, "replace what a change proposes", "its author always may"),
+    on_change(
+        "amend",
+        Permission::Propose,
+        "replace what a change proposes",
+        "its author always may; an emergency only with `emergency`, on what it becomes",
+    ),
     on_change("withdraw", Permission::Propose, "withdraw a change before its rollout", "its author always may"),
     on_change("review", Permission::Propose, "record the review that a change owes", ""),
     on_change(
@@ -114,7 +119,7 @@ pub const TABLE: [Row; 29] = [
         "delegate",
         Permission::Govern,
         "put somebody in another's place for a while",
-        "for oneself no permission is needed, only a token without limits",
+        "for oneself no permission is needed, only a token without limits; never into one's own hands",
     ),
     everywhere(
         "reinstate",

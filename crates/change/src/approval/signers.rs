@@ -9,11 +9,15 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::statement::NAMESPACE;
 use crate::actor::{Access, User};
-use crate::document::nearest;
+use crate::document::{list, nearest};
+use crate::glob::fits_name;
 use crate::time::Timestamp;
 
 /// The name of the file in the governance directory.
 pub const FILE: &str = "allowed_signers";
+
+/// The most people whom a sentence about a shared key names.
+const MOST_NAMED: usize = 5;
 
 /// The kinds of keys that can sign a vote.
 const KINDS: [&str; 5] = [
@@ -27,6 +31,8 @@ const KINDS: [&str; 5] = [
 /// One line of `allowed_signers`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signer {
+    /// Its line in the file, from 1.
+    line: u32,
     /// Patterns of user ids and e-mail addresses.
     principals: Vec<String>,
     /// Patterns of the purposes it may sign for; all if empty.
@@ -46,7 +52,7 @@ pub fn read(text: &str) -> Result<Vec<Signer>, Vec<(u32, String)>> {
     let (mut signers, mut problems) = (vec![], vec![]);
     for (number, line) in lines {
         match Signer::read(line) {
-            Ok(signer) => signers.push(signer),
+            Ok(signer) => signers.push(Signer { line: number, ..signer }),
             Err(problem) => problems.push((number, problem)),
         }
     }
@@ -104,10 +110,32 @@ pub fn key_problems(access: &Access) -> Vec<(String, String)> {
     found
 }
 
+/// Keys of `allowed_signers` that more than one person could sign votes with, by this file or by access.yaml: each by the line that says so, and why.
+/// Who has left signs nothing and doesn't count.
+pub fn shared_keys(access: &Access, signers: &[Signer]) -> Vec<(u32, String)> {
+    let people = |key: &str| -> Vec<&str> {
+        let lines: Vec<&Signer> = signers.iter().filter(|s| s.key == key && s.is_for_votes()).collect();
+        let own = |user: &User| user.keys.iter().any(|own| words(own).as_deref() == Some(key));
+        let here = access.users.iter().filter(|user| !user.deactivated);
+        here.filter(|user| own(user) || lines.iter().any(|line| line.is_of(user))).map(|u| u.id.as_str()).collect()
+    };
+    let for_votes = signers.iter().filter(|signer| signer.is_for_votes());
+    let shared = for_votes.filter_map(|signer| {
+        let people = people(&signer.key);
+        (people.len() > 1).then(|| {
+            let most = people.iter().take(MOST_NAMED).copied();
+            let why = format!("{} could sign votes with this key", list(most));
+            (signer.line, format!("{why}; a signature has to say which of them it is by: name one person here"))
+        })
+    });
+    shared.collect()
+}
+
 impl Signer {
     fn read(line: &str) -> Result<Self, String> {
         let (principals, rest) = field(line)?;
         let mut signer = Self {
+            line: 0,
             principals: patterns(&principals),
             namespaces: vec![],
             valid_after: None,
@@ -244,30 +272,8 @@ fn patterns(list: &str) -> Vec<String> {
 
 /// Whether a list of patterns takes a name (ssh_config(5), PATTERNS): one has to match, and none with `!`.
 fn matches(patterns: &[String], name: &str) -> bool {
-    let refused = patterns.iter().filter_map(|p| p.strip_prefix('!')).any(|p| fits(p.as_bytes(), name.as_bytes()));
-    !refused && patterns.iter().filter(|p| !p.starts_with('!')).any(|p| fits(p.as_bytes(), name.as_bytes()))
-}
-
-/// `*` stands for any characters, `?` for one. Steps back to the last star only, so it takes no more than length times length.
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n, mut star) = (0, 0, None);
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(c) if *c == b'?' || *c == name[n] => (p, n) = (p + 1, n + 1),
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    (p, n) = (at + 1, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == b'*')
+    let refused = patterns.iter().filter_map(|p| p.strip_prefix('!')).any(|p| fits_name(p, name));
+    !refused && patterns.iter().filter(|p| !p.starts_with('!')).any(|p| fits_name(p, name))
 }
 
 #[cfg(test)]
@@ -365,11 +371,30 @@ mod tests {
         assert!(key_problems(&access(&[KEY, OTHER])).is_empty());
     }
 
+    // X2, PA4: one signature is one person's, however the key came to them.
     #[test]
-    fn a_pattern_of_many_stars_ends() {
-        let pattern = "*a".repeat(200);
-        assert!(!fits(pattern.as_bytes(), "a".repeat(199).as_bytes()));
-        assert!(fits(pattern.as_bytes(), "ba".repeat(200).as_bytes()));
-        assert!(fits(b"?da*", b"ada") && !fits(b"?", b"") && fits(b"**", b""));
+    fn a_line_that_lets_one_key_sign_for_two_people_is_a_problem() {
+        let access = |key: &str| -> Access {
+            serde_json::from_value(serde_json::json!({"users": [
+                {"id": "ada", "emails": ["ada@example.com"]},
+                {"id": "bob", "emails": ["bob@example.com"], "keys": [key]},
+                {"id": "cyd", "emails": ["cyd@example.com"], "deactivated": true},
+            ]}))
+            .expect("the access table of the tests is valid")
+        };
+        let problems = |file: &str, key: &str| shared_keys(&access(key), &read(file).expect("the file is valid"));
+        let wide = problems(&format!("# all of us\n*@example.com {KEY}"), OTHER);
+        assert_eq!(wide.len(), 1);
+        assert_eq!(wide[0].0, 2);
+        assert!(wide[0].1.starts_with("`ada` or `bob` could sign votes with this key"), "{wide:?}");
+        assert_eq!(
+            problems(&format!("ada {KEY}\nbob {KEY}"), OTHER).len(),
+            2,
+            "each line names one, both together two"
+        );
+        assert_eq!(problems(&format!("ada {KEY}"), KEY).len(), 1, "access.yaml says that it is bob's");
+        for fine in ["ada", "ada,ada@example.com", "cyd@*,ada", "*@example.com namespaces=\"git\""] {
+            assert_eq!(problems(&format!("{fine} {KEY}"), OTHER), [], "{fine}");
+        }
     }
 }

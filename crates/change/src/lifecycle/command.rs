@@ -25,7 +25,7 @@ type Decision = Result<Vec<Event>, Rejection>;
 pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
     authorise(change, &command, given)?;
     match command {
-        Command::Amend { proposal } => amend(change, *proposal),
+        Command::Amend { proposal, revision } => amend(change, *proposal, revision),
         Command::Withdraw { reason } => withdraw(change, reason),
         Command::Assess(assessment) => assess(change, given, *assessment),
         Command::Approve { effect, comment, signature } => people::approve(change, given, effect, comment, signature),
@@ -120,8 +120,11 @@ pub(super) fn with_reason(reason: String) -> Result<String, Rejection> {
     if reason.trim().is_empty() { Err(Rejection::ReasonNeeded) } else { Ok(reason) }
 }
 
-fn amend(change: &Change, proposal: Proposal) -> Decision {
+fn amend(change: &Change, proposal: Proposal, edited: Option<u32>) -> Decision {
     before_rollout(change, "it can be amended only before its rollout begins; propose another change")?;
+    if let Some(given) = edited.filter(|edited| *edited != change.revision) {
+        return Err(Rejection::StaleRevision { change: change.id, given, now: change.revision });
+    }
     if proposal == change.proposal {
         return Ok(vec![]);
     }

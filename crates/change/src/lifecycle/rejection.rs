@@ -29,6 +29,8 @@ pub enum Rejection {
     SignatureNeeded { change: ChangeId, asked: String },
     #[error("this approves the effect {given}, but `{change}` has the effect {now} now")]
     StaleEffect { change: ChangeId, given: String, now: String },
+    #[error("revision {given} of `{change}` was edited, but it has revision {now} now")]
+    StaleRevision { change: ChangeId, given: u32, now: u32 },
     #[error("the verdict of {step} is `fail`; a failing step can't be promoted")]
     VerdictIsFail { step: String },
     #[error("nothing of `{change}` has been rolled out yet")]
@@ -73,6 +75,7 @@ impl Rejection {
             Self::BadSignature { .. } => "bad_signature",
             Self::SignatureNeeded { .. } => "signature_needed",
             Self::StaleEffect { .. } => "stale_effect",
+            Self::StaleRevision { .. } => "stale_revision",
             Self::VerdictIsFail { .. } => "verdict_is_fail",
             Self::NothingToRollBack { .. } => "nothing_to_roll_back",
             Self::LaneTaken { .. } => "lane_taken",
@@ -105,6 +108,9 @@ impl Rejection {
             Self::StaleEffect { change, .. } => {
                 format!("look at it again with `clearway show {change}`, then approve what it is now")
             }
+            Self::StaleRevision { change, given, now } => format!(
+                "see what is another with `clearway diff {change} --from {given} --to {now}`, take it into your file, then amend revision {now}"
+            ),
             Self::VerdictIsFail { .. } => "roll it back, or pause it and find out why".into(),
             Self::NothingToRollBack { change } => format!("withdraw it with `clearway withdraw {change}`"),
             Self::LaneTaken { holder, .. } => format!("roll back `{holder}` first, or propose a change that repairs"),

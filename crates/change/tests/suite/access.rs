@@ -1,16 +1,18 @@
 //! The table of permissions beside the core: what the table says a command needs is what `decide` asks for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use change::actor::row;
-use change::{Actor, Command, Digest, Event, Given, Permission, Rejection, decide, evolve};
+use change::actor::{Part, row};
+use change::circumstances::Circumstances;
+use change::time::after;
+use change::{Actor, ChangeId, Command, Digest, Event, Given, Permission, Rejection, Span, decide, evolve};
 
-use crate::world::{ID, proposal, start};
+use crate::world::{ID, Life, proposal, start};
 
 fn commands() -> Vec<(&'static str, Command)> {
     let why = || "because".to_owned();
     vec![
-        ("amend", Command::Amend { proposal: Box::new(proposal("b")) }),
+        ("amend", Command::Amend { proposal: Box::new(proposal("b")), revision: None }),
         ("withdraw", Command::Withdraw { reason: why() }),
         ("review", Command::Review { summary: why() }),
         ("approve", Command::Approve { effect: Digest::of_bytes(b"x"), comment: None, signature: None }),
@@ -55,4 +57,28 @@ fn audit_alone_allows_no_command() {
     for (action, command) in commands() {
         assert!(asked(command, [Permission::Audit, Permission::Read].into()).is_some(), "{action}");
     }
+}
+
+// F2: a clock that steps back between the proposal and the edit hides nothing, and one that steps forward accuses nobody.
+#[test]
+fn an_edit_of_the_rules_is_after_a_proposal_by_the_order_of_the_log_alone() {
+    let (early, late) = (start(), after(start(), Span::secs(60)));
+    let server = Actor::Clearway(Part::Server);
+    let edited_by = |who: &str| Event::GovernanceLoaded {
+        digest: Digest::of_bytes(who.as_bytes()),
+        files: BTreeMap::new(),
+        editors: [who.to_owned()].into(),
+        policy: None,
+        timezones: None,
+        commit: None,
+    };
+    let life = Life::begin(ID, proposal("a"));
+    let (proposed, author, _) = &life.log[0];
+    let mut all = Circumstances::default();
+    all.add(None, &edited_by("cyd"), &server, late);
+    all.add(Some(ID), proposed, author, late);
+    all.add(None, &edited_by("bob"), &server, early);
+    assert!(all.edited_since("bob", ID), "the clock says before, the log says after");
+    assert!(!all.edited_since("cyd", ID), "it was proposed under these rules");
+    assert!(all.edited_since("cyd", ChangeId::new(9)), "of what the log does not know, nobody can say");
 }

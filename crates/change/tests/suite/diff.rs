@@ -116,7 +116,8 @@ fn a_voter_is_shown_what_is_new_since_their_last_vote() {
     let mut life = Life::begin(ID, proposal("shop@sha256:aa"));
     let amend = |mut life: Life, artifact: &str| {
         let given = open(user(AUTHOR), life.now);
-        life.ask(Command::Amend { proposal: Box::new(proposal(artifact)) }, &given).expect("the author amends");
+        life.ask(Command::Amend { proposal: Box::new(proposal(artifact)), revision: None }, &given)
+            .expect("the author amends");
         life
     };
     life = amend(life, "shop@sha256:bb").approved();

@@ -168,11 +168,11 @@ fn minutes(now: Timestamp, minutes: u64) -> Timestamp {
 
 rows! {
     Command::Amend { .. } =>
-        "Amend": |_, now| (Command::Amend { proposal: Box::new(proposal("shop@sha256:bb")) }, now),
+        "Amend": |_, now| (Command::Amend { proposal: Box::new(proposal("shop@sha256:bb")), revision: None }, now),
         "Amend the title": |c, now| {
             let mut proposal = c.proposal.clone();
             proposal.title = "another title".into();
-            (Command::Amend { proposal: Box::new(proposal) }, now)
+            (Command::Amend { proposal: Box::new(proposal), revision: None }, now)
         };
     Command::Withdraw { .. } => "Withdraw": |_, now| (Command::Withdraw { reason: reason() }, now);
     Command::Assess(_) =>

@@ -566,11 +566,13 @@ impl World {
         let failed = |step, attempt, failure| Command::ReportFailed { step, attempt, failure, error: reason() };
         Some(match action {
             Action::Age => return None,
-            Action::AmendEffect { .. } => Command::Amend { proposal: Box::new(self.other_effect(&change.proposal)) },
+            Action::AmendEffect { .. } => {
+                Command::Amend { proposal: Box::new(self.other_effect(&change.proposal)), revision: None }
+            }
             Action::AmendTitle => {
                 let mut proposal = change.proposal.clone();
                 proposal.title = if proposal.title == TITLES[0] { TITLES[1] } else { TITLES[0] }.to_owned();
-                Command::Amend { proposal: Box::new(proposal) }
+                Command::Amend { proposal: Box::new(proposal), revision: None }
             }
             Action::Withdraw => Command::Withdraw { reason: reason() },
             Action::Assess(Policy::Needs(count)) => Command::Assess(Box::new(allowed(effect, count))),

@@ -151,7 +151,7 @@ fn command(change: &Change, draw: &Draw, now: Timestamp) -> Command {
     let (step, attempt) = change.any_rollout().map_or((0, 1), |r| (r.step, r.attempt));
     let reason = || if salt == 7 { String::new() } else { "because".to_owned() };
     match draw.what {
-        0 => Command::Amend { proposal: Box::new(amended(&change.proposal, salt)) },
+        0 => Command::Amend { proposal: Box::new(amended(&change.proposal, salt)), revision: None },
         1 if salt < 64 => Command::Withdraw { reason: reason() },
         2 if salt < 64 => Command::Refuse { reason: reason() },
         3..=7 => Command::Approve { effect: change.proposal.effect_digest, comment: None, signature: None },

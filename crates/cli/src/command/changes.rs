@@ -22,9 +22,12 @@ pub(super) async fn run(args: &Args, client: &Client) -> Outcome {
             let id = propose(args, client, &body, asked.key.as_deref(), asked.watch).await?;
             if asked.watch { follow::to_completion(client, id, style).await } else { Ok(()) }
         }
-        Command::Amend { change, file, material } => {
-            let body = material::request(client, file.as_deref(), material).await?;
+        Command::Amend { change, file, revision, material } => {
+            let mut body = material::request(client, file.as_deref(), material).await?;
             material::warn(args, &body);
+            if let Some(revision) = revision {
+                body["revision"] = json!(revision);
+            }
             act(change, "amend", body).await
         }
         Command::Facts(asked) => material::facts(args, client, asked).await,

@@ -101,7 +101,9 @@ fn commit(folder: &Path) -> Option<String> {
 pub(super) async fn check(args: &Args, check: &Check) -> Outcome {
     let name = check.file.display().to_string();
     if check.file.is_dir() {
-        crate::serve::read_governance(&check.file)?;
+        let governance = crate::serve::read_governance(&check.file)?;
+        // As `serve` does: what it refuses is not valid.
+        engine::InForce::new(governance).map_err(|e| Failure::new(INVALID, e.to_string()))?;
         return say(args, &name, &[], None);
     }
     if check.file.extension().is_some_and(|e| e == "toml") {

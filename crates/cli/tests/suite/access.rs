@@ -72,6 +72,22 @@ fn holds(folder: &Path, needle: &str) -> bool {
     })
 }
 
+// PR5: what `check` calls valid is what `serve` takes, its policies included.
+#[test]
+fn a_folder_whose_policies_serve_would_refuse_is_not_valid() {
+    let desk = Desk::new();
+    let governance = desk.path("governance");
+    assert!(desk.run(&["init", "governance", &governance, "--admin", "ada"]).status.success());
+    let folder = std::path::Path::new(&governance).join("policy");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("h.rego"), "package h\ndeny contains {\"code\": \"x\", \"reason\": \"y\"}\n")
+        .expect("a file");
+    let checked = desk.run(&["check", &governance]);
+    let said = text(&checked);
+    assert_eq!(checked.status.code(), Some(3), "{said}");
+    assert!(said.contains("h.rego") && said.contains("name it `clearway.h`"), "{said}");
+}
+
 // I10, X21: from nothing to a governance of one's own, without a word that does not work.
 #[test]
 fn what_init_writes_is_valid_and_serves_with_its_administrator() {

@@ -302,6 +302,31 @@ fn who_edits_access_yaml_between_proposal_and_vote_can_not_vote() {
     assert!(refused.contains("they have edited the rules"), "{refused}");
 }
 
+// F2: an address that access.yaml does not know may be anybody's, so nobody votes on what waited while it edited the rules.
+#[test]
+fn an_editor_of_the_rules_whom_nobody_knows_may_be_everybody() {
+    if !part("git", Command::new("git").arg("--version").output().is_ok()) {
+        return;
+    }
+    let mut house = house();
+    let folder: PathBuf = house.dir.path().join("governance");
+    git(&folder, "ada", &["init", "-q", "-b", "main"]);
+    git(&folder, "ada", &["add", "-A"]);
+    git(&folder, "ada", &["commit", "-q", "-m", "words"]);
+    house.start_server();
+    let bob = token(&house, "bob");
+    let id = propose(&house, "access", "shop");
+    house.wait_for(&id, &["assessed"]);
+    std::fs::write(folder.join("access.yaml"), format!("{ACCESS}# a word\n")).expect("a file");
+    git(&folder, "mallory", &["commit", "-qam", "words"]);
+    ends_with(&house, 0, &["governance", "reload"]);
+    let refused = ends_with(&house, 4, &["--token-file", &bob, "approve", &id]);
+    assert!(refused.contains("they have edited the rules since it was proposed"), "{refused}");
+    let next = propose(&house, "access", "shop");
+    house.wait_for(&next, &["assessed"]);
+    ends_with(&house, 0, &["--token-file", &bob, "approve", &next]);
+}
+
 // X20: docs/operate/when-clearway-is-down.md, command by command: what went by is put on record, and owes what it went without.
 #[test]
 fn what_was_deployed_while_clearway_was_down_is_put_on_record_with_its_debts() {

@@ -37,7 +37,12 @@ fn the_standard_change_of_the_examples_is_shown_and_proposed_without_votes() {
     let wild = ["propose", "checkout-release", "--set", "version=v9", "--set", "digest=x; reboot", "--set", "bake=1"];
     let refused = run(&server, &wild);
     assert_eq!(refused.status.code(), Some(3), "{}", text(&refused));
-    for part in ["`v9` is not among `v2` or `v3`", "`x; reboot` does not match", "no whole number from 5 to 600"] {
+    for part in [
+        "`v9` is not among `v2` or `v3`",
+        "`x; reboot` does not match",
+        "no whole number from 5 to 600",
+        "the parameters of the standard change `checkout-release` have 3 problems",
+    ] {
         assert!(text(&refused).contains(part), "{part}\n{}", text(&refused));
     }
 

@@ -49,6 +49,9 @@ pub(crate) struct Proposed {
     /// Put on record what was deployed without Clearway.
     #[serde(default)]
     pub afterwards: Option<Passed>,
+    /// For an amendment: the revision that was edited. It is refused where the change has another one by now.
+    #[serde(default)]
+    pub revision: Option<u32>,
 }
 
 /// An emergency.
@@ -184,7 +187,11 @@ pub(crate) async fn propose(
     Idempotency(key): Idempotency,
     Json(given): Json<Proposed>,
 ) -> Result<Response, Problem> {
-    token_leaves(&server, &caller, "propose", None, &given).await?;
+    if given.revision.is_some() {
+        return Err(Problem::malformed("a change that is proposed has no `revision` yet: amend the one that you mean"));
+    }
+    let action = if given.emergency.is_some() { "emergency" } else { "propose" };
+    token_leaves(&server, &caller, action, None, &given).await?;
     let (handle, actor) = (server.handle.clone(), caller.actor());
     let draft = given.draft()?;
     let proposed = async move { handle.propose_draft(&actor, &draft, key.as_deref()).await };

@@ -115,9 +115,13 @@ pub(crate) async fn amend(
     let change = changes::load(&server, &caller, id).await?;
     caller.token_leaves(&server, "amend", Some(id), &change.proposal).await?;
     changes::token_leaves(&server, &caller, "amend", Some(id), &given).await?;
+    if change.proposal.course.emergency().is_some() {
+        changes::token_leaves(&server, &caller, "emergency", Some(id), &given).await?;
+    }
     let (handle, actor) = (server.handle.clone(), caller.actor());
+    let revision = given.revision;
     let draft = given.draft()?;
-    let amended = to_its_end(async move { handle.amend(&actor, id, &draft).await }).await?;
+    let amended = to_its_end(async move { handle.amend(&actor, id, &draft, revision).await }).await?;
     amended.map_err(Problem::invalid_file)??;
     changes::show(&server, &caller, id).await.map(axum::Json)
 }

@@ -100,7 +100,7 @@ fn who_committed_to_an_earlier_revision_does_not_approve_a_later_one() {
         let made = Draft { material: committed_by("bob@shop.example"), ..draft("a", Way::Regular) };
         let id = handle.propose_draft(&ada(), &made, None).await.expect("ada may").id;
         until(&handle, id, |p| p == Phase::Assessed).await;
-        handle.amend(&ada(), id, &draft("b", Way::Regular)).await.expect("it is a change file").expect("ada may");
+        handle.amend(&ada(), id, &draft("b", Way::Regular), None).await.expect("it is a change file").expect("ada may");
         until(&handle, id, |p| p == Phase::Assessed).await;
         assert!(matches!(rejection(approve(&handle, "bob", id).await), Rejection::Excluded { .. }));
     });
@@ -117,7 +117,7 @@ fn who_amends_the_words_of_a_change_does_not_approve_it() {
         until(&handle, id, |p| p == Phase::Assessed).await;
         approve(&handle, "bob", id).await.expect("bob may");
         until(&handle, id, |p| p == Phase::Scheduled).await;
-        handle.amend(&bob(), id, &file("b")).await.expect("it is a change file").expect("bob may propose");
+        handle.amend(&bob(), id, &file("b"), None).await.expect("it is a change file").expect("bob may propose");
         let change = until(&handle, id, |p| p == Phase::Assessed).await;
         assert!(change.votes.is_empty(), "his own vote falls, too");
         assert!(matches!(rejection(approve(&handle, "bob", id).await), Rejection::OwnChange { .. }));

@@ -7,7 +7,7 @@ use change::aftermath::Debt;
 use change::circumstances::Delegation;
 use change::governance::Governance;
 use change::lifecycle::Rejection;
-use change::{Actor, Change, ChangeId, Command, Event, Phase, Span};
+use change::{Actor, Change, ChangeId, Command, Event, Permission, Phase, Span};
 use engine::{CommandError, Draft, Handle, Way};
 use sim::world::{ALL_TRAFFIC, Behaviour, World, ada, bob, change_file};
 
@@ -47,6 +47,10 @@ pub(crate) fn rules(approvals: &str, more: &[(&str, &str)]) -> Governance {
     Governance::read(&files).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
+pub(crate) fn with_emergencies() -> Governance {
+    rules(&format!("{ESCALATING}{EMERGENCY}"), &[])
+}
+
 pub(crate) fn reasons(change: &Change) -> String {
     change::explain::status(change)
 }
@@ -83,7 +87,7 @@ fn what_was_approved_and_then_amended_deploys_nothing() {
         until(&handle, id, |p| matches!(p, Phase::Scheduled | Phase::Held { .. })).await;
         let other = [("50%", "30s"), ("100%", "30s")];
         let amended = Draft { text: change_file("a", &other, ""), ..Draft::default() };
-        handle.amend(&ada(), id, &amended).await.expect("it is a change file").expect("its author may");
+        handle.amend(&ada(), id, &amended, None).await.expect("it is a change file").expect("its author may");
         pass(1).await;
         assert_eq!(state(&handle, id).await.phase(), Phase::Assessed);
         assert!(world.deeds().is_empty(), "no driver was called");
@@ -103,10 +107,29 @@ fn votes_carry_over_to_the_same_effect() {
         approve(&handle, "bob", id).await.expect("bob may");
         let amended =
             Draft { text: change_file("a", &STEPS, "links: [https://tickets.example/1]\n"), ..Draft::default() };
-        handle.amend(&ada(), id, &amended).await.expect("it is a change file").expect("its author may");
+        handle.amend(&ada(), id, &amended, None).await.expect("it is a change file").expect("its author may");
         assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
         assert_eq!(world.weight(), ALL_TRAFFIC);
         assert!(!story(&log(&store, id).await).contains(&"VotesVoided".to_owned()));
+    });
+}
+
+// F2: who amends from a file of before does not undo in silence what another has amended since.
+#[test]
+fn an_amendment_of_an_older_revision_is_refused_as_stale() {
+    paused().block_on(async {
+        let (world, store) = (World::new(24, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, rules(ESCALATING, &[])).await;
+        let id = propose(&handle, &change_file("a", &STEPS, "")).await;
+        let amend = async |title: &str, revision: Option<u32>| {
+            let draft = draft(title, Way::Regular);
+            handle.amend(&ada(), id, &draft, revision).await.expect("it is a change file")
+        };
+        assert_eq!(amend("b", Some(1)).await.expect("it is the one of now").revision, 2);
+        assert_eq!(rejection(amend("c", Some(1)).await), Rejection::StaleRevision { change: id, given: 1, now: 2 });
+        assert_eq!(state(&handle, id).await.proposal.title, "b");
+        assert_eq!(amend("c", Some(2)).await.expect("it is the one of now").revision, 3);
+        assert_eq!(amend("d", None).await.expect("whichever it is").revision, 4);
     });
 }
 
@@ -241,12 +264,74 @@ fn an_emergency_starts_at_once_and_leaves_a_debt_that_shuts_the_lane() {
         until(&handle, second, |p| p == Phase::Assessed).await;
         approve(&handle, "dan", second).await.expect("who is on call may");
         let held = until(&handle, second, |p| matches!(p, Phase::Held { .. })).await;
-        assert!(reasons(&held).contains("is shut while it owes the approval of `CHG-1`"), "{}", reasons(&held));
+        assert!(reasons(&held).contains("is shut while `ada` owes the approval of `CHG-1`"), "{}", reasons(&held));
         let paid = approve(&handle, "bob", first).await.expect("the owed approval");
         assert!(!paid.owes(Debt::Approval));
         assert_eq!(until_ended(&handle, second).await.phase(), Phase::Completed, "the lane is open again");
         let late = handle.command(&ada(), first, Command::Review { summary: "a time-out was missing".into() }).await;
         assert!(!late.expect("ada may").owes(Debt::Review));
+    });
+}
+
+// LC9, PA6: a debt is that of the services, of who owns them and of the author, whatever the next change file says of its owner.
+#[test]
+fn another_owner_in_the_file_does_not_open_a_lane_that_a_debt_has_shut() {
+    paused().block_on(async {
+        let (world, store) = (World::new(21, Behaviour::GOOD), memory());
+        let more = [("services/till.yaml", "name: till\nowner: leads\ntier: 3\n")];
+        let handle = start(&world, &store, rules(&format!("{ESCALATING}{EMERGENCY}"), &more)).await;
+        let way = || Way::Emergency { incident: "INC-1".into(), reason: "checkout is down".into() };
+        let declare = async |who: &str, owner: &str, service: &str| {
+            let text = change_file("fix", &STEPS, "").replace("owner: ada", &format!("owner: {owner}"));
+            let text = text.replace("[shop]", &format!("[{service}]"));
+            let draft = Draft { text, way: way(), ..Draft::default() };
+            let id = handle.propose_draft(&user(who), &draft, None).await.expect("they may").id;
+            until(&handle, id, |p| p == Phase::Assessed).await;
+            approve(&handle, if who == "dan" { "ada" } else { "dan" }, id).await.expect("who is on call may");
+            until(&handle, id, |p| p.is_terminal() || matches!(p, Phase::Held { .. })).await
+        };
+        assert_eq!(declare("ada", "ada", "shop").await.phase(), Phase::Completed);
+        let deeds = world.deeds().len();
+        pass(30).await;
+        let same_service = declare("dan", "dan", "shop").await;
+        assert!(reasons(&same_service).contains("is shut while `ada` owes"), "{}", reasons(&same_service));
+        let same_author = declare("ada", "leads", "till").await;
+        assert!(reasons(&same_author).contains("is shut while `ada` owes"), "{}", reasons(&same_author));
+        let amended = change_file("fix", &STEPS, "").replace("owner: ada", "owner: eve");
+        let draft = Draft { text: amended, ..Draft::default() };
+        handle.amend(&ada(), same_author.id, &draft, None).await.expect("it is a change file").expect("its author may");
+        pass(1).await;
+        assert_eq!(world.deeds().len(), deeds, "no driver was called");
+        assert_eq!(declare("dan", "leads", "till").await.phase(), Phase::Completed, "others owe nothing");
+    });
+}
+
+// LC3, PA6: an emergency stays within its scope however it is amended, and whoever may declare none carries none on.
+#[test]
+fn an_amendment_does_not_carry_an_emergency_out_of_its_scope() {
+    paused().block_on(async {
+        let (world, store) = (World::new(20, Behaviour::GOOD), memory());
+        let narrow = format!("{ESCALATING}{}", EMERGENCY.replace("watch: 20s", "watch: 20s, services: 1"));
+        let access = ACCESS.replace("groups:", "  - {id: fay, roles: [{role: proposer}]}\ngroups:")
+            + "  - {id: proposer, may: [propose, read]}\n";
+        let more = [("services/till.yaml", "name: till\nowner: sre\ntier: 3\n"), ("access.yaml", &access)];
+        let handle = start(&world, &store, rules(&narrow, &more)).await;
+        let way = Way::Emergency { incident: "INC-1".into(), reason: "checkout is down".into() };
+        let id = handle.propose_draft(&ada(), &draft("fix", way), None).await.expect("ada may").id;
+        until(&handle, id, |p| p == Phase::Assessed).await;
+        let amend = async |who: &str, file: String| {
+            let draft = Draft { text: file, ..Draft::default() };
+            handle.amend(&user(who), id, &draft, None).await.expect("it is a change file")
+        };
+        let wide = change_file("fix", &STEPS, "").replace("[shop]", "[shop, till]");
+        let said = amend("ada", wide).await.expect_err("two are one too many").to_string();
+        assert_eq!(said, "an emergency changes at most 1 service, and this one 2");
+        let other = change_file("other", &STEPS, "");
+        let refused = rejection(amend("fay", other.clone()).await);
+        assert_eq!(refused, Rejection::NotAllowed { actor: user("fay"), permission: Permission::Emergency });
+        assert_eq!(state(&handle, id).await.revision, 1, "nothing of it was taken");
+        let kept = amend("ada", other).await.expect("within its scope");
+        assert!(kept.proposal.course.emergency().is_some() && kept.revision == 2);
     });
 }
 
@@ -317,6 +402,45 @@ fn a_delegate_votes_in_anothers_place_for_a_while() {
         let late = propose(&handle, &change_file("c", &STEPS, "")).await;
         until(&handle, late, |p| p == Phase::Assessed).await;
         assert!(matches!(rejection(approve(&handle, "dan", late).await), Rejection::NotEntitled { .. }));
+    });
+}
+
+// LC3: who governs gives nobody's seat to themselves, and giving it to another is an edit of the rules like any.
+#[test]
+fn who_governs_takes_no_seat_and_has_no_vote_on_what_waited_when_they_gave_one() {
+    paused().block_on(async {
+        let (world, store) = (World::new(22, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, rules(ESCALATING, &[])).await;
+        let seat = |from: &str, to: &str, group: &str, days: u64| Delegation {
+            from: from.into(),
+            to: Some(to.into()),
+            groups: [group.to_owned()].into(),
+            until: handle.until(Span::secs(days * 86_400)),
+            reason: "holidays".into(),
+        };
+        let refused = async |actor: &str, delegation: Delegation| {
+            let answer = handle.delegate(&user(actor), delegation).await;
+            answer.expect_err("it can't be").to_string()
+        };
+        let id = propose(&handle, &change_file("a", &STEPS, "")).await;
+        until(&handle, id, |p| p == Phase::Assessed).await;
+        let own_hands = refused("dan", seat("bob", "dan", "sre", 1)).await;
+        assert!(own_hands.contains("nobody takes the place of `bob` themselves"), "{own_hands}");
+        let too_long = refused("bob", seat("bob", "dan", "sre", 91)).await;
+        assert!(too_long.contains("at most 90d"), "{too_long}");
+        let mistyped = refused("bob", seat("bob", "dan", "srs", 1)).await;
+        assert_eq!(mistyped, "there is no group `srs` in access.yaml; did you mean `sre`?");
+        assert!(matches!(rejection(approve(&handle, "dan", id).await), Rejection::NotEntitled { .. }));
+        handle.delegate(&bob(), seat("ada", "dan", "approvers", 1)).await.expect("who governs may give it to another");
+        assert!(matches!(rejection(approve(&handle, "bob", id).await), Rejection::Excluded { .. }));
+        let next = propose(&handle, &change_file("b", &STEPS, "")).await;
+        until(&handle, next, |p| p == Phase::Assessed).await;
+        approve(&handle, "bob", next).await.expect("it was proposed afterwards");
+        handle.delegate(&bob(), seat("bob", "dan", "sre", 90)).await.expect("one's own seat, for the longest time");
+        let own = propose(&handle, &change_file("c", &STEPS, "")).await;
+        until(&handle, own, |p| p == Phase::Assessed).await;
+        handle.delegate(&bob(), seat("bob", "cyd", "sre", 1)).await.expect("one's own seat");
+        approve(&handle, "bob", own).await.expect("giving one's own seat is no edit");
     });
 }
 
@@ -424,5 +548,27 @@ fn what_went_by_is_put_on_record_and_owes_an_approval_and_a_review() {
         assert!(world.deeds().is_empty(), "nothing is deployed a second time");
         approve(&handle, "bob", id).await.expect("the owed approval");
         assert!(!state(&handle, id).await.owes(Debt::Approval));
+    });
+}
+
+// PR5: the same rules come to the same, also for what went by a lane of its own; other ones are told by what is owed.
+#[test]
+fn a_replay_of_an_emergency_by_the_same_rules_differs_in_nothing() {
+    paused().block_on(async {
+        let (world, store) = (World::new(23, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, with_emergencies()).await;
+        let way = Way::Emergency { incident: "INC-1".into(), reason: "checkout is down".into() };
+        let id = handle.propose_draft(&ada(), &draft("fix", way), None).await.expect("ada may").id;
+        until(&handle, id, |p| p == Phase::Assessed).await;
+        approve(&handle, "dan", id).await.expect("who is on call may");
+        assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
+        let replay = async |approvals: Option<change::governance::Matrix>| {
+            let since = change::Timestamp::UNIX_EPOCH;
+            handle.replay_policy(&BTreeMap::new(), approvals, since).await.expect("it is replayed")
+        };
+        let same = replay(None).await;
+        assert_eq!((same.assessed, same.same), (1, 1), "{:?}", same.differing);
+        let stricter = replay(Some(rules(&ESCALATING.replace("count: 1", "count: 2"), &[]).approvals)).await;
+        assert_eq!(stricter.ways, BTreeMap::from([(policy::compare::Way::OtherApprovers, 1)]));
     });
 }

@@ -153,7 +153,7 @@ fn an_amended_template_approves_nothing_that_was_proposed_from_the_old_one() {
         );
 
         let draft = Draft { text: change_file("a", &STEPS, ""), ..Draft::default() };
-        let amended = handle.amend(&ada(), id, &draft).await.expect("a valid file").expect("it may be amended");
+        let amended = handle.amend(&ada(), id, &draft, None).await.expect("a valid file").expect("it may be amended");
         assert!(amended.proposal.course.is_regular(), "what a person has edited is no standard change");
         waits_for_votes(&handle, id).await;
     });
