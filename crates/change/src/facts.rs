@@ -31,6 +31,9 @@ pub struct Facts {
     pub services: Vec<Service>,
     /// The changed services that the catalog does not know.
     pub unknown_services: Vec<String>,
+    /// Whether the catalog has any service at all: one that it does not know may then be anything.
+    #[serde(default)]
+    pub catalog_in_use: bool,
     /// The services that notice when the changed ones fail.
     pub dependents: BTreeSet<String>,
     /// How much those weigh that notice.
@@ -252,6 +255,7 @@ impl Facts {
             change,
             services: known.into_iter().filter_map(|s| catalog.service(s).cloned()).collect(),
             unknown_services: unknown.into_iter().cloned().collect(),
+            catalog_in_use: !catalog.services().is_empty(),
             dependents: catalog.dependents(&proposal.services),
             blast_radius: Blast::of(&catalog.blast_radius(&proposal.services)),
             groups: BTreeSet::new(),

@@ -39,7 +39,6 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Schema { kind } => files::schema(*kind),
         Command::Init(init) => init::run(&args, init),
         Command::Import(options) => import::run(&args, options),
-        Command::Secrets(asked) => secrets::run(&args, asked),
         Command::Judge(options) if options.command.is_none() => judge::run(&args, options),
         Command::Policy(asked) if !policy::needs_server(asked) => policy::offline(&args, asked),
         Command::PolicyWorker => here::policy_worker(),
@@ -64,6 +63,7 @@ async fn short(args: Args) -> Outcome {
     match &args.command {
         Command::Check(check) => files::check(&args, check).await,
         Command::Plan(asked) => plan::run(&args, asked).await,
+        Command::Secrets(asked) => secrets::run(&args, asked).await,
         Command::Judge(JudgeOptions { command: Some(JudgeCommand::Replay { change, policy }), .. }) => {
             replay::run(&args, *change, policy).await
         }

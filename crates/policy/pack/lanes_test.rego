@@ -106,7 +106,11 @@ test_data_of_a_service_that_nobody_described_is_reviewed if {
 	elsewhere := {"services": [{"name": "web", "owner": "ada", "tier": 4, "data": []}]}
 	said := all(object.union(but({"change": {"kind": "data", "services": ["ghost"]}, "unknown_services": ["ghost"]}), elsewhere))
 	said.asked == {"security": 1}
-	without := all(but({"change": {"kind": "data", "services": ["ghost"]}, "unknown_services": ["ghost"], "services": []}))
+	nobody_knows := {"change": {"kind": "data", "services": ["ghost"]}, "unknown_services": ["ghost"], "services": []}
+	alone := all(but(object.union(nobody_knows, {"catalog_in_use": true})))
+	alone.asked == {"security": 1}
+	alone.window == true
+	without := all(but(nobody_knows))
 	without.asked == {}
 }
 

@@ -97,6 +97,7 @@ test_the_hour_counts_where_a_person_would_have_to_act if {
 
 test_a_service_that_is_not_in_the_catalog_counts_if_there_is_one if {
 	points(but({"unknown_services": ["ghost"], "services": [{"tier": 3, "data": []}]})).unknown_service == 10
+	points(but({"unknown_services": ["ghost"], "catalog_in_use": true})).unknown_service == 10
 	not points(but({"unknown_services": ["ghost"]})).unknown_service
 }
 

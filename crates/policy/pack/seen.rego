@@ -37,9 +37,14 @@ tier := min({service.tier | some service in input.services})
 
 # With a catalog in use, a service that is not in it may be anything. Without one nobody can say anything of any service.
 unknown if {
-	count(input.services) > 0
+	catalog_in_use
 	count(input.unknown_services) > 0
 }
+
+catalog_in_use if input.catalog_in_use
+
+# Facts that were kept before there was a word for it.
+catalog_in_use if count(input.services) > 0
 
 important if tier <= 2
 

@@ -75,6 +75,8 @@ test_the_most_important_service_counts_and_an_unknown_one_may_be_it if {
 	not seen.important with input as {"services": [{"tier": 3}], "unknown_services": []}
 	seen.important with input as {"services": [{"tier": 3}], "unknown_services": ["ghost"]}
 	not seen.important with input as {"services": [], "unknown_services": ["ghost"]}
+	seen.important with input as {"services": [], "unknown_services": ["ghost"], "catalog_in_use": true}
+	not seen.important with input as {"services": [], "unknown_services": [], "catalog_in_use": true}
 }
 
 test_data_that_a_law_protects_is_told_from_other_data if {

@@ -135,6 +135,22 @@ fn a_loaded_catalog_and_a_bad_history_are_seen() {
     expect!["100 critical (rolled_back_before 40, failure_rate 15, sensitive_data 15, tier 12, production 10, unknown_service 10, kind 8, untested 7, services 5, first_by_author 3, dependents 2); asks approvers x1 in 1d, service-owners x1 in 1d; 1 warnings; denied []"].assert_eq(&summary(&said));
 }
 
+// LC2: a catalog that knows none of the services of a change knows of that too.
+#[test]
+fn services_that_nobody_knows_make_a_change_riskier_and_not_less_risky() {
+    let now: Timestamp = "2026-12-01T10:00:00Z".parse().expect("a time");
+    let points = |services: Vec<Service>| {
+        let mut proposal = proposal("config");
+        proposal.services = ["ghost".to_owned()].into();
+        let facts = Facts::of(&proposal, "bob", &Catalog::new(services), History::default(), now);
+        let said = bundle(&[]).expect("the built-in rules").assess(&facts, &Matrix::default_rules(), &proposal);
+        (said.score, said.factors.iter().any(|factor| factor.code == "unknown_service"))
+    };
+    let (without, with) = (points(vec![]), points(vec![Service::named("shop", "ada")]));
+    assert_eq!((without.1, with.1), (false, true));
+    assert!(with.0 > without.0, "{with:?} {without:?}");
+}
+
 #[test]
 fn every_kind_has_its_points_in_the_built_in_rules() {
     use Kind::*;

@@ -43,20 +43,23 @@ pub(super) async fn request(client: &Client, file: Option<&Path>, options: &Mate
         None => usual(&clone, range.is_some()).await?,
     };
     let text = read_text(&file)?;
-    let head = range.as_ref().map(|range| range.head.clone());
-    if let Some(head) = &head {
+    let ends = range.as_ref().map(|range| (range.merge_base.clone(), range.head.clone()));
+    if let Some((_, head)) = &ends {
         check_commit(&text, &file, head)?;
     }
     let mut texts = Texts::default();
     let material = read(&clone, range, options, &mut texts).await?;
-    let diff = options.git.as_deref().map(secrets::added_lines).transpose()?;
+    let diff = match &ends {
+        Some((merge_base, head)) => Some(clone.added_lines(merge_base, head).await.map_err(failure)?),
+        None => None,
+    };
     let found = {
         let mut sent = vec![Sent::ChangeFile(&file, &text)];
         sent.extend(diff.as_deref().map(Sent::Diff));
         sent.extend(texts.0.iter().map(|(path, text)| Sent::Material(path, text)));
         secrets::before_sending(client, &sent).await?
     };
-    let mut body = change_request(text, &file, head);
+    let mut body = change_request(text, &file, ends.map(|(_, head)| head));
     if !found.is_empty() {
         body["secrets"] = json!(found);
     }
@@ -342,7 +345,7 @@ fn bytes(path: &Path) -> Outcome<Vec<u8>> {
     std::fs::read(path).map_err(failed)
 }
 
-fn failure(unread: Unread) -> Failure {
+pub(super) fn failure(unread: Unread) -> Failure {
     let failure = Failure::new(INVALID, unread.to_string());
     match unread.help {
         Some(help) => failure.help(help),

@@ -4,13 +4,14 @@
 //! is asked for its list only if there is a finding at all, and what it allows goes along, to be shown. The rules are the drivers' (`read/secrets.rs`).
 
 use std::path::{Path, PathBuf};
-use std::process::{Command as Process, Stdio};
 
 use change::document::Document;
 use change::secret::{AllowList, BY_COMMENT, Finding};
+use drivers::read::git::Clone;
 use drivers::read::secrets::{scan, scan_diff};
 use serde_json::json;
 
+use super::material::failure;
 use super::{files, print};
 use crate::args::{Args, SecretScan, Secrets};
 use crate::client::Client;
@@ -88,7 +89,7 @@ pub(crate) fn read_list(text: &str) -> Result<AllowList, Vec<change::document::P
     Document::from_yaml(text).and_then(|document| document.read())
 }
 
-pub(super) fn run(args: &Args, asked: &Secrets) -> Outcome {
+pub(super) async fn run(args: &Args, asked: &Secrets) -> Outcome {
     let Secrets::Scan(asked) = asked;
     let list = match &asked.allow {
         Some(file) => read_list(&files::read_text(file)?).map_err(|problems| invalid(file, &problems))?,
@@ -96,12 +97,19 @@ pub(super) fn run(args: &Args, asked: &Secrets) -> Outcome {
     };
     let mut found = Vec::new();
     if let Some(range) = &asked.git {
-        found.extend(self::found(&[Sent::Diff(&added_lines(range)?)], &list));
+        let clone = Clone::at(Path::new("."));
+        let range = clone.range(range).await.map_err(failure)?;
+        let diff = clone.added_lines(&range.merge_base, &range.head).await.map_err(failure)?;
+        found.extend(self::found(&[Sent::Diff(&diff)], &list));
     }
     let here = [PathBuf::from(".")];
     let paths = if asked.paths.is_empty() && asked.git.is_none() { &here[..] } else { &asked.paths };
     let mut scanned = 0;
-    for path in paths.iter().map(|path| texts(path)).collect::<Outcome<Vec<_>>>()?.into_iter().flatten() {
+    let mut files = Vec::new();
+    for path in paths {
+        files.extend(texts(path).await?);
+    }
+    for path in files {
         let Some(text) = text_of(&path)? else { continue };
         scanned += 1;
         let name = path.strip_prefix(".").unwrap_or(&path).display().to_string();
@@ -131,48 +139,13 @@ fn report(args: &Args, asked: &SecretScan, found: &[Finding], scanned: usize) ->
     Err(if args.json { Failure::new(REFUSED, "") } else { Failure::new(REFUSED, "there are secrets here").help(HELP) })
 }
 
-/// The lines that a range of commits adds, as `git diff` prints them.
-pub(crate) fn added_lines(range: &str) -> Outcome<String> {
-    if range.starts_with('-') || !range.contains("..") {
-        return Err(Failure::new(INVALID, format!("`{range}` is no range of commits; write `base..head`")));
-    }
-    let output = Process::new("git")
-        .args([
-            "-c",
-            "core.quotePath=false",
-            "diff",
-            "-U0",
-            "--no-color",
-            "--no-ext-diff",
-            "--no-textconv",
-            "--no-renames",
-        ])
-        .args(["--src-prefix=a/", "--dst-prefix=b/", range, "--"])
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| Failure::new(ERROR, format!("`git` can't be run: {e}")))?;
-    if !output.status.success() {
-        let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Failure::new(INVALID, format!("git can't compare `{range}`: {why}")));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
 /// The files below a path: those that git does not ignore, or all of them where there is no clone.
-fn texts(path: &Path) -> Outcome<Vec<PathBuf>> {
+async fn texts(path: &Path) -> Outcome<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let listed = Process::new("git")
-        .arg("-C")
-        .arg(path)
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "."])
-        .stdin(Stdio::null())
-        .output();
-    if let Some(listed) = listed.ok().filter(|listed| listed.status.success()) {
-        let names = String::from_utf8_lossy(&listed.stdout).into_owned();
-        let names = names.split('\0').filter(|name| !name.is_empty()).map(|name| path.join(name));
-        return Ok(names.filter(|file| file.is_file()).collect());
+    if let Ok(names) = Clone::at(path).not_ignored().await {
+        return Ok(names.into_iter().map(|name| path.join(name)).filter(|file| file.is_file()).collect());
     }
     let (mut found, mut waiting) = (Vec::new(), vec![path.to_owned()]);
     while let Some(folder) = waiting.pop() {

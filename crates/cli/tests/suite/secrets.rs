@@ -587,3 +587,44 @@ fn a_scan_of_files_and_of_a_git_range_finds_what_was_added_and_shows_what_is_all
         program().current_dir(dir.path()).args(["secrets", "scan", "--git", "--output=x"]).output().expect("it runs");
     assert!(!wrong.status.success() && !dir.path().join("x").exists(), "{}", text(&wrong));
 }
+
+// F7: what the author of a change wrote into its repository, and the folder somebody stands in, do not decide what the scan sees; and it runs nothing.
+#[test]
+fn a_scan_of_a_hostile_clone_hides_nothing_and_runs_nothing() {
+    let mut house = House::build(1, "good");
+    let file = house.change_file("a.yaml", 0, "");
+    house.start_server();
+    let dir = tempfile::tempdir().expect("a folder");
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(dir.path()).args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]);
+        let done = git.args(["-c", "core.fsmonitor=false"]).args(arguments).output().expect("git runs");
+        assert!(done.status.success(), "{}", text(&done));
+    };
+    git(&["init", "-q", "-b", "main"]);
+    std::fs::write(dir.path().join(".gitattributes"), "*.yaml -diff\n").expect("a file");
+    std::fs::copy(&file, dir.path().join("change.yaml")).expect("a file");
+    git(&["add", "."]);
+    git(&["commit", "-qm", "old"]);
+    let sample = samples::all(5).into_iter().find(|s| s.rule == "npm-token").expect("a sample");
+    std::fs::write(dir.path().join("new.yaml"), &sample.line).expect("a file");
+    git(&["add", "."]);
+    git(&["commit", "-qm", "new"]);
+    let mark = dir.path().join("it-ran");
+    git(&["config", "core.fsmonitor", &format!("touch {}; echo", mark.display())]);
+    let scan = |arguments: &[&str]| {
+        let scan = program().current_dir(dir.path()).args(["secrets", "scan"]).args(arguments).output();
+        text(&scan.expect("it runs"))
+    };
+    for arguments in [&["--git", "HEAD~1..HEAD"][..], &["."]] {
+        let said = scan(arguments);
+        assert!(said.contains("new.yaml:1") && said.contains("(`npm-token`)"), "{arguments:?}: {said}");
+    }
+    assert!(!mark.exists(), "the repository ran something");
+    // The range is one of the repository in which the change file lies, not of the folder somebody stands in.
+    let change = dir.path().join("change.yaml").display().to_string();
+    let output = house.run(&["propose", &change, "--git", "HEAD~1..HEAD"]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("new.yaml:1") && !said.contains(&sample.secret), "{said}");
+}

@@ -2,11 +2,13 @@
 //!
 //! Asks the `git` program, without a shell, with time and output bounded, and as if the repository were hostile: nothing that its configuration or its
 //! attributes name is run, nothing is fetched, objects are not replaced, and a name is never taken for an option. Lines of code are counted and never
-//! kept. Unlike its neighbours, this reader starts a program; what it prints is taken apart in [`output`].
+//! kept; only a scan for secrets is given those that a range adds. Unlike its neighbours, this reader starts a program; what it prints is taken apart in [`output`].
 
 mod output;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -227,6 +229,29 @@ impl Clone {
         self.file(commit, &format!("{below}{name}")).await
     }
 
+    /// What lies between two commits as a unified diff without context, to be scanned for secrets: what is gone as a whole is left out, and every file
+    /// counts as text, whatever attributes say, for they are written by whoever would hide something.
+    ///
+    /// # Errors
+    /// If it is too large, or git fails.
+    pub async fn added_lines(&self, merge_base: &str, head: &str) -> Result<String, Unread> {
+        let tree = ["diff-tree", "-r", "-p", "-U0", "--inter-hunk-context=0", "--text", "--no-renames", "--full-index"];
+        let plain = ["--no-color", "--no-ext-diff", "--no-textconv", "--diff-filter=d", "--ignore-submodules=none"];
+        let ends = ["--src-prefix=a/", "--dst-prefix=b/", merge_base, head, "--"];
+        let arguments: Vec<&str> = [&tree[..], &plain, &ends].concat();
+        Ok(String::from_utf8_lossy(&self.ask(&arguments).await?).into_owned())
+    }
+
+    /// The files of this folder and those below it that git does not ignore, as this folder calls them.
+    ///
+    /// # Errors
+    /// If the folder belongs to no clone with a working tree, or git fails.
+    pub async fn not_ignored(&self) -> Result<Vec<PathBuf>, Unread> {
+        let listed = self.ask(&["ls-files", "-z", "--cached", "--others", "--exclude-standard", "."]).await?;
+        let names = listed.split(|b| *b == 0).filter(|name| !name.is_empty());
+        Ok(names.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect())
+    }
+
     async fn merge_base(&self, range: &str, base: &str, head: &str) -> Result<String, Unread> {
         match self.ask(&["merge-base", base, head]).await {
             Ok(found) => Ok(String::from_utf8_lossy(&found).lines().next().unwrap_or_default().to_owned()),
@@ -293,8 +318,10 @@ async fn run(name: &str, mut command: Command) -> Result<Vec<u8>, Unread> {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let most = MOST_FILE_BYTES as u64;
     let (mut stdout, mut stderr) = (stdout.take(most + 1), stderr.take(4_096));
-    let (read, _) = join(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err)).await;
-    read.map_err(failed)?;
+    // The pipe is closed with the last byte that is read: git would wait for ever to write the next one.
+    let whole = async move { stdout.read_to_end(&mut out).await.map(|_| out) };
+    let (out, _) = join(whole, stderr.read_to_end(&mut err)).await;
+    let out = out.map_err(failed)?;
     if out.len() > MOST_FILE_BYTES {
         return Err(
             Unread::new(name, format!("git printed more than {MOST_FILE_BYTES} bytes")).help("give a smaller range")

@@ -101,13 +101,19 @@ fn documents(path: &str, bytes: &[u8]) -> Result<Vec<Value>, Unread> {
     let mut found = Vec::new();
     for document in documents {
         let value = document.value().clone();
-        let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
-        match value.get("items").and_then(Value::as_array).filter(|_| is_list) {
+        match value.get("items").and_then(Value::as_array).filter(|items| is_list(&value, items)) {
             Some(items) => found.extend(items.iter().cloned()),
             None => found.push(value),
         }
     }
     Ok(found)
+}
+
+/// Whether a document only holds others. A kind of somebody's own may be called `AllowList` and have items too.
+fn is_list(value: &Value, items: &[Value]) -> bool {
+    let string = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    let holds_objects = !items.is_empty() && items.iter().all(|item| key(item).is_some());
+    (string("apiVersion"), string("kind")) == ("v1", "List") || (string("kind").ends_with("List") && holds_objects)
 }
 
 /// What an object is known by; other YAML that lies beside manifests has no such thing.
@@ -208,16 +214,83 @@ fn marks(key: &Key, before: Option<&Value>, after: Option<&Value>) -> BTreeSet<M
         _ => marks.insert(Mark::UnknownKind),
     };
     // Which account a pod acts as, and what it may do to its node, is access wherever it stands.
-    let access = |side: Option<&Value>| {
-        let spec = side.map(pod).unwrap_or(&Value::Null);
-        ["serviceAccountName", "serviceAccount", "securityContext", "hostNetwork", "hostPID"]
-            .map(|name| spec.get(name).cloned())
-    };
-    if before.is_some() && access(before) != access(after) && after.is_some() {
+    if after.is_some_and(|after| gains_access(before.map(pod), pod(after))) {
         marks.insert(Mark::Rbac);
     }
     marks
 }
+
+/// What of a pod says as whom it acts and what it may do to its node.
+const OF_PODS: [&str; 6] =
+    ["serviceAccountName", "serviceAccount", "securityContext", "hostNetwork", "hostPID", "hostIPC"];
+
+/// Whether a pod, or a container in it, has other access than before. Where there was something, each difference counts, for what is taken out may have
+/// been what held it back; something new counts by what it is given.
+fn gains_access(before: Option<&Value>, after: &Value) -> bool {
+    let field = |value: &Value, name: &str| value.get(name).cloned().unwrap_or(Value::Null);
+    let differs = |before: Option<&Value>, after: &Value, name: &str| match before {
+        Some(before) => field(before, name) != field(after, name),
+        None => gives(name, &field(after, name)),
+    };
+    let old = before.map(containers).unwrap_or_default();
+    let of_containers = containers(after).into_iter().any(|(name, container)| {
+        let old = old.get(&name).copied();
+        differs(old, container, "securityContext") || opens(old, container)
+    });
+    let old_paths = before.map(host_paths).unwrap_or_default();
+    OF_PODS.iter().any(|name| differs(before, after, name))
+        || of_containers
+        || host_paths(after).iter().any(|path| !old_paths.contains(path))
+}
+
+/// The containers of a pod, by their list and their name, or their place where they have none.
+fn containers(pod: &Value) -> BTreeMap<(&'static str, String), &Value> {
+    let of = |list: &'static str| {
+        let items = pod.get(list).and_then(Value::as_array).into_iter().flatten().enumerate();
+        items.map(move |(i, container)| {
+            let name = container.get("name").and_then(Value::as_str).map_or_else(|| format!("[{i}]"), str::to_owned);
+            ((list, name), container)
+        })
+    };
+    CONTAINERS.into_iter().flat_map(of).collect()
+}
+
+/// Whether a container listens on a port of its node on which it did not.
+fn opens(before: Option<&Value>, after: &Value) -> bool {
+    let ports = |container: &Value| -> BTreeSet<String> {
+        let ports = container.get("ports").and_then(Value::as_array).into_iter().flatten();
+        let protocol = |port: &Value| port.get("protocol").map(ToString::to_string).unwrap_or_default();
+        ports.filter_map(|port| Some(format!("{} {}", port.get("hostPort")?, protocol(port)))).collect()
+    };
+    let old = before.map(ports).unwrap_or_default();
+    ports(after).iter().any(|port| !old.contains(port))
+}
+
+/// The folders of its node that a pod sees.
+fn host_paths(pod: &Value) -> Vec<&Value> {
+    let volumes = pod.get("volumes").and_then(Value::as_array).into_iter().flatten();
+    volumes.filter_map(|volume| volume.get("hostPath")).collect()
+}
+
+/// Whether a setting of something new gives access, or only holds it back.
+fn gives(name: &str, value: &Value) -> bool {
+    let is_zero = || value.as_i64().is_none_or(|id| id == 0);
+    match (name, value) {
+        (_, Value::Null) => false,
+        ("serviceAccountName" | "serviceAccount", account) => account != "default",
+        ("securityContext", Value::Object(settings)) => settings.iter().any(|(name, value)| gives(name, value)),
+        ("runAsNonRoot", value) => *value != Value::Bool(true),
+        ("runAsUser" | "runAsGroup" | "fsGroup", _) => is_zero(),
+        ("readOnlyRootFilesystem" | "fsGroupChangePolicy" | "supplementalGroupsPolicy", _) => false,
+        ("capabilities", Value::Object(lists)) => lists.iter().any(|(list, _)| list != "drop"),
+        ("seccompProfile" | "appArmorProfile", profile) => {
+            profile.get("type").and_then(Value::as_str) != Some("RuntimeDefault")
+        }
+        (_, value) => *value != Value::Bool(false),
+    }
+}
+
+const CONTAINERS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
 fn pod(value: &Value) -> &Value {
     let places = ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"];
@@ -227,8 +300,7 @@ fn pod(value: &Value) -> &Value {
 fn images(before: Option<&Value>, after: Option<&Value>) -> Vec<ImageChange> {
     let named = |side: Option<&Value>| -> BTreeMap<String, String> {
         let spec = side.map(pod).unwrap_or(&Value::Null);
-        let lists = ["initContainers", "containers", "ephemeralContainers"]
-            .map(|list| spec.get(list).and_then(Value::as_array));
+        let lists = CONTAINERS.map(|list| spec.get(list).and_then(Value::as_array));
         let string = |v: &Value, name: &str| v.get(name).and_then(Value::as_str).map(str::to_owned);
         lists.into_iter().flatten().flatten().filter_map(|c| Some((string(c, "name")?, string(c, "image")?))).collect()
     };
@@ -327,6 +399,51 @@ mod tests {
     fn an_account_that_a_pod_acts_as_is_access() {
         let with = DEPLOYMENT.replace("{containers", "{serviceAccountName: admin, containers");
         assert!(diff(DEPLOYMENT, &with).expect("manifests").marks.contains_key(&Mark::Rbac));
+    }
+
+    // LC1: what a pod may do to its node is access, in a new workload as in an old one, and in each of its containers.
+    #[test]
+    fn what_a_pod_may_do_to_its_node_is_access() {
+        let with = |spec: &str| DEPLOYMENT.replace("{containers: [{", &format!("{{{spec}, containers: [{{"));
+        let inside = |text: &str| DEPLOYMENT.replace("{name: app,", &format!("{{name: app, {text},"));
+        let is_access =
+            |before: &str, after: &str| diff(before, after).expect("manifests").marks.contains_key(&Mark::Rbac);
+        for risky in [
+            with("serviceAccountName: admin"),
+            with("hostIPC: true"),
+            with("hostPID: true"),
+            with("hostNetwork: true"),
+            with("securityContext: {runAsUser: 0}"),
+            with("volumes: [{name: root, hostPath: {path: /}}]"),
+            with("initContainers: [{name: i, image: x, securityContext: {privileged: true}}]"),
+            with("ephemeralContainers: [{name: e, image: x, securityContext: {privileged: true}}]"),
+            inside("securityContext: {privileged: true}"),
+            inside("securityContext: {capabilities: {add: [SYS_ADMIN]}}"),
+            inside("securityContext: {procMount: Unmasked}"),
+            inside("ports: [{containerPort: 80, hostPort: 80}]"),
+        ] {
+            assert!(is_access("", &risky), "new: {risky}");
+            assert!(is_access(DEPLOYMENT, &risky), "changed: {risky}");
+            assert!(!is_access(&risky, ""), "removed: {risky}");
+        }
+        let held = inside(
+            "ports: [{containerPort: 80}], securityContext: {runAsNonRoot: true, runAsUser: 1000, privileged: false, \
+             capabilities: {drop: [ALL]}, seccompProfile: {type: RuntimeDefault}}",
+        );
+        assert!(!is_access("", &held), "what holds a new workload back is no access");
+        assert!(is_access(&held, DEPLOYMENT), "what held it back is gone");
+        assert!(!is_access("", DEPLOYMENT));
+    }
+
+    #[test]
+    fn a_kind_of_ones_own_that_ends_like_a_list_is_an_object() {
+        let own = "apiVersion: acme.example/v1\nkind: AllowList\nmetadata: {name: a}\nitems: [{kind: ip, value: 10.0.0.0/8}]\n";
+        let found = diff("", own).expect("manifests");
+        assert_eq!(found.objects.list[0].object, "AllowList a");
+        assert!(found.marks.contains_key(&Mark::UnknownKind));
+        let typed =
+            "apiVersion: v1\nkind: ConfigMapList\nitems: [{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}]\n";
+        assert_eq!(diff("", typed).expect("manifests").objects.list[0].object, "ConfigMap a");
     }
 
     #[test]

@@ -40,15 +40,18 @@ pub fn migrations(files: &[(String, Vec<u8>)], beside: &BTreeSet<String>) -> Res
 
 fn read_all(files: &[(String, Vec<u8>)], beside: &BTreeSet<String>) -> Result<Migrations, Unread> {
     let mut all = Migrations::default();
-    for (name, bytes) in files.iter().filter(|(name, _)| !leads_back(name)) {
+    let ways: BTreeSet<String> = files.iter().map(|(name, _)| name).chain(beside).flat_map(|p| ways_back(p)).collect();
+    // What only sounds like a way back, with nothing beside it from which it would lead, is what the change runs.
+    for (name, bytes) in files.iter().filter(|(name, _)| !ways.contains(name)) {
         let sql = text(name, bytes)?;
         if sql.len() > MOST_SQL_BYTES {
             let what = format!("it has {} bytes; the most that is read of a migration is {MOST_SQL_BYTES}", sql.len());
             return Err(Unread::new(name, what).help("split it, or load data by another way than a migration"));
         }
-        let (up, down) = directions(sql);
-        let has_way_back = down.is_some_and(has_statement) || ways_back(name).iter().any(|path| beside.contains(path));
-        read(name, up, has_way_back, &mut all);
+        let (up, down) = if is_flyway(name) { (sql.to_owned(), None) } else { directions(sql) };
+        let has_way_back =
+            down.is_some_and(|down| has_statement(&down)) || ways_back(name).iter().any(|path| beside.contains(path));
+        read(name, &up, has_way_back, &mut all);
         all.from.push(Origin::of_bytes("sql", name, bytes));
         all.files += 1;
     }
@@ -204,6 +207,68 @@ const REVERSIBLE_ACTIONS: [&str; 18] = [
     "CLUSTER_ON",
 ];
 
+/// What only writes down an expression: nothing in it is called before somebody uses what it defines.
+const DEFINING: [&str; 7] = [
+    "CREATE_TABLE",
+    "CREATE_VIEW",
+    "CREATE_FUNCTION",
+    "CREATE_PROCEDURE",
+    "CREATE_TRIGGER",
+    "CREATE_POLICY",
+    "CREATE_DOMAIN",
+];
+/// Functions of PostgreSQL that change nothing: defaults, indexes and backfills are full of them.
+const HARMLESS_CALLS: [&str; 48] = [
+    "abs",
+    "array_agg",
+    "avg",
+    "btrim",
+    "ceil",
+    "char_length",
+    "clock_timestamp",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "count",
+    "date_trunc",
+    "extract",
+    "floor",
+    "gen_random_uuid",
+    "generate_series",
+    "greatest",
+    "json_build_object",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "least",
+    "left",
+    "length",
+    "lower",
+    "max",
+    "md5",
+    "min",
+    "nextval",
+    "now",
+    "nullif",
+    "random",
+    "replace",
+    "right",
+    "round",
+    "row_number",
+    "split_part",
+    "statement_timestamp",
+    "string_agg",
+    "substr",
+    "substring",
+    "sum",
+    "to_char",
+    "to_date",
+    "to_timestamp",
+    "to_tsvector",
+    "trim",
+    "unnest",
+    "upper",
+];
+
 fn hazards(node: &SyntaxNode, has_way_back: bool) -> BTreeSet<Hazard> {
     let within: BTreeSet<String> = node.descendants().map(|n| kind(&n)).collect();
     let has = |names: &[&str]| names.iter().any(|name| within.contains(*name));
@@ -234,15 +299,24 @@ fn hazards(node: &SyntaxNode, has_way_back: bool) -> BTreeSet<Hazard> {
 }
 
 fn is_reversible(node: &SyntaxNode, own: &str, within: &BTreeSet<String>) -> bool {
-    // A function that is called in a query may do anything to the database.
+    // A function that is called may do anything to the database, wherever in a statement it stands.
+    if !DEFINING.contains(&own) && node.descendants().any(|n| kind(&n) == "CALL_EXPR" && !is_harmless_call(&n)) {
+        return false;
+    }
     let writes = within.contains("UPDATE") || within.contains("CONFLICT_DO_UPDATE_SET");
     match own {
         "ALTER_TABLE" => actions(node).iter().all(|action| REVERSIBLE_ACTIONS.contains(&action.as_str())),
-        "SELECT" => !within.contains("CALL_EXPR") && !within.contains("INTO_CLAUSE"),
+        "SELECT" => !within.contains("INTO_CLAUSE"),
         // One that replaces another loses what was there before.
         create if create.starts_with("CREATE_") => !within.contains("OR_REPLACE"),
         other => REVERSIBLE.contains(&other) && !writes,
     }
+}
+
+/// Whether a call is one of a function of PostgreSQL that only computes. One with a schema before its name is somebody's own.
+fn is_harmless_call(call: &SyntaxNode) -> bool {
+    let text = call.text().to_string().to_lowercase();
+    text.split_once('(').is_some_and(|(name, _)| HARMLESS_CALLS.contains(&name.trim()))
 }
 
 fn actions(node: &SyntaxNode) -> Vec<String> {
@@ -279,17 +353,42 @@ fn line(sql: &str, at: usize) -> usize {
     sql.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1
 }
 
-/// The two parts of a file that holds both directions, as goose, dbmate and sql-migrate mark them.
-fn directions(sql: &str) -> (&str, Option<&str>) {
-    let mut at = 0;
+/// How goose, dbmate and sql-migrate mark the two directions in one file.
+const MARKERS: [[&str; 2]; 3] =
+    [["-- +goose Up", "-- +goose Down"], ["-- migrate:up", "-- migrate:down"], ["-- +migrate Up", "-- +migrate Down"]];
+
+/// The two parts of a file that holds both directions. A tool is known by its way forward: without one before it, a mark of the way back is a comment,
+/// and what stands below it is run. The way forward keeps its places: what leads back is blank in it.
+fn directions(sql: &str) -> (String, Option<String>) {
+    let (mut up, mut down) = (String::with_capacity(sql.len()), None::<String>);
+    let (mut tool, mut leads_back) = (None, false);
     for line in sql.split_inclusive('\n') {
-        let marker = line.trim().to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
-        if ["-- +goose down", "-- migrate:down", "-- +migrate down"].iter().any(|m| marker.starts_with(m)) {
-            return (&sql[..at], Some(&sql[at + line.len()..]));
+        let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let is = |marker: &str| {
+            let rest = words.strip_prefix(marker).filter(|_| line.starts_with("--"));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        if let Some(found) = MARKERS.iter().position(|[up, _]| is(up)).filter(|found| tool.is_none_or(|t| t == *found))
+        {
+            (tool, leads_back) = (Some(found), false);
+        } else if tool.is_some_and(|tool: usize| MARKERS.get(tool).is_some_and(|[_, down]| is(down))) {
+            leads_back = true;
         }
-        at += line.len();
+        if leads_back {
+            down.get_or_insert_default().push_str(line);
+            up.extend(line.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }));
+        } else {
+            up.push_str(line);
+        }
     }
-    (sql, None)
+    (up, down)
+}
+
+/// Flyway knows no marks within a file; by its names its files are known.
+fn is_flyway(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let versioned = name.strip_prefix('V').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    (versioned || name.starts_with('R')) && name.contains("__")
 }
 
 /// Whether a file is longer or nested deeper than people write: the parser would take hours for it, or all of the stack.
@@ -319,17 +418,6 @@ fn has_statement(sql: &str) -> bool {
     }
     let parse = SourceFile::parse(sql);
     parse.errors().is_empty() && parse.tree().stmts().any(|s| kind(s.syntax()) != "EMPTY_STMT")
-}
-
-/// Whether a file leads back by its name, so that it is not what the change runs.
-fn leads_back(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
-    let flyway = name.starts_with('u') && name[1..].starts_with(|c: char| c.is_ascii_digit()) && name.contains("__");
-    name.ends_with(".down.sql")
-        || name == "down.sql"
-        || name.ends_with("_down.sql")
-        || name.ends_with(".undo.sql")
-        || flyway
 }
 
 /// The paths at which a file that leads back would lie.

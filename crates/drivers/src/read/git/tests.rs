@@ -182,6 +182,87 @@ async fn a_hostile_repository_runs_nothing_and_hides_nothing() {
     assert_eq!((range.files.total, range.added, range.commits.total), (2, 2, 1));
 }
 
+// F7: whoever adds a secret does not decide whether the scan sees it, neither by attributes nor by settings, links to other objects or the folder.
+#[tokio::test]
+async fn an_author_hides_no_added_line() {
+    let repository = Repository::with_base(&[
+        (".gitattributes", "*.yaml -diff\n*.env diff=evil\n*.txt binary\n"),
+        ("old.yaml", "kept\nremoved\n"),
+        ("gone.txt", "was there before\n"),
+    ]);
+    let mark = repository.path().join("it-ran");
+    let evil = format!("touch {}", mark.display());
+    for (name, value) in [
+        ("diff.relative", "true"),
+        ("diff.noprefix", "true"),
+        ("diff.evil.binary", "true"),
+        ("diff.evil.textconv", &evil),
+        ("diff.external", &evil),
+        ("core.fsmonitor", &evil),
+    ] {
+        repository.git(&["config", name, value]);
+    }
+    repository.write("old.yaml", "kept\nin yaml\n");
+    repository.write("new.env", "in env\n");
+    repository.write("deep/new.txt", "in txt\n");
+    repository.write("deep/picture", "\0in bytes\n");
+    std::fs::remove_file(repository.path().join("gone.txt")).expect("is removed");
+    let safe = ["-c", "core.fsmonitor=false"];
+    repository.git(&[&safe[..], &["add", "-A"]].concat());
+    repository.git(&[&safe[..], &["commit", "-q", "--no-gpg-sign", "-m", "words"]].concat());
+    let (main, topic) = (repository.git(&["rev-parse", "main"]), repository.git(&["rev-parse", "topic"]));
+    repository.git(&["update-ref", &format!("refs/replace/{topic}"), &main]);
+    let _ = std::fs::remove_file(&mark);
+    let clone = Clone::at(&repository.path().join("deep"));
+    let range = clone.range("main..topic").await.expect("a range");
+    let diff = clone.added_lines(&range.merge_base, &range.head).await.expect("a diff");
+    let added: Vec<&str> = diff.lines().filter(|line| line.starts_with('+')).collect();
+    let expected = [
+        "+++ b/deep/new.txt",
+        "+in txt",
+        "+++ b/deep/picture",
+        "+\0in bytes",
+        "+++ b/new.env",
+        "+in env",
+        "+++ b/old.yaml",
+        "+in yaml",
+    ];
+    assert_eq!(added, expected);
+    assert!(!diff.contains("was there before"), "what is gone as a whole is left out");
+    assert!(!mark.exists(), "the repository ran something");
+}
+
+// F7: what is larger than the limit is refused, not cut: a half of it would be scanned as the whole.
+#[tokio::test]
+async fn a_range_that_adds_too_much_is_refused() {
+    let repository = Repository::with_base(&[("a", "1\n")]);
+    repository.write("large", &"0123456789abcde\n".repeat(MOST_FILE_BYTES / 16 + 1));
+    repository.commit();
+    let clone = Clone::at(repository.path());
+    let range = clone.range("main..topic").await.expect("a range");
+    let error = clone.added_lines(&range.merge_base, &range.head).await.expect_err("too large");
+    assert!(error.message.contains("git printed more than"), "{error}");
+}
+
+// F7: a look at a stranger's clone starts nothing that its settings name.
+#[tokio::test]
+async fn the_files_of_a_hostile_clone_are_listed_and_it_runs_nothing() {
+    let repository = Repository::with_base(&[("a.env", "1\n"), (".gitignore", "*.log\n"), ("deep/b.env", "1\n")]);
+    repository.write("deep/new.env", "1\n");
+    repository.write("deep/noise.log", "1\n");
+    let mark = repository.path().join("it-ran");
+    repository.git(&["config", "core.fsmonitor", &format!("touch {}; echo", mark.display())]);
+    let listed = async |folder: &Path| Clone::at(folder).not_ignored().await.expect("files");
+    let names = |names: &[&str]| names.iter().map(PathBuf::from).collect::<BTreeSet<_>>();
+    let all: BTreeSet<_> = listed(repository.path()).await.into_iter().collect();
+    assert_eq!(all, names(&[".gitignore", "a.env", "deep/b.env", "deep/new.env"]));
+    let deep: BTreeSet<_> = listed(&repository.path().join("deep")).await.into_iter().collect();
+    assert_eq!(deep, names(&["b.env", "new.env"]));
+    assert!(!mark.exists(), "the repository ran something");
+    let nowhere = tempfile::tempdir().expect("a scratch folder");
+    assert!(Clone::at(nowhere.path()).not_ignored().await.is_err());
+}
+
 #[tokio::test]
 async fn a_name_is_never_an_option_and_what_is_missing_is_said() {
     let repository = Repository::with_base(&[("a", "1\n")]);

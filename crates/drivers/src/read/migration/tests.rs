@@ -97,6 +97,71 @@ fn a_file_that_leads_back_is_not_what_the_change_runs() {
     assert_eq!((found.files, found.statements, found.data_loss), (1, 1, 0));
 }
 
+// LC1: a name that sounds like a way back hides nothing, unless something lies beside it from which it leads back.
+#[test]
+fn a_file_that_only_sounds_like_a_way_back_is_run() {
+    let drop = "drop table a;";
+    for name in ["m/0042_scale_down.sql", "down.sql", "m/1.down.sql", "U7__x.sql", "m/1.undo.sql"] {
+        let found = read(&[(name, drop)]);
+        assert_eq!((found.files, found.data_loss, found.irreversible), (1, 1, 1), "{name}");
+    }
+    let beside = ["m/0042_scale.sql".to_owned()].into();
+    let found = migrations(&[("m/0042_scale_down.sql".into(), drop.into())], &beside).expect("text");
+    assert_eq!((found.files, found.data_loss), (0, 0), "it leads back from its neighbour");
+}
+
+// LC1: what a tool runs is read, whatever comments say.
+#[test]
+fn a_mark_of_the_way_back_counts_only_behind_one_of_the_way_forward() {
+    let lost = |name: &str, sql: &str| read(&[(name, sql)]).data_loss;
+    assert_eq!(lost("V7__x.sql", "-- migrate:down\ndrop table a;"), 1);
+    assert_eq!(lost("V7__x.sql", "-- migrate:up\n-- migrate:down\ndrop table a;"), 1, "Flyway knows no marks");
+    assert_eq!(lost("1.sql", "-- +migrate Down\nselect 1;\n-- +migrate Up\ndrop table a;"), 1, "the way back is first");
+    assert_eq!(lost("1.sql", "-- +goose Up\n-- migrate:down\ndrop table a;"), 1, "a mark of another tool");
+    assert_eq!(lost("1.sql", "-- migrate:up\n-- migrate:downtown\ndrop table a;"), 1, "another word");
+    assert_eq!(
+        lost("1.sql", "-- migrate:up\n  -- migrate:down\ndrop table a;"),
+        1,
+        "within a statement it is a comment"
+    );
+    assert_eq!(lost("1.sql", "-- migrate:up\n-- migrate:down\ndrop table a;"), 0);
+    let again = "-- +migrate Up\nselect 1;\n-- +migrate Down\ndrop table a;\n-- +migrate Up\ndrop table b;\n";
+    let found = read(&[("1.sql", again)]);
+    assert_eq!(
+        (found.data_loss, found.risky.list[0].place.as_str()),
+        (1, "1.sql:6"),
+        "what follows is run, in its place"
+    );
+}
+
+// X3: what a function does is not seen, wherever it is called.
+#[test]
+fn a_function_that_is_called_leaves_no_way_back() {
+    let irreversible = |sql: &str| read(&[("1.sql", sql)]).irreversible;
+    for sql in [
+        "insert into log select wipe();",
+        "insert into log values (wipe());",
+        "create table b as select wipe();",
+        "explain analyze select wipe();",
+        "select wipe() from a;",
+        "select public.lower(b) from a;",
+        "create index concurrently i on a (wipe(b));",
+        "alter table a add column c int default wipe();",
+        "create materialized view v as select wipe();",
+    ] {
+        assert_eq!(irreversible(sql), 1, "{sql}");
+    }
+    for sql in [
+        "create table b (id uuid default gen_random_uuid(), name varchar(20), at timestamptz default own_clock());",
+        "alter table a add column at timestamptz default now();",
+        "create index concurrently i on a (lower(b));",
+        "insert into a select count(*) from b;",
+        "create view v as select own();",
+    ] {
+        assert_eq!(irreversible(sql), 0, "{sql}");
+    }
+}
+
 #[test]
 fn huge_and_hostile_files_are_refused_or_bounded() {
     let read = |bytes: Vec<u8>| migrations(&[("1.sql".into(), bytes)], &BTreeSet::new());
