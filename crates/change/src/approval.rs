@@ -24,12 +24,17 @@ pub const VOTE_LASTS: Span = Span::secs(7 * 86_400);
 
 /// The group that every user with the permission to approve belongs to.
 pub const APPROVERS: &str = "approvers";
-/// The group of the owners of the changed services.
+/// The group of the owners of the changed services: of all of them. Where they have several owners, each is a group of its own, see [`owned_by`].
 pub const SERVICE_OWNERS: &str = "service-owners";
 /// The group of those who are on call for the changed services.
 pub const ON_CALL: &str = "on-call";
 /// The groups that are known without being listed in access.yaml.
 pub const KNOWN_GROUPS: [&str; 3] = [APPROVERS, SERVICE_OWNERS, ON_CALL];
+
+/// The group of one owner among several: `service-owners/team-checkout`.
+pub fn owned_by(owner: &str) -> String {
+    format!("{SERVICE_OWNERS}/{owner}")
+}
 
 /// One yes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

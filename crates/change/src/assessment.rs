@@ -8,6 +8,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::approval::{SERVICE_OWNERS, owned_by};
 use crate::id::Digest;
 use crate::time::Span;
 
@@ -76,6 +77,9 @@ impl fmt::Display for Level {
         })
     }
 }
+
+/// The code of the denial that stands for policies that failed.
+pub const POLICY_ERROR: &str = "policy_error";
 
 /// One rule that says no. An advisory one is a warning and never stands here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -211,6 +215,16 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Assessment {
+    /// The same, with each of several owners asked for itself: the yes of one must not be that of another whose service changes too.
+    #[must_use]
+    pub fn asking_each_of(mut self, owners: &BTreeSet<&str>) -> Self {
+        if owners.len() > 1 {
+            self.requires = self.requires.into_iter().flat_map(|r| of_each(r, owners)).collect();
+            self.owed = self.owed.into_iter().flat_map(|r| of_each(r, owners)).collect();
+        }
+        self
+    }
+
     /// Whether another answer to the same question holds or frees nothing else. Its score, the reasons for it and what it warns of may differ.
     pub fn says_the_same(&self, other: &Self) -> bool {
         let holds = self.denials == other.denials && self.checklist == other.checklist && self.window == other.window;
@@ -222,4 +236,10 @@ impl Assessment {
     pub fn allows(&self) -> bool {
         self.denials.is_empty()
     }
+}
+fn of_each(requirement: Requirement, owners: &BTreeSet<&str>) -> Vec<Requirement> {
+    if requirement.by != SERVICE_OWNERS {
+        return vec![requirement];
+    }
+    owners.iter().map(|owner| Requirement { by: owned_by(owner), ..requirement.clone() }).collect()
 }

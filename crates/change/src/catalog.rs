@@ -20,7 +20,6 @@ use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::actor::Access;
 pub use blast::{BlastRadius, Reached};
 pub use drift::Observed;
 pub use entry::{Edge, Entries, Entry};
@@ -256,11 +255,9 @@ impl Catalog {
         if !services.is_empty() && services.iter().all(is_observed) { Gating::Observe } else { Gating::Enforce }
     }
 
-    /// Whether a user owns one of these services, alone or through a group of access.yaml.
-    pub fn owns(&self, access: &Access, user: &str, services: &BTreeSet<String>) -> bool {
-        let groups = access.groups_of(user);
-        let owners = services.iter().filter_map(|s| self.service(s)).map(|s| &s.owner);
-        owners.into_iter().any(|owner| owner == user || groups.contains(owner))
+    /// Who owns these services: users and groups of access.yaml.
+    pub fn owners(&self, services: &BTreeSet<String>) -> BTreeSet<&str> {
+        services.iter().filter_map(|name| self.service(name)).map(|service| service.owner.as_str()).collect()
     }
 
     /// Where a service stands, if it was read from a file.

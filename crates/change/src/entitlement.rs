@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::actor::{Actor, Permission};
-use crate::approval::{APPROVERS, ON_CALL, SERVICE_OWNERS, Vote};
+use crate::approval::{APPROVERS, ON_CALL, SERVICE_OWNERS, Vote, owned_by};
 use crate::catalog::Gating;
 use crate::circumstances::{Circumstances, OpenDebt};
 use crate::facts::material::Committer;
@@ -64,9 +64,13 @@ impl Entitlement<'_> {
         if self.may(user).contains(&Permission::Approve) {
             groups.insert(APPROVERS.to_owned());
         }
-        let services = &self.proposal().services;
-        if self.governance.catalog.owns(&self.governance.access, user, services) {
+        let owners = self.governance.catalog.owners(&self.proposal().services);
+        let own: Vec<&str> = owners.iter().filter(|o| **o == user || groups.contains(**o)).copied().collect();
+        if own.len() == owners.len() && !own.is_empty() {
             groups.insert(SERVICE_OWNERS.to_owned());
+        }
+        if owners.len() > 1 {
+            groups.extend(own.into_iter().map(owned_by));
         }
         if self.is_on_call(user, &groups) {
             groups.insert(ON_CALL.to_owned());
@@ -170,7 +174,7 @@ impl Entitlement<'_> {
     pub fn overdue(&self) -> Vec<OpenDebt> {
         let (Governance { access, catalog, .. }, proposal) = (self.governance, self.proposal());
         let owners = |services: &BTreeSet<String>| -> BTreeSet<String> {
-            services.iter().filter_map(|name| catalog.service(name)).map(|service| service.owner.clone()).collect()
+            catalog.owners(services).into_iter().map(str::to_owned).collect()
         };
         let mut ours = owners(&proposal.services);
         ours.insert(proposal.owner.clone());

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aftermath::Debt;
 use crate::approval::{self, Standing, Vote};
-use crate::assessment::{Assessment, Denial, Level, Tick, Window};
+use crate::assessment::{Assessment, Denial, Level, POLICY_ERROR, Tick, Window};
 use crate::catalog::Gating;
 use crate::circumstances::OpenDebt;
 use crate::course::Emergency;
@@ -216,6 +216,9 @@ fn who_sets_aside(change: &Change, standing: &[&Denial], given: &Given) -> Strin
             hand.by
         );
     }
+    if standing.iter().any(|denial| denial.code == POLICY_ERROR) {
+        return "whoever keeps the policies, by mending the one that failed: what waits is assessed anew once they are loaded".into();
+    }
     if standing.iter().any(|denial| denial.level == Level::Hard) {
         return "the author, by amending the change; or two people together, by breaking the glass".into();
     }
@@ -371,6 +374,10 @@ fn not_in_advance(change: &Change, assessment: &Assessment, given: &Given) -> Op
 fn missing_approvals(standing: &[Standing]) -> GateState {
     let open: Vec<&Standing> = standing.iter().filter(|s| s.missing() > 0).collect();
     let missing: Vec<String> = open.iter().map(|s| s.in_words()).collect();
+    if standing.is_empty() {
+        let reason = "nobody is asked, and automation approves only what no rule stands against".to_owned();
+        return closed("approvals_missing", reason, None, Some("nobody: it opens with the gate `policy`".into()));
+    }
     let reason = if missing.is_empty() {
         "the votes have lapsed".to_owned()
     } else {

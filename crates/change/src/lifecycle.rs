@@ -147,7 +147,7 @@ pub struct Change {
     pub ticked: Vec<Ticked>,
     /// A statement of this voter counts only if its time is later: what was signed before has been used, or was taken back.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(with = "BTreeMap<Actor, String>")]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub spent: BTreeMap<Actor, Timestamp>,
     pub stage: Stage,
     pub hold: Option<Hold>,
@@ -272,6 +272,12 @@ impl Change {
         let effect = self.proposal.effect_digest;
         let quorate = || approval::is_quorate(&assessment.requires, &self.asked, &self.votes, effect, Timestamp::MIN);
         self.proposal.gating == Gating::Observe || self.requested.is_empty() && quorate()
+    }
+
+    /// Whether it waits behind a rule that stands against it.
+    pub fn is_denied(&self) -> bool {
+        let assessed = self.assessment.as_ref().filter(|_| matches!(self.stage, Stage::Waiting));
+        assessed.is_some_and(|assessed| !self.is_allowed(&assessed.assessment))
     }
 
     /// Whether no rule stands against it that was not set aside.

@@ -102,7 +102,7 @@ impl Engine {
         }
     }
 
-    async fn assess(self: &Arc<Self>, change: &Change) -> Result<Done, StoreError> {
+    pub(crate) async fn assess(self: &Arc<Self>, change: &Change) -> Result<Done, StoreError> {
         let in_force = self.in_force();
         let asked = Asked::now(&in_force, change::time::to_millis(self.clock.now()));
         let course = self.course_now(change).await?;
@@ -110,15 +110,16 @@ impl Engine {
         let input = serde_json::to_value(&facts).unwrap_or_default();
         let bytes = change::id::canonical(&input).into_bytes();
         let proposal = change.proposal.clone();
-        let assessing = tokio::task::spawn_blocking(move || {
-            in_force.bundle.assess(&facts, &in_force.governance.approvals, &proposal)
-        });
+        let rules = in_force.clone();
+        let assessing =
+            tokio::task::spawn_blocking(move || rules.bundle.assess(&facts, &rules.governance.approvals, &proposal));
         let Ok(assessment) = assessing.await else {
             tracing::error!(change = %change.id, "the policy broke off; asking again");
             return Ok(Done::Again(self.settings.recheck));
         };
         self.assessed.keep(change.id, asked);
-        let assessment = course.applied(assessment);
+        let owners = in_force.governance.catalog.owners(&change.proposal.services);
+        let assessment = course.applied(assessment).asking_each_of(&owners);
         let mut attempt = Attempt::by(&Actor::Clearway(Part::Policy));
         attempt.blobs.push((Digest::of_bytes(&bytes), bytes));
         self.report(change, Command::Assess(Box::new(assessment)), attempt).await
@@ -139,6 +140,12 @@ impl Engine {
         let done = self.assess(change).await?;
         let answered = self.assessed.last(change.id) == Some(asked);
         Ok(if answered && matches!(done, Done::Again(_)) { None } else { Some(done) })
+    }
+
+    /// Whether a change waits behind a rule that was asked when the rules, or the hour, were others: a rule that was mended must not go on denying.
+    pub(crate) fn is_denied_by_older_rules(&self, change: &Change) -> bool {
+        let asked = Asked::now(&self.in_force(), change::time::to_millis(self.clock.now()));
+        change.is_denied() && self.assessed.last(change.id) != Some(asked)
     }
 
     /// What policy sees of a proposal by this author, now.

@@ -124,6 +124,8 @@ pub(crate) struct Engine {
     pub forecasts: Forecasts,
     pub tasks: Tasks,
     pub acts: Semaphore,
+    /// One replay of policies at a time.
+    pub replaying: Semaphore,
     pub notices: broadcast::Sender<Notice>,
     pub folds: tokio::sync::Mutex<Folds>,
     pub refusals: Mutex<Refusals>,
@@ -232,6 +234,7 @@ impl Handle {
             scrub,
             in_force: RwLock::new(Arc::new(parts.in_force.at(now, &[]))),
             acts: Semaphore::new(parts.settings.most_acts),
+            replaying: Semaphore::new(1),
             settings: parts.settings,
             lanes: LaneCache::default(),
             rehearsals: Rehearsals::default(),

@@ -107,6 +107,9 @@ pub enum PoliciesError {
     Gone(String),
     #[error("{0}")]
     Policy(String),
+    /// A replay asks the processor of a whole server; others have to wait.
+    #[error("a replay is under way already")]
+    Busy,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -163,7 +166,11 @@ impl Handle {
         approvals: Option<Matrix>,
         since: Timestamp,
     ) -> Result<PolicyReplay, PoliciesError> {
-        let bundle = Bundle::compile(modules).map_err(|e| PoliciesError::Policy(e.to_string()))?;
+        let _one = self.engine.replaying.try_acquire().map_err(|_| PoliciesError::Busy)?;
+        let modules = modules.clone();
+        let compiling = tokio::task::spawn_blocking(move || Bundle::compile(&modules)).await;
+        let compiled = compiling.map_err(|_| PoliciesError::Policy("the policies broke off".into()))?;
+        let bundle = compiled.map_err(|e| PoliciesError::Policy(e.to_string()))?;
         let in_force = self.in_force();
         let bundle = match &in_force.launch {
             Some(launch) => bundle.in_child(launch),
@@ -191,6 +198,7 @@ impl Handle {
             });
             let would = asking.await.map_err(|_| PoliciesError::Policy("the policies broke off".into()))?;
             let would = way::as_it_went(&past.proposal.course, &past.assessment, would);
+            let would = would.asking_each_of(&in_force.governance.catalog.owners(&past.proposal.services));
             replay.add(past, &would);
         }
         Ok(replay)

@@ -127,6 +127,12 @@ impl Engine {
         if self.people_have_gone(&change).await? {
             return Ok(Next::Again);
         }
+        if self.is_denied_by_older_rules(&change)
+            && self.hold_lease(round).await?
+            && matches!(self.assess(&change).await?, Done::Moved)
+        {
+            return Ok(Next::Again);
+        }
         let due = due(&change, change::time::to_millis(self.clock.now()));
         if due.intents.is_empty() && due.wake_at.is_none() {
             return Ok(if change.phase().is_terminal() { Next::Never } else { Next::After(Span::secs(60)) });

@@ -51,8 +51,7 @@ pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(1);
 /// Steps of the interpreter between two looks at the clock; a step is about a microsecond.
 const CHECK_EVERY: NonZeroU32 = NonZeroU32::new(64).unwrap();
 
-/// The code of the denial that stands for policies that failed.
-pub const POLICY_ERROR: &str = "policy_error";
+pub use change::assessment::POLICY_ERROR;
 
 /// The most that all answers together may be, as JSON would have it. The answers go into an entry of the log.
 const MOST_ANSWERS: usize = 1 << 18;
@@ -262,8 +261,12 @@ pub(crate) fn is_test(path: &str) -> bool {
 
 /// An engine that has analysed the modules, and the query that asks them.
 pub(crate) fn prepare(modules: &BTreeMap<String, String>) -> Result<(Engine, String), PolicyError> {
+    let mut readings = 0;
     for (path, text) in modules {
-        guard::check_text(path, text)?;
+        readings += guard::check_text(path, text)?;
+        if readings > guard::MOST_READINGS {
+            return Err(guard::too_nested(path, 1));
+        }
     }
     let first = modules.keys().next().map_or("", String::as_str);
     with_room(|| compile(modules)).unwrap_or_else(|broken| Err(PolicyError::new(first, 1, broken)))

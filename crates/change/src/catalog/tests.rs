@@ -1,5 +1,6 @@
 //! What the catalog answers, and what is said about it.
 
+use crate::actor::Access;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 

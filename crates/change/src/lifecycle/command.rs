@@ -145,8 +145,12 @@ fn withdraw(change: &Change, reason: String) -> Decision {
 
 fn assess(change: &Change, given: &Given, assessment: Assessment) -> Decision {
     let known = change.assessment.as_ref().map(|known| &known.assessment);
-    if change.phase() != Phase::Proposed && (known.is_none() || change.not_before().is_none()) {
-        return Err(wrong_phase(change, "it is assessed already, and anew only before its first step"));
+    let again = known.is_some() && (change.not_before().is_some() || change.is_denied());
+    if change.phase() != Phase::Proposed && !again {
+        return Err(wrong_phase(
+            change,
+            "it is assessed already, and anew only where it is denied or before its first step",
+        ));
     }
     if assessment.effect != change.proposal.effect_digest {
         return Err(Rejection::Stale { change: change.id, what: format!("the effect {}", assessment.effect.short()) });

@@ -247,7 +247,7 @@ fn only_the_very_template_in_force_counts_and_only_while_it_is_not_suspended() {
 fn a_suspension_is_owed_from_the_last_failure_on_and_only_once() {
     let failed = |failed_in_a_row| Record { failed_in_a_row, ..Record::default() };
     assert_eq!(pool().owes_suspension(&failed(1)), None);
-    let reason = "2 in a row were rolled back; after 2 it is suspended";
+    let reason = "2 in a row failed; after 2 it is suspended";
     assert_eq!(pool().owes_suspension(&failed(2)).as_deref(), Some(reason));
     let known = Record { suspended: Some("so it is".into()), ..failed(3) };
     assert_eq!(pool().owes_suspension(&known), None);

@@ -358,8 +358,6 @@ fn somebody_without_permissions_is_refused_everything_in_every_phase() {
     let answers = answers_to(|command| right_actor(command, "cyd"), false);
     let people: Vec<&str> = answers.lines().filter(|line| !line.contains("accepted")).collect();
     expect![[r#"
-        Amend                    not_allowed
-        Amend the title          not_allowed
         Withdraw                 not_allowed
         Approve                  not_allowed
         Refuse                   not_allowed

@@ -224,6 +224,8 @@ pub(crate) fn part(command: &Command) -> Option<Part> {
 
 /// Who asks this command when everything is as it should be.
 pub(crate) fn right_actor(command: &Command, person: &str) -> Actor {
+    // Whoever amends has a part in the change, and no vote.
+    let person = if matches!(command, Command::Amend { .. }) { AUTHOR } else { person };
     part(command).map_or_else(|| user(person), Actor::Clearway)
 }
 

@@ -59,7 +59,7 @@ fn the_standard_change_of_the_examples_is_shown_and_proposed_without_votes() {
     assert_eq!(proposal["plan"]["steps"][0]["bake"], "9s");
     assert!(!text(&run(&server, &["list"])).contains("never"), "it has been used");
     let back = run(&server, &["reinstate", "checkout-release", "--reason", "nothing to do"]);
-    assert!(text(&back).contains("checkout-release: counts"), "{}", text(&back));
+    assert!(text(&back).contains("`checkout-release` is not suspended"), "{}", text(&back));
 }
 
 // X12

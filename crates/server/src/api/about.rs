@@ -69,6 +69,11 @@ pub(crate) async fn secrets(State(server): State<Shared>, caller: Caller) -> Res
         let detail = format!("`user:{}` may propose nowhere, and so has nothing to scan for here", caller.user);
         return Err(Problem::not_allowed(detail).help("ask for a role with `propose` in access.yaml"));
     }
+    if !caller.limits.leave(Permission::Propose) {
+        let detail =
+            format!("the token of `user:{}` is not for `propose`, and so has nothing to scan for here", caller.user);
+        return Err(Problem::not_allowed(detail).help("use a token that may propose"));
+    }
     Ok(axum::Json(Allowing { list: in_force.governance.secrets.clone() }))
 }
 
@@ -96,7 +101,7 @@ pub(crate) async fn drivers(State(server): State<Shared>, _: Reader) -> axum::Js
 
 /// Shows the JSON Schema of a kind of file, for editors.
 #[utoipa::path(get, path = "/schemas/{kind}", operation_id = "showSchema", tag = "about",
-    params(("kind" = String, Path, description = "`change`, `access`, `approvals`, `calendar`, `paths`, `settings`, `slis` or `service`.")),
+    params(("kind" = String, Path, description = "The kind of file: see the list in the answer to one that there is not.")),
     responses((status = 200, description = "A JSON Schema.", content_type = "application/schema+json", body = Value)))]
 pub(crate) async fn schema(
     Path(kind): Path<String>,

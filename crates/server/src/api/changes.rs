@@ -171,8 +171,27 @@ pub(crate) async fn facts(
     Reader(caller): Reader,
     Json(given): Json<Proposed>,
 ) -> Result<axum::Json<FactsView>, Problem> {
+    sees_all_of(&server, &caller, "facts", &given.file, &given.files).await?;
     let facts = server.handle.facts(&caller.actor(), &given.file, &given.files, &given.material).await?;
     Ok(axum::Json(FactsView { facts }))
+}
+
+/// Whether a caller sees every service that a file names: what is known of the others is not theirs to ask. A file that can't be read is refused by
+/// whoever reads it next.
+pub(crate) async fn sees_all_of(
+    server: &Shared,
+    caller: &Caller,
+    what: &str,
+    file: &str,
+    files: &Files,
+) -> Result<(), Problem> {
+    let Ok(proposal) = server.handle.check(file, files) else { return Ok(()) };
+    let (reach, environment) = (caller.reach(server), &proposal.environment);
+    let unseen = proposal.services.iter().find(|name| !reach.sees([*name], environment));
+    let Some(service) = unseen else { return Ok(()) };
+    let detail = format!("`user:{}` does not see `{service}` in `{environment}`", caller.user);
+    server.handle.refused(&caller.actor(), None, what, "not_allowed", &detail).await;
+    Err(Problem::not_allowed(detail).help("ask for a role on it in access.yaml"))
 }
 
 /// Proposes a change.

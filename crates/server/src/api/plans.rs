@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use crate::Shared;
-use crate::api::changes::load;
+use crate::api::changes::{load, sees_all_of};
 use crate::extract::{Id, Json, Query};
 use crate::identity::Reader;
 use crate::problem::Problem;
@@ -75,9 +75,10 @@ fn asked(runs: Option<u32>, suggest: bool) -> Result<Asked, Problem> {
     responses((status = 200, description = "What the rollout will be able to see.", body = PlanView)))]
 pub(crate) async fn of_file(
     State(server): State<Shared>,
-    _: Reader,
+    Reader(caller): Reader,
     Json(given): Json<ToPlan>,
 ) -> Result<axum::Json<PlanView>, Problem> {
+    sees_all_of(&server, &caller, "plan", &given.file, &given.files).await?;
     let asked = asked(given.runs, given.suggest)?;
     answer(server.handle.plan(&given.file, &given.files, asked)).await
 }

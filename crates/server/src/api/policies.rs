@@ -17,7 +17,7 @@ use crate::Shared;
 use crate::api::changes;
 use crate::api::log::LogParams;
 use crate::extract::{self, Id, Json, Query, instant};
-use crate::identity::{Auditor, Caller, Reader, may_audit};
+use crate::identity::{Auditor, Caller, Reader, audits};
 use crate::problem::Problem;
 use crate::schema::documented;
 
@@ -114,7 +114,7 @@ pub(crate) async fn replay(
     caller: Caller,
     Json(given): Json<ToReplay>,
 ) -> Result<axum::Json<PolicyReplayView>, Problem> {
-    may_audit(&server, &caller).await?;
+    audits(&server, &caller).await?;
     let since = given.since.as_deref().map(|text| instant("since", text)).transpose()?;
     let since = since.unwrap_or_else(|| change::time::before(server.handle.now(), A_QUARTER));
     let replayed = server.handle.replay_policy(&given.modules, given.approvals, since).await.map_err(problem)?;
@@ -154,6 +154,8 @@ fn problem(error: PoliciesError) -> Problem {
     match error {
         PoliciesError::Store(error) => error.into(),
         PoliciesError::NotAssessed(_) | PoliciesError::Gone(_) => Problem::not_found(error.to_string()),
+        PoliciesError::Busy => Problem::new(StatusCode::CONFLICT, "replay_under_way", error.to_string())
+            .help("wait for its end, and ask again"),
         PoliciesError::Policy(reason) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "policy_error", reason)
             .help("`clearway policy check` says the same without a server"),
     }

@@ -47,26 +47,26 @@ const TABLE: &str = "
     get  /api/v1/delegations                   401 200 200 200 200
     post /api/v1/delegations                   401 200 200 200 200
     post /api/v1/delegations/end               401 200 200 200 200
-    post /api/v1/facts                         401 200 200 200 200
+    post /api/v1/facts                         401 403 200 200 200
     get  /api/v1/governance                    401 200 200 200 200
     post /api/v1/policy/replay                 401 403 403 200 200
     get  /api/v1/secrets                       401 403 403 403 200
     get  /api/v1/services/{name}               401 404 404 404 404
     get  /api/v1/stop                          401 200 200 200 200
     post /api/v1/stop                          401 403 403 403 200
-    post /api/v1/stop/release                  401 403 403 403 200
+    post /api/v1/stop/release                  401 403 403 403 422
     get  /api/v1/access                        401 403 403 200 200
     get  /api/v1/access/explain                401 200 200 200 200
     get  /api/v1/standards                     401 200 200 200 200
     get  /api/v1/standards/{id}                401 200 200 200 200
     post /api/v1/standards/{id}/changes        401 403 403 403 201
-    post /api/v1/standards/{id}/reinstate      401 403 403 403 200
+    post /api/v1/standards/{id}/reinstate      401 403 403 403 422
     get  /api/v1/drivers                       401 200 200 200 200
     get  /api/v1/events                        401 200 200 200 200
     get  /api/v1/log                           401 403 403 200 200
     get  /api/v1/log/{position}/proof          401 404 200 200 200
     get  /api/v1/measures                      401 403 200 200 200
-    post /api/v1/plans                         401 422 422 422 422
+    post /api/v1/plans                         401 403 422 422 422
     get  /api/v1/schemas/{kind}                200 200 200 200 200
     get  /api/v1/tokens                        401 200 200 200 200
     post /api/v1/tokens                        401 201 201 201 201

@@ -280,3 +280,40 @@ fn a_vote_that_is_taken_back_after_the_deadline_gives_people_their_time_again() 
         until(&handle, id, |p| p == Phase::Scheduled).await;
     });
 }
+
+// X12, LC2: a rule that was mended, or taken away, does not go on denying what waits.
+#[test]
+fn what_a_rule_denied_is_assessed_anew_once_the_rule_is_another() {
+    paused().block_on(async {
+        let (world, store) = (World::new(42, Behaviour::GOOD), memory());
+        let nobody = "rules: [{require: []}]\n";
+        let broken = "package clearway.house\ndeny contains 7\n";
+        let handle = start(&world, &store, rules(nobody, &[("policy/house.rego", broken)])).await;
+        let id = propose(&handle, &change_file("a", &STEPS, "")).await;
+        let change = until(&handle, id, |p| p == Phase::Assessed).await;
+        let gates = handle.gates_of(&change).await.expect("the store answers");
+        assert!(serde_json::to_string(&gates).expect("JSON").contains("whoever keeps the policies"), "{gates:#?}");
+        govern(&handle, rules(nobody, &[])).await;
+        assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
+    });
+}
+
+// LC3, F1: the yes of one owner is not that of another whose service changes too.
+#[test]
+fn each_owner_of_the_changed_services_is_asked() {
+    paused().block_on(async {
+        let (world, store) = (World::new(43, Behaviour::GOOD), memory());
+        let owners = "rules:\n  - {require: [{by: service-owners, count: 1, within: 4h}]}\n";
+        let toy = "name: toy\nowner: leads\ntier: 4\n";
+        let handle = start(&world, &store, rules(owners, &[("services/toy.yaml", toy)])).await;
+        let both = change_file("a", &STEPS, "").replace("services: [shop]", "services: [shop, toy]");
+        assert!(both.contains("toy"));
+        let id = propose(&handle, &both).await;
+        until(&handle, id, |p| p == Phase::Assessed).await;
+        let change = approve(&handle, "cyd", id).await.expect("cyd leads the owners of `toy`");
+        assert_eq!(change.phase(), Phase::Assessed, "the owners of `shop` have said nothing");
+        assert!(reasons(&change).contains("`service-owners/sre`"), "{}", reasons(&change));
+        approve(&handle, "bob", id).await.expect("bob is one of the owners of `shop`");
+        assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
+    });
+}

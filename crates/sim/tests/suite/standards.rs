@@ -174,7 +174,7 @@ fn who_is_not_named_may_not_use_it_and_what_is_out_of_bounds_is_refused() {
             refused.to_string(),
             "the standard change `roll-shop` is for `bob`, and `user:ada` is not among them"
         );
-        assert!(matches!(ask(bob(), "a\nowner: eve").await, Err(ProposeError::Invalid(_))));
+        assert!(matches!(ask(bob(), "a\nowner: eve").await, Err(ProposeError::Parameters { .. })));
         let first = ask(bob(), "a").await.expect("bob is named");
         assert_eq!(ask(bob(), "a").await.expect("the same request").id, first.id);
         assert!(matches!(ask(bob(), "b").await, Err(ProposeError::KeyReused(_))));
