@@ -8,5 +8,7 @@ mod change_file;
 mod diff;
 mod matrix;
 mod model;
+mod model_governance;
 mod mutants;
 mod properties;
+mod stories;
