@@ -11,8 +11,8 @@
 //! due dates of debts. What becomes of a change that is left alone is followed from one state of [`ONE_OF`], picked by its key.
 //!
 //! What is left out: reminders and escalation, signatures, who has edited the rules, committers whom nobody knows, services that are only observed,
-//! pipelines outside, whether an emergency begins after its end (a story tells that), and all that goes wrong in a rollout, which is in
-//! [`model`](crate::model).
+//! pipelines outside, changes that nobody is asked for and no rule stands against, whether an emergency begins after its end, and all that goes wrong
+//! in a rollout, which is in [`model`](crate::model). What was found beside it is in [`stories`](crate::stories).
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
@@ -1052,7 +1052,7 @@ fn can_be_rolled_back(state: &State) -> bool {
     state.change.phase() == Phase::RolledBack
 }
 
-/// What breaks, each with the shortest way to it.
+/// What breaks, each with a short way to it.
 fn faults(checker: &impl Checker<World>) -> Vec<String> {
     let found = checker.discoveries();
     let broken = found.into_iter().filter(|(name, _)| PLACES.iter().all(|(place, _)| place != name));

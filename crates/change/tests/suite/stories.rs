@@ -1,6 +1,6 @@
-//! Plain stories of governance: each was once a way around a rule, and is told here from the people's side.
+//! Plain stories of governance, told from the people's side: ways around a rule that were once open, or that the small world does not come to.
 //!
-//! Every order of such moves is checked in [`model_governance`](crate::model_governance); here stand those that once broke a law.
+//! The orders of such moves are checked in [`model_governance`](crate::model_governance); here one move after the other can be read.
 
 use change::aftermath::Debt;
 use change::assessment::{Assessment, Requirement};
@@ -163,6 +163,20 @@ fn an_author_and_a_committer_do_not_break_the_glass_together_in_either_order() {
 #[test]
 fn the_hand_of_somebody_who_may_no_longer_override_has_fallen_from_the_glass() {
     assert_eq!(second_hand("cyd", &[], &["bob"]), Ok("GlassTouched".into()));
+}
+
+// F4 F2
+#[test]
+fn a_hand_falls_from_the_glass_with_the_effect_even_if_that_comes_back() {
+    let mut life = touched();
+    for artifact in ["shop@sha256:bb", "shop@sha256:aa"] {
+        let amended = Command::Amend { proposal: Box::new(proposal(artifact)) };
+        life.ask(amended, &person(&life, "ada")).expect("the author may");
+    }
+    let answer = denied(life.effect());
+    let mut life = life.then(Command::Assess(Box::new(answer)));
+    let second = life.ask(Command::BreakGlass { reason: because() }, &person(&life, "cyd")).expect("it is the first");
+    assert_eq!(event_type(&second[0]), "GlassTouched");
 }
 
 /// Does what is due until nothing changes it any more, as the product would if nobody came.
