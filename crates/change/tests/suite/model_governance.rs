@@ -5,10 +5,10 @@
 //! rollout of two steps in which nothing fails. Who may and who counts is asked of the product's own [`Entitlement`] over an access.yaml and delegations;
 //! the laws are kept by a [`Witness`] that sees nothing but what was asked and the events that followed, and shares no rule with it.
 //!
-//! What is bounded. [`most_moves`](Kind::most_moves) moves; within them, [`most_turns`](Kind::most_turns) of what turns up from outside (somebody leaves or delegates, an
-//! amendment, a request for changes). Each kind has the moves that can matter to it ([`Kind::moves`]): nobody breaks glass where no rule stands. Only
-//! one of the people leaves, asks for changes, refuses, reviews. What a state leaves out of its key is in its `Hash` and in [`forget`]: prose, pages,
-//! due dates of debts. What becomes of a change that is left alone is followed from one state of [`ONE_OF`], picked by its key.
+//! What is bounded. [`most_moves`](Kind::most_moves) moves; within them, [`most_turns`](Kind::most_turns) of what turns up from outside (somebody leaves
+//! or delegates, an amendment, a request for changes). Each kind has the moves that can matter to it ([`Kind::moves`]): nobody breaks glass where no
+//! rule stands. Only one of the people leaves, one asks for changes or refuses, and two review. What a state leaves out of its key is in its `Hash` and in
+//! [`forget`]: prose, pages, due dates of debts. What becomes of a change that is left alone is followed from one state of [`ONE_OF`], picked by its key.
 //!
 //! What is left out: reminders and escalation, signatures, who has edited the rules, committers whom nobody knows, services that are only observed,
 //! pipelines outside, changes that nobody is asked for and no rule stands against, whether an emergency begins after its end, and all that goes wrong
@@ -1052,7 +1052,7 @@ fn can_be_rolled_back(state: &State) -> bool {
     state.change.phase() == Phase::RolledBack
 }
 
-/// What breaks, each with a short way to it.
+/// What breaks, each with the shortest way to it.
 fn faults(checker: &impl Checker<World>) -> Vec<String> {
     let found = checker.discoveries();
     let broken = found.into_iter().filter(|(name, _)| PLACES.iter().all(|(place, _)| place != name));
@@ -1069,7 +1069,8 @@ fn faults(checker: &impl Checker<World>) -> Vec<String> {
 fn no_order_of_what_people_do_breaks_a_law_of_governance_in_the_small_world() {
     let (mut faults_of_all, mut reached) = (vec![], BTreeSet::new());
     for kind in KINDS {
-        let checker = World(kind).checker().threads(2).target_max_depth(kind.most_moves());
+        // One thread: with more, a state may be met by a longer way first, and what lies behind it be out of reach.
+        let checker = World(kind).checker().threads(1).target_max_depth(kind.most_moves());
         let checker = checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
         println!("{kind:?}: {} states, {} transitions", checker.unique_state_count(), checker.state_count());
         faults_of_all.extend(faults(&checker));
