@@ -5,7 +5,7 @@
 use super::{Assessed, Change, Command, Event, Found, Given, Phase, Rejection, Stage, people};
 use crate::actor::{Actor, Permission};
 use crate::aftermath::{self, Debt};
-use crate::approval::Voided;
+use crate::approval::{Voided, Vote};
 use crate::assessment::{Assessment, Window};
 use crate::course::Afterwards;
 use crate::decision;
@@ -233,7 +233,8 @@ fn debts_of_emergency(change: &Change, given: &Given) -> Vec<Event> {
     let Some(emergency) = change.proposal.course.emergency() else { return vec![] };
     let reason = format!("it went through the emergency lane for `{}`: {}", emergency.incident, emergency.reason);
     let owed = |debt, within| Event::DebtOwed { debt, reason: reason.clone(), due: after(given.now, within) };
-    let has_it = |a: &Assessed| a.assessment.owed.is_empty() || people::has_what_is_owed(change, a, &change.votes);
+    let votes: Vec<Vote> = change.votes.iter().filter(|v| !given.revoked.contains(&v.voter)).cloned().collect();
+    let has_it = |a: &Assessed| a.assessment.owed.is_empty() || people::has_what_is_owed(change, a, &votes);
     let lacking = change.assessment.iter().any(|assessed| !has_it(assessed));
     let approval = lacking.then(|| owed(Debt::Approval, emergency.approval_within));
     approval.into_iter().chain([owed(Debt::Review, emergency.review_within)]).collect()

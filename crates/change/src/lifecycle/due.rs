@@ -119,8 +119,19 @@ fn due_calls(change: &Change, assessed: &Assessed, now: Timestamp) -> Due {
     due
 }
 
-/// What is to be done because people have not answered yet, and when. A change that a rule denies waits for its author, not for voters.
+/// What is to be done because people have not answered yet, and when.
 pub(crate) fn calls(change: &Change, assessed: &Assessed, now: Timestamp) -> Vec<(Timestamp, Call)> {
+    // A request that nobody answers ends the change, however often automation votes anew beside it.
+    let requested = change
+        .requested
+        .iter()
+        .map(|request| (after(request.at, approval::VOTE_LASTS), Call::Lapse))
+        .min_by_key(|(at, _)| *at);
+    calls_for_votes(change, assessed, now).into_iter().chain(requested).collect()
+}
+
+/// A change that a rule denies waits for its author, not for voters.
+fn calls_for_votes(change: &Change, assessed: &Assessed, now: Timestamp) -> Vec<(Timestamp, Call)> {
     let calls = approval::calls(&change.standing(now), &change.asked, assessed.at, now);
     if calls.is_empty() || !change.is_allowed(&assessed.assessment) {
         return vec![(after(assessed.at, approval::VOTE_LASTS), Call::Lapse)];

@@ -12,10 +12,11 @@ use crate::approval::{self, Call, Signature, Signed, Voided, Vote};
 use crate::assessment::{Denial, Level, Requirement, Signing, Tick};
 use crate::document::{all, list};
 use crate::exception;
+use crate::gate::{self, GateName};
 use crate::id::Digest;
 use crate::lifecycle::command::{before_rollout, with_reason, wrong_phase};
 use crate::rollout::PauseReason;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, after};
 
 type Decision = Result<Vec<Event>, Rejection>;
 
@@ -125,8 +126,13 @@ fn paid_by_vote(change: &Change, assessed: &Assessed, given: &Given, vote: Vote)
     if !change.owes(Debt::Approval) || change.refused_afterwards().is_some() {
         return None;
     }
-    let others = change.votes.iter().filter(|v| !given.revoked.contains(&v.voter) && v.voter != given.actor);
-    paid_by(change, assessed, &others.cloned().chain([vote]).collect::<Vec<_>>())
+    let votes: Vec<Vote> = votes_of_others(change, given).chain([vote]).collect();
+    paid_by(change, assessed, &votes)
+}
+
+/// The votes of everybody else who may still vote.
+fn votes_of_others(change: &Change, given: &Given) -> impl Iterator<Item = Vote> {
+    change.votes.iter().filter(|v| !given.revoked.contains(&v.voter) && v.voter != given.actor).cloned()
 }
 
 fn paid_by(change: &Change, assessed: &Assessed, votes: &[Vote]) -> Option<Event> {
@@ -202,16 +208,28 @@ pub(super) fn take_back(change: &Change, given: &Given, reason: String) -> Decis
 
 /// What becomes of an approval that was owed, once this person's word is taken back: a debt that it paid is owed again, one that it refused may be paid.
 fn debt_without(change: &Change, assessed: &Assessed, given: &Given, refused: bool) -> Option<Event> {
-    let owed = change.debts.get(&Debt::Approval)?;
-    let others: Vec<Vote> = change.votes.iter().filter(|v| v.voter != given.actor).cloned().collect();
     if refused {
-        return paid_by(change, assessed, &others);
+        return paid_by(change, assessed, &votes_of_others(change, given).collect::<Vec<_>>());
     }
-    if owed.is_open() || has_what_is_owed(change, assessed, &others) {
+    let due = due_once_it_lacks(change, given)?;
+    // What was paid stays paid by those who have left since.
+    let others: Vec<Vote> = change.votes.iter().filter(|v| v.voter != given.actor).cloned().collect();
+    if has_what_is_owed(change, assessed, &others) {
         return None;
     }
-    let reason = format!("{} took back the approval that was given afterwards", given.actor);
-    Some(Event::DebtOwed { debt: Debt::Approval, reason, due: owed.due })
+    let reason = format!("{} took back the approval that it had", given.actor);
+    Some(Event::DebtOwed { debt: Debt::Approval, reason, due })
+}
+
+/// When an approval is due that is given at present: as it was, or from now where it was never owed because everybody had agreed before it began.
+fn due_once_it_lacks(change: &Change, given: &Given) -> Option<Timestamp> {
+    match change.debts.get(&Debt::Approval) {
+        Some(owed) => (!owed.is_open()).then_some(owed.due),
+        None => {
+            let emergency = change.proposal.course.emergency().filter(|_| change.rollout().is_some())?;
+            Some(after(given.now, emergency.approval_within))
+        }
+    }
 }
 
 pub(super) fn override_denial(change: &Change, given: &Given, code: String, reason: String) -> Decision {
@@ -329,7 +347,19 @@ pub(super) fn by_automation(effect: Digest) -> Event {
 
 pub(super) fn lapse_votes(change: &Change, given: &Given) -> Vec<Event> {
     let old = |v: &Vote| v.until <= given.now;
-    void(change, old, Voided::Lapsed)
+    let voided = void(change, old, Voided::Lapsed);
+    match what_nobody_opened(change, given).filter(|_| !voided.is_empty()) {
+        Some(why) => vec![Event::Lapsed { reason: format!("nobody decided in time: {why}") }],
+        None => voided,
+    }
+}
+
+/// What stands in the way of a change that needs nobody's vote. Automation would vote anew for ever, where people who have to vote are asked anew and
+/// have a deadline.
+fn what_nobody_opened(change: &Change, given: &Given) -> Option<String> {
+    change.assessment.as_ref().filter(|assessed| assessed.assessment.requires.is_empty())?;
+    let shut = gate::ask(change, given).into_iter().find(|gate| gate.gate == GateName::Policy && gate.holds());
+    shut.and_then(|gate| gate.why())
 }
 
 pub(super) fn revoke_votes(change: &Change, given: &Given) -> Vec<Event> {
@@ -434,7 +464,7 @@ pub(super) fn lapse(change: &Change, given: &Given) -> Decision {
     if !late {
         return Ok(vec![]);
     }
-    let gates = crate::gate::closed_ones(crate::gate::ask(change, given));
+    let gates = gate::closed_ones(gate::ask(change, given));
     let missing = gates.first().map_or_else(String::new, |g| format!(": the gate `{}` stayed closed", g.gate));
     Ok(vec![Event::Lapsed { reason: format!("nobody decided in time{missing}") }])
 }

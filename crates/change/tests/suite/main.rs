@@ -1,5 +1,5 @@
-//! The proof of the pure core: a matrix of every phase and command, properties of long random lives, an exhaustive check of a small world with
-//! mutants that it has to find, and change files as people write them.
+//! The proof of the pure core: a matrix of every phase and command, properties of long random lives, exhaustive checks of two small worlds (one of a
+//! rollout, with mutants that it has to find, one of governance), stories, and change files as people write them.
 
 mod world;
 
@@ -9,5 +9,7 @@ mod diff;
 mod gates;
 mod matrix;
 mod model;
+mod model_governance;
 mod mutants;
 mod properties;
+mod stories;
