@@ -250,7 +250,10 @@ async fn a_vote_falls_when_its_voter_commits_to_the_change() {
     scene.says("ada", &["amend", "CHG-1", "--git", "main..HEAD"]);
     scene.house.wait_until("CHG-1", |view| view["change"]["votes"] == serde_json::json!([]));
     has(&scene.says("ada", &["why", "CHG-1"]), &["closed  approvals: approvals are missing: 1 of `approvers`"]);
-    has(&scene.says("ada", &["log", "CHG-1"]), &["votes of `user:bob` are void: they may not vote, or no longer for the groups"]);
+    has(
+        &scene.says("ada", &["log", "CHG-1"]),
+        &["votes of `user:bob` are void: they may not vote, or no longer for the groups"],
+    );
     has(
         &scene.page("bob", "CHG-1"),
         &["You can't approve it: user:bob can't vote on CHG-1: they have committed to it"],
