@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use change::actor::Part;
 use change::aftermath::Debt;
-use change::assessment::{Assessment, Factor, Requirement, Risk};
+use change::assessment::{Assessment, Denial, Factor, Item, Level, Requirement, Risk, Tick};
 use change::gate::{Gate, GateName, GateState};
 use change::proposal::{Claims, Closure, Proposal, Proposed, RollbackPlan, Surroundings};
 use change::rollout::{PauseReason, Plan};
@@ -251,6 +251,32 @@ pub(crate) fn waiting() -> Vec<Recorded> {
         signature: None,
     };
     assessed(&proposal).add(user("bob"), vote).0
+}
+
+/// Denied by two soft rules, with two points of a checklist open, with two points of a checklist open.
+pub(crate) fn denied() -> Vec<Recorded> {
+    let proposal = proposal();
+    let soft = |code: &str, reason: &str| Denial { level: Level::Soft, ..Denial::hard(code, reason) };
+    let item = |code: &str, title: &str, evidence: Option<&str>| Item {
+        list: "before-production".into(),
+        code: code.into(),
+        title: title.into(),
+        evidence: evidence.map(str::to_owned),
+        tick: Tick::Person,
+    };
+    let assessment = Assessment {
+        denials: vec![
+            soft("weekend", "the shop is full at the weekend"),
+            soft("late", "nobody is there after `18:00`"),
+        ],
+        checklist: vec![
+            item("tests", "its tests are green", Some("412 tests")),
+            item("told", "the shift lead was told", None),
+            item("rollback", "the way back was walked once", None),
+        ],
+        ..assessment(&proposal)
+    };
+    proposed(&proposal).add(Actor::Clearway(Part::Policy), Event::Assessed(Box::new(assessment))).0
 }
 
 /// In its second step, being verified.

@@ -157,7 +157,7 @@ pub(crate) mod tests {
             view: ChangeView::of(&overview, "http://localhost:8080"),
             log: entries,
             looks: sample::looks(looks),
-            offers: Offers { acts, not_approve: None, asks_what_was_found: false },
+            offers: Offers { acts, ..Offers::default() },
             csrf: "form-token".into(),
             since: None,
             done: None,

@@ -12,6 +12,7 @@ use super::list::ListPage;
 use super::log::LogPage;
 use super::login::LoginPage;
 use super::{api, assets, problem};
+use crate::api::diffs;
 use crate::offers::Act;
 use crate::problem::Problem;
 use crate::sample;
@@ -49,12 +50,22 @@ fn pages() -> Vec<(&'static str, Page)> {
     let mut done = page_of(&sample::paused(), vec![], vec![Act::Resume, Act::Promote, Act::Rollback], 400);
     done.done = Some(Act::Pause);
     done.offers.asks_what_was_found = true;
+    let mut denied = page_of(
+        &sample::denied(),
+        sample::gates("denied: the shop is full at the weekend"),
+        vec![Act::Override, Act::Tick, Act::BreakGlass, Act::Withdraw],
+        0,
+    );
+    let assessed = denied.view.change.assessment.clone().expect("it is assessed").assessment;
+    (denied.offers.rules, denied.offers.points) = (assessed.denials, assessed.checklist[1..].to_vec());
+    denied.since = diffs::since_vote(&diffs::tests::amended(), &change::Actor::User("bob".into()));
     let open = vec![Act::Approve, Act::Reject];
     vec![
         ("list", list(rows)),
         ("empty", list(vec![])),
         ("waiting", page_of(&sample::waiting(), sample::gates("approvals are missing: 1 of `sre`"), open, 0).page()),
         ("mine", mine.page()),
+        ("denied", denied.page()),
         (
             "rolling",
             page_of(&sample::log(), sample::gates("none"), vec![Act::Pause, Act::Promote, Act::Rollback], 300).page(),

@@ -7,8 +7,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use change::Digest;
-use change::lifecycle::Found;
+use change::lifecycle::Rejection;
+use change::{Change, Digest};
 use serde::Deserialize;
 
 use super::change::ChangePage;
@@ -25,7 +25,7 @@ use crate::api::log::in_words;
 use crate::desk::{Identity, Stranger, public_id};
 use crate::extract::{Form, Id, Query};
 use crate::identity::{Caller, Peer, may_audit, session_id, turned_away};
-use crate::offers::{Act, Offers};
+use crate::offers::{Act, Brought, Offers};
 use crate::ops::to_its_end;
 use crate::problem::Problem;
 use crate::session;
@@ -136,10 +136,8 @@ async fn change_page(
 #[derive(Debug, Deserialize)]
 struct ActForm {
     csrf: String,
-    effect: Digest,
-    #[serde(default)]
-    text: String,
-    found: Option<Found>,
+    #[serde(flatten)]
+    brought: Brought,
 }
 
 async fn act(
@@ -170,9 +168,19 @@ async fn acted(
     let change = changes::load(server, caller, id).await?;
     caller.token_leaves(server, act.word(), Some(id), &change.proposal).await?;
     let (handle, actor) = (server.handle.clone(), caller.actor());
-    let command = act.command(form.text, form.effect, form.found);
+    on_what_was_seen(act, &change, form.brought.effect)?;
+    let command = act.command(form.brought);
     to_its_end(async move { handle.command(&actor, id, command).await }).await??;
     Ok(act)
+}
+
+/// Refuses what would stand for another effect than the one that was on the page.
+fn on_what_was_seen(act: Act, change: &Change, seen: Digest) -> Result<(), Problem> {
+    let now = change.proposal.effect_digest;
+    if act.is_for_one_effect() && seen != now {
+        return Err(Rejection::StaleEffect { change: change.id, given: seen.short(), now: now.short() }.into());
+    }
+    Ok(())
 }
 
 #[derive(Debug, Deserialize)]

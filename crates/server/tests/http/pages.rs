@@ -91,6 +91,82 @@ async fn a_form_approves_what_was_on_the_page() {
     assert!(!after.text.contains("action=\"/changes/CHG-1/approve\""));
 }
 
+const RULES: &str = r#"# METADATA
+# custom: {level: soft, override_by: [sre]}
+package clearway.shop
+
+import rego.v1
+
+deny contains {"code": "weekend", "reason": "the shop is full at the weekend"}
+deny contains {"code": "runbook", "reason": "no runbook is named"}
+checklist contains {"list": "before", "code": "told", "title": "the shift lead was told"}
+checklist contains {"list": "before", "code": "tests", "title": "its tests are green", "tick": "evidence"}
+"#;
+
+/// The form of an act on a page.
+fn form_of<'a>(page: &'a str, act: &str) -> &'a str {
+    let (_, rest) =
+        page.split_once(&format!("action=\"/changes/CHG-1/{act}\"")).unwrap_or_else(|| panic!("{act}: {page}"));
+    rest.split("</form>").next().unwrap_or(rest)
+}
+
+fn field(form: &str, name: &str) -> String {
+    let (_, rest) = form.split_once(&format!("name=\"{name}\" value=\"")).unwrap_or_else(|| panic!("{name}: {form}"));
+    rest.split('"').next().expect("a value").replace(':', "%3A").replace('/', "%2F")
+}
+
+// F4, X16
+#[tokio::test]
+async fn a_soft_rule_is_overridden_and_a_point_ticked_on_the_page() {
+    let world = World::under(RULES).await;
+    world.proposed().await;
+    let author = world.logged_in("ada").await;
+    let page = world.page(&author, "/changes/CHG-1").await.text;
+    assert!(!page.contains("action=\"/changes/CHG-1/override\""), "the author overrides nothing: {page}");
+    let bob = world.logged_in("bob").await;
+    let page = world.page(&bob, "/changes/CHG-1").await.text;
+    let form = form_of(&page, "override");
+    for wanted in ["value=\"weekend\" required", "value=\"runbook\" required", "for the effect "] {
+        assert!(form.contains(wanted), "{wanted} in {form}");
+    }
+    let sent = format!("csrf={}&effect={}&rule=weekend&text=it+is+small", csrf(&page), field(form, "effect"));
+    let without_reason = sent.replace("it+is+small", "");
+    let refused = world.form(Some(&bob), "/changes/CHG-1/override", &without_reason).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.text);
+    let done = world.form(Some(&bob), "/changes/CHG-1/override", &sent).await;
+    assert_eq!(done.header("location"), "/changes/CHG-1?done=override", "{}", done.text);
+    let page = world.page(&bob, "/changes/CHG-1?done=override").await.text;
+    assert!(page.contains("The rule is set aside") && page.contains("it is small"), "{page}");
+    assert!(!form_of(&page, "override").contains("value=\"weekend\""), "one rule is left: {page}");
+
+    let form = form_of(&page, "tick");
+    assert!(!form.contains("tests"), "only evidence ticks that: {form}");
+    let sent = format!("csrf={}&effect={}&point={}", csrf(&page), field(form, "effect"), field(form, "point"));
+    let done = world.form(Some(&bob), "/changes/CHG-1/tick", &format!("{sent}&text=she+said+yes")).await;
+    assert_eq!(done.header("location"), "/changes/CHG-1?done=tick", "{}", done.text);
+    let change = world.get("ada", "/api/v1/changes/1").await.json()["change"].clone();
+    assert_eq!((&change["set_aside"][0]["code"], &change["ticked"][0]["code"]), (&"weekend".into(), &"told".into()));
+    let page = world.page(&bob, "/changes/CHG-1").await.text;
+    assert!(page.contains("she said yes") && !page.contains("action=\"/changes/CHG-1/tick\""), "{page}");
+}
+
+// F2
+#[tokio::test]
+async fn what_was_amended_since_the_page_was_read_is_neither_overridden_nor_ticked() {
+    let world = World::under(RULES).await;
+    world.proposed().await;
+    let bob = world.logged_in("bob").await;
+    let token = csrf(&world.page(&bob, "/changes/CHG-1").await.text);
+    let seen = format!("csrf={token}&effect=sha256%3A{}&text=yes&rule=weekend&point=before%2Ftold", "0".repeat(64));
+    for act in ["override", "tick", "break-glass"] {
+        let refused = world.form(Some(&bob), &format!("/changes/CHG-1/{act}"), &seen).await;
+        assert_eq!(refused.status, StatusCode::CONFLICT, "{act}: {}", refused.text);
+        assert!(refused.text.contains("has the effect"), "{act}: {}", refused.text);
+    }
+    let change = world.get("ada", "/api/v1/changes/1").await.json()["change"].clone();
+    assert_eq!((change["set_aside"].as_array(), change["ticked"].as_array()), (Some(&vec![]), Some(&vec![])));
+}
+
 #[tokio::test]
 async fn a_form_without_the_token_of_its_session_does_nothing() {
     let world = World::new().await;

@@ -362,7 +362,17 @@ impl World {
         Self::with("http://localhost:8080", false).await
     }
 
+    /// One in which a policy answers too.
+    pub(crate) async fn under(policy: &str) -> Self {
+        let policies = [("policy/rules.rego".to_owned(), policy.to_owned())].into();
+        Self::governed("http://localhost:8080", false, Governance { policies, ..governance() }).await
+    }
+
     pub(crate) async fn with(base_url: &str, public_log: bool) -> Self {
+        Self::governed(base_url, public_log, governance()).await
+    }
+
+    async fn governed(base_url: &str, public_log: bool, governance: Governance) -> Self {
         let store = Arc::new(PaperStore::default());
         let driver: Arc<dyn Driver> = Arc::new(PaperDriver);
         let parts = Parts {
@@ -372,7 +382,7 @@ impl World {
             voice: Arc::new(Blind),
             clock: Arc::new(SystemClock),
             scrub: Arc::new(OneWord),
-            in_force: InForce::new(governance()).expect("no policy, so none that fails"),
+            in_force: InForce::new(governance).expect("its policies compile"),
             settings: Settings::default(),
             build: "test".into(),
         };

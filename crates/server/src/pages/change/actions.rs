@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::ChangePage;
-use crate::offers::Act;
+use crate::offers::{Act, point};
 use crate::pages::frame::command;
 use crate::pages::words::{self, prose};
 use change::{Change, Phase};
@@ -35,7 +35,12 @@ fn one(page: &ChangePage, change: &Change, act: Act) -> Markup {
                 // The effect that was on the page when the reader decided, whatever it is by then.
                 input type="hidden" name="effect" value=(change.proposal.effect_digest);
                 div.consequence { (consequence(change, act)) }
-                @if act == Act::Resume && page.offers.asks_what_was_found { (found()) }
+                @match act {
+                    Act::Resume if page.offers.asks_what_was_found => (found()),
+                    Act::Override => (rules(page)),
+                    Act::Tick => (points(page)),
+                    _ => {}
+                }
                 @if let Some((label, required)) = asks(act) {
                     label for={ "text-" (name) } { (label) @if !required { " (optional)" } }
                     textarea id={ "text-" (name) } name="text" rows="2" maxlength=(LONGEST) required[required] {}
@@ -58,12 +63,46 @@ fn found() -> Markup {
     }
 }
 
+/// Which of the rules; where there is one only, it is said and not asked.
+fn rules(page: &ChangePage) -> Markup {
+    let choices = page
+        .offers
+        .rules
+        .iter()
+        .map(|rule| (rule.code.clone(), html! { code { (rule.code) } ": " (prose(&rule.reason)) }));
+    one_of("rule", "Which rule", choices.collect())
+}
+
+fn points(page: &ChangePage) -> Markup {
+    let choices =
+        page.offers.points.iter().map(|item| (point(item), html! { (prose(&item.title)) " " code { (point(item)) } }));
+    one_of("point", "Which point", choices.collect())
+}
+
+fn one_of(name: &str, asks: &str, choices: Vec<(String, Markup)>) -> Markup {
+    html! {
+        @if let [(value, text)] = choices.as_slice() {
+            input type="hidden" name=(name) value=(value);
+            p { (text) }
+        } @else {
+            fieldset {
+                legend { (asks) }
+                @for (value, text) in &choices {
+                    label { input type="radio" name=(name) value=(value) required; " " (text) }
+                }
+            }
+        }
+    }
+}
+
 fn label(act: Act) -> &'static str {
     match act {
         Act::Approve => "Approve",
         Act::RequestChanges => "Ask for changes",
         Act::TakeBack => "Take back what I said",
         Act::Reject => "Reject",
+        Act::Override => "Override a rule",
+        Act::Tick => "Tick a point",
         Act::BreakGlass => "Break the glass",
         Act::Pause => "Pause",
         Act::Resume => "Resume",
@@ -79,7 +118,9 @@ fn weight(act: Act) -> &'static str {
     match act {
         Act::Approve | Act::Resume | Act::Review | Act::Complete => "strong",
         Act::Rollback | Act::Reject | Act::BreakGlass => "danger",
-        Act::Pause | Act::Promote | Act::Withdraw | Act::RequestChanges | Act::TakeBack => "",
+        Act::Override | Act::Tick | Act::Pause | Act::Promote | Act::Withdraw | Act::RequestChanges | Act::TakeBack => {
+            ""
+        }
     }
 }
 
@@ -92,7 +133,10 @@ fn asks(act: Act) -> Option<(&'static str, bool)> {
         Act::Review => Some(("What was learnt", true)),
         Act::RequestChanges => Some(("What should be different", true)),
         Act::Withdraw | Act::TakeBack => Some(("Reason", false)),
-        Act::Reject | Act::BreakGlass | Act::Pause | Act::Promote | Act::Rollback => Some(("Reason", true)),
+        Act::Tick => Some(("How you know", true)),
+        Act::Reject | Act::Override | Act::BreakGlass | Act::Pause | Act::Promote | Act::Rollback => {
+            Some(("Reason", true))
+        }
     }
 }
 
@@ -103,6 +147,8 @@ fn confirmation(change: &Change, act: Act) -> String {
         Act::RequestChanges => "Ask for changes".into(),
         Act::TakeBack => "Take it back".into(),
         Act::Reject => format!("Reject {id}"),
+        Act::Override => format!("Override it for the effect {}", change.proposal.effect_digest.short()),
+        Act::Tick => format!("Tick it for the effect {}", change.proposal.effect_digest.short()),
         Act::BreakGlass if change.hand.is_some() => format!("Break the glass over {id}"),
         Act::BreakGlass => "Put the first hand on the glass".into(),
         Act::Pause => format!("Pause {id}"),
@@ -139,6 +185,18 @@ fn consequence(change: &Change, act: Act) -> Markup {
         Act::TakeBack => {
             html! { p { "Your vote no longer counts, and your request no longer stands. In a rollout, no further step begins until somebody else agrees." } }
         }
+        Act::Override => html! {
+            p {
+                "The rule no longer stands against the effect " (words::digest(proposal.effect_digest)) ". What you give as a reason is in the log, with your name."
+            }
+            p.muted { "Another effect has to pass the rule again." }
+        },
+        Act::Tick => html! {
+            p {
+                "You answer for it by name: it holds for the effect " (words::digest(proposal.effect_digest)) ". How you know is in the log."
+            }
+            p.muted { "Another effect has to be ticked again." }
+        },
         Act::BreakGlass => html! {
             p { "Two people together set aside every rule that stands against " (change.id) ". It pages, it stands in the log with both names, and it owes a review." }
         },
@@ -169,8 +227,18 @@ fn line(page: &ChangePage, change: &Change, act: Act) -> String {
         Act::Resume => format!("clearway resume {id}"),
         Act::Complete => format!("clearway complete {id} --evidence \"...\""),
         Act::Review => format!("clearway review {id} --summary \"...\""),
+        Act::Override => format!(
+            "clearway override {id} --rule {} --reason \"...\"",
+            first(&page.offers.rules, |rule| rule.code.clone(), "CODE")
+        ),
+        Act::Tick => format!("clearway tick {id} {} --note \"...\"", first(&page.offers.points, point, "LIST/POINT")),
         act => format!("clearway {} {id} --reason \"...\"", act.word()),
     }
+}
+
+/// The one that there is, or the word that stands for any.
+fn first<T>(of: &[T], name: impl Fn(&T) -> String, any: &str) -> String {
+    if let [one] = of { name(one) } else { any.to_owned() }
 }
 
 #[cfg(test)]
@@ -201,12 +269,35 @@ mod tests {
         assert!(section(&page).into_string().contains("name=\"found\" value=\"not_applied\""));
     }
 
+    // F4, X16
+    #[test]
+    fn of_several_rules_or_points_one_is_chosen_and_a_single_one_is_said() {
+        let mut page = page_of(&sample::denied(), vec![], vec![Act::Override, Act::Tick], 0);
+        let assessed = page.view.change.assessment.clone().expect("it is assessed").assessment;
+        page.offers.rules = assessed.denials;
+        page.offers.points = assessed.checklist[2..].to_vec();
+        let text = section(&page).into_string();
+        for wanted in [
+            "type=\"radio\" name=\"rule\" value=\"weekend\" required",
+            "nobody is there after <code>18:00</code>",
+            "type=\"hidden\" name=\"point\" value=\"before-production/rollback\"",
+            "clearway override CHG-7 --rule CODE --reason",
+            "clearway tick CHG-7 before-production/rollback --note",
+        ] {
+            assert!(text.contains(wanted), "{wanted} in {text}");
+        }
+        let effect = format!("for the effect {}", page.view.change.proposal.effect_digest.short());
+        assert_eq!(text.matches(&format!("{effect}</button>")).count(), 2, "{text}");
+    }
+
     #[test]
     fn a_reason_is_demanded_where_the_core_demands_one() {
         let text = |act| {
             one(&page_of(&sample::log(), vec![], vec![], 0), &sample::change_of(&sample::log()), act).into_string()
         };
-        for act in [Act::Reject, Act::Pause, Act::Promote, Act::Rollback, Act::Complete, Act::Review] {
+        for act in
+            [Act::Reject, Act::Override, Act::Tick, Act::Pause, Act::Promote, Act::Rollback, Act::Complete, Act::Review]
+        {
             assert!(text(act).contains(" required>"), "{act:?}");
         }
         for act in [Act::Approve, Act::Withdraw] {

@@ -32,9 +32,9 @@ fn row(difference: &Difference) -> Markup {
     html! {
         tr {
             th scope="row" { code { (difference.path) } }
-            td { (value(difference.before.as_deref())) }
-            td { (value(difference.after.as_deref())) }
-            td { @if difference.has_effect { strong { "yes" } } @else { span.muted { "no" } } }
+            td data-label="Before" { (value(difference.before.as_deref())) }
+            td data-label="Now" { (value(difference.after.as_deref())) }
+            td data-label="Effect" { @if difference.has_effect { strong { "yes" } } @else { span.muted { "no" } } }
         }
     }
 }
@@ -58,7 +58,8 @@ mod tests {
             "Changed since revision 1",
             "<code>artifact</code>",
             "<code>checkout@sha256:ffff</code>",
-            "<strong>yes</strong>",
+            "<td data-label=\"Effect\"><strong>yes</strong>",
+            "<td data-label=\"Before\">",
             "&lt;b&gt;further&lt;/b&gt;",
         ] {
             assert!(text.contains(wanted), "{wanted} in {text}");
