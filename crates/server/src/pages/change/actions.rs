@@ -70,24 +70,24 @@ fn rules(page: &ChangePage) -> Markup {
         .rules
         .iter()
         .map(|rule| (rule.code.clone(), html! { code { (rule.code) } ": " (prose(&rule.reason)) }));
-    one_of("rule", "Which rule", choices.collect())
+    one_of("rule", "Which rule", &choices.collect::<Vec<_>>())
 }
 
 fn points(page: &ChangePage) -> Markup {
     let choices =
         page.offers.points.iter().map(|item| (point(item), html! { (prose(&item.title)) " " code { (point(item)) } }));
-    one_of("point", "Which point", choices.collect())
+    one_of("point", "Which point", &choices.collect::<Vec<_>>())
 }
 
-fn one_of(name: &str, asks: &str, choices: Vec<(String, Markup)>) -> Markup {
+fn one_of(name: &str, asks: &str, choices: &[(String, Markup)]) -> Markup {
     html! {
-        @if let [(value, text)] = choices.as_slice() {
+        @if let [(value, text)] = choices {
             input type="hidden" name=(name) value=(value);
             p { (text) }
         } @else {
             fieldset {
                 legend { (asks) }
-                @for (value, text) in &choices {
+                @for (value, text) in choices {
                     label { input type="radio" name=(name) value=(value) required; " " (text) }
                 }
             }
