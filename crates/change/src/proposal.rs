@@ -299,6 +299,11 @@ pub trait Surroundings {
         let _ = services;
         Gating::Enforce
     }
+    /// Where a service runs; empty where the catalog does not say.
+    fn environments(&self, service: &str) -> Vec<String> {
+        let _ = service;
+        vec![]
+    }
     /// Whether commands may be run at all.
     fn may_run_commands(&self) -> bool;
     /// Whether this user or group exists.
@@ -321,6 +326,7 @@ pub fn read(text: &str, files: &Files, around: &dyn Surroundings) -> Result<Prop
     let plan = check.plan(&file, around);
     let verify = check.verify(&file, around);
     check.owner(&file, around);
+    check.environment(&file, around);
     let claims = around.claims(&plan).unwrap_or_else(|errors| {
         for (field, message) in errors {
             check.say(&format!("/plan/target{field}"), message, None);
@@ -386,6 +392,21 @@ struct Check<'a> {
 impl Check<'_> {
     fn say(&mut self, pointer: &str, message: impl Into<String>, help: Option<String>) {
         self.problems.push(self.document.problem(pointer, message, help));
+    }
+
+    // The environment decides what is asked of a change, so it is one in which its services run.
+    fn environment(&mut self, file: &ChangeFile, around: &dyn Surroundings) {
+        for service in &file.services {
+            let known = around.environments(service);
+            if known.is_empty() || known.contains(&file.environment) {
+                continue;
+            }
+            let near = document::nearest(&file.environment, known.iter().map(String::as_str));
+            let help = near.map(|name| format!("did you mean `{name}`?"));
+            let runs_in = document::all(known.iter().map(String::as_str));
+            let message = format!("`{service}` does not run in `{}`: the catalog names {runs_in}", file.environment);
+            self.say("/environment", message, help);
+        }
     }
 
     fn plan(&mut self, file: &ChangeFile, around: &dyn Surroundings) -> Plan {

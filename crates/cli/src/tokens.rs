@@ -15,7 +15,7 @@ use change::{Digest, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use server::{Made, NewToken, Stranger, TokenView, public_id};
 
-use crate::exit::{ERROR, Failure, INVALID, NOT_FOUND, Outcome};
+use crate::exit::{ERROR, Failure, INVALID, NOT_FOUND, Outcome, REFUSED};
 use crate::place::{Place, read_private, write_private};
 
 /// How finely uses are kept: a busy token costs one write an hour.
@@ -172,7 +172,13 @@ impl Tokens {
             last_used: None,
         };
         let view = kept.view();
+        let parent = kept.made_with.clone();
         self.change(|tokens| {
+            // INVARIANT: looked at under the lock of the file, so that no token outlives the one that it was made with.
+            let stands = |id: &String| tokens.get(id).is_some_and(|made_with| made_with.still(now).is_ok());
+            if !parent.as_ref().is_none_or(stands) {
+                return Err(Failure::new(REFUSED, "the token that it is made with does not count any more"));
+            }
             if tokens.len() >= MOST {
                 let message = format!("there are {MOST} tokens already");
                 return Err(Failure::new(ERROR, message).help("remove those that have ended from `tokens.json`"));
@@ -396,6 +402,8 @@ mod tests {
         let gone = Stranger::Revoked { token: third.token.id.clone(), at: at(9) };
         assert_eq!(tokens.check(&third.secret, at(10)), Err(gone), "without a restart");
         assert!(tokens.check(&other.secret, at(10)).is_ok());
+        let late = tokens.create(new("bob", None, Some(&second.token.id)), at(10));
+        assert!(late.is_err_and(|f| f.code == REFUSED), "what is made in the same moment does not outlive it either");
         assert!(tokens.revoke("ghost", None, at(9)).is_err_and(|f| f.code == NOT_FOUND));
     }
 

@@ -116,6 +116,10 @@ impl Surroundings for Here<'_> {
         self.in_force.governance.catalog.gating(services)
     }
 
+    fn environments(&self, service: &str) -> Vec<String> {
+        self.in_force.governance.catalog.service(service).map(|known| known.environments.clone()).unwrap_or_default()
+    }
+
     fn sli(&self, name: &str) -> Option<Sli> {
         self.in_force.governance.slis.iter().find(|s| s.name == name).cloned()
     }

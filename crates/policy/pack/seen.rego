@@ -17,9 +17,26 @@ elsewhere := {
 	"testing",
 }
 
+# A name that says both, such as `test-production`, has users too.
+live := {"live", "prd", "prod", "production"}
+
 production if {
 	runs
-	not split(input.change.environment, "-")[0] in elsewhere
+	not is_elsewhere
+}
+
+is_elsewhere if {
+	parts := split(input.change.environment, "-")
+	parts[0] in elsewhere
+	count({part | some part in parts; part in live}) == 0
+	count(not_run_in) == 0
+}
+
+# The changed services that run in other environments than this one, as the catalog says.
+not_run_in contains service.name if {
+	some service in input.services
+	count(service.environments) > 0
+	not input.change.environment in service.environments
 }
 
 emergency if input.change.course == "emergency"

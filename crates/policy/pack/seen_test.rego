@@ -31,6 +31,20 @@ test_what_is_not_named_as_a_place_without_users_is_production if {
 	not in_production("staging")
 	not in_production("staging-eu")
 	not in_production("dev")
+	in_production("test-production")
+	in_production("dev-live")
+}
+
+staged_beside(environments) if {
+	cart := {"name": "cart", "tier": 1, "environments": environments}
+	seen.production with input as but({"change": {"environment": "staging"}, "services": [cart]})
+}
+
+# PR5
+test_a_place_in_which_a_changed_service_does_not_run_is_production if {
+	staged_beside(["dev", "production"])
+	not staged_beside(["staging", "production"])
+	not staged_beside([])
 }
 
 # PR5

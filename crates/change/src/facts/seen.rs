@@ -151,7 +151,7 @@ pub struct CommitsSeen {
     pub users: BTreeSet<String>,
     /// E-mail addresses that belong to no user.
     pub unknown: BTreeSet<String>,
-    /// Whether everybody is named; not where there are too many.
+    /// Whether everybody is known; not where somebody is a stranger, or where there are too many to name.
     pub all_named: bool,
 }
 
@@ -399,7 +399,7 @@ fn commits(material: &Material, access: &Access) -> Option<CommitsSeen> {
             None => unknown.insert(person.email.clone()),
         };
     }
-    let all_named = names_all_committers(material);
+    let all_named = unknown.is_empty() && names_all_committers(material);
     Some(CommitsSeen { count: range.commits.total, unsigned: range.unsigned, users, unknown, all_named })
 }
 

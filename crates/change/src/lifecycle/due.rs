@@ -66,6 +66,11 @@ impl Due {
         if at <= now { Self::act(vec![intent]) } else { Self { intents: vec![], wake_at: Some(at) } }
     }
 
+    /// What ends the change leaves nothing else to do for it, now or later.
+    fn or_the_end(self) -> Self {
+        if self.intents.contains(&Intent::Lapse) { Self::act(vec![Intent::Lapse]) } else { self }
+    }
+
     fn and(mut self, other: Self) -> Self {
         self.intents.extend(other.intents);
         self.wake_at = [self.wake_at, other.wake_at].into_iter().flatten().min();
@@ -79,11 +84,14 @@ pub fn due(change: &Change, now: Timestamp) -> Due {
     let pages = Due::act(unsent.map(|(key, _)| Intent::Page { key: key.clone() }).collect());
     // People are told last: a channel that does not answer must not stand in front of a rollback.
     let due = match &change.stage {
-        Stage::Waiting => due_while_waiting(change, now),
-        // A pipeline begins when it asks to, not by itself.
-        Stage::Scheduled { .. } if change.is_outside() => due_votes(change, now).and(due_emergency_end(change, now)),
+        Stage::Waiting => due_while_waiting(change, now).or_the_end(),
         Stage::Scheduled { not_before } => {
-            due_votes(change, now).and(due_emergency_end(change, now)).and(Due::at(*not_before, now, Intent::BeginStep))
+            // A pipeline begins when it asks to, not by itself.
+            let begin = match change.is_outside() {
+                true => Due::default(),
+                false => Due::at(*not_before, now, Intent::BeginStep),
+            };
+            due_votes(change, now).and(due_emergency_end(change, now)).and(begin).or_the_end()
         }
         Stage::Rolling(rollout) => due_in_rollout(change, rollout, now),
         Stage::Ended { .. } => Due::default(),

@@ -82,6 +82,10 @@ impl Surroundings for Around {
         vec!["prometheus".into()]
     }
 
+    fn environments(&self, service: &str) -> Vec<String> {
+        if service == "shop" { vec!["staging".into(), "production".into()] } else { vec![] }
+    }
+
     fn may_run_commands(&self) -> bool {
         self.commands
     }
@@ -153,6 +157,20 @@ fn a_good_file_becomes_a_proposal_with_every_default_written_out() {
         when: "now"
         claims: {"resources":["router:edge/shop"],"effect":"closed"}"#]].assert_eq(&parts.join("\n"));
     assert_eq!(proposal.effect_digest, proposal.compute_effect_digest());
+}
+
+// PR5
+#[test]
+fn a_service_is_changed_where_it_runs() {
+    check(
+        &with("environment: production", "environment: prodution"),
+        &expect![[r#"
+            5:1: `environment`: `shop` does not run in `prodution`: the catalog names `staging` and `production`
+              help: did you mean `production`?"#]],
+    );
+    let elsewhere = with("services: [shop]", "services: [nosuch]");
+    read(&elsewhere.replace("environment: production", "environment: moon"), &Around::default())
+        .expect("nobody says where it runs");
 }
 
 #[test]
