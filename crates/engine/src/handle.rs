@@ -126,6 +126,8 @@ pub(crate) struct Engine {
     pub acts: Semaphore,
     /// One replay of policies at a time.
     pub replaying: Semaphore,
+    /// One explanation of policies at a time: the others wait.
+    pub explaining: Semaphore,
     pub notices: broadcast::Sender<Notice>,
     pub folds: tokio::sync::Mutex<Folds>,
     pub refusals: Mutex<Refusals>,
@@ -235,6 +237,7 @@ impl Handle {
             in_force: RwLock::new(Arc::new(parts.in_force.at(now, &[]))),
             acts: Semaphore::new(parts.settings.most_acts),
             replaying: Semaphore::new(1),
+            explaining: Semaphore::new(1),
             settings: parts.settings,
             lanes: LaneCache::default(),
             rehearsals: Rehearsals::default(),

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use change::assessment::Assessment;
+use change::assessment::{Assessment, POLICY_ERROR};
 use change::governance::Matrix;
 use change::proposal::Proposal;
 use change::{Change, ChangeId, Digest, Event, Timestamp};
@@ -226,6 +226,13 @@ impl Handle {
     pub async fn explain_policy(&self, change: &Change) -> Result<WhyPolicy, PoliciesError> {
         let assessed = change.assessment.as_ref().ok_or(PoliciesError::NotAssessed(change.id))?;
         let assessment = assessed.assessment.clone();
+        if assessment.denials.iter().any(|denial| denial.code == POLICY_ERROR) {
+            // No rule gave this answer, and what broke the policies once would break them again.
+            let input = self.blob(assessment.input).await?.unwrap_or_default();
+            let input = serde_json::from_slice(&input).unwrap_or_default();
+            return Ok(WhyPolicy { change: change.id, policy: assessment.policy, rules: vec![], assessment, input });
+        }
+        let _one = self.engine.explaining.acquire().await.map_err(|_| PoliciesError::Busy)?;
         let input = self.blob(assessment.input).await?.ok_or_else(|| PoliciesError::Gone("its input".into()))?;
         let bundle = match self.in_force().bundle.clone() {
             in_force if in_force.digest() == assessment.policy => in_force,
@@ -250,7 +257,11 @@ impl Handle {
     pub async fn kept_bundle(&self, digest: Digest) -> Result<Bundle, PoliciesError> {
         let bytes = self.blob(digest).await?;
         let bytes = bytes.ok_or_else(|| PoliciesError::Gone(format!("the bundle {}", digest.short())))?;
-        Bundle::of_kept(&bytes).map_err(|e| PoliciesError::Policy(e.to_string()))
+        let bundle = Bundle::of_kept(&bytes).map_err(|e| PoliciesError::Policy(e.to_string()))?;
+        Ok(match &self.in_force().launch {
+            Some(launch) => bundle.in_child(launch),
+            None => bundle,
+        })
     }
 }
 

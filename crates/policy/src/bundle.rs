@@ -200,17 +200,26 @@ impl Bundle {
     /// # Errors
     /// A sentence: what went wrong in which file and line.
     pub(crate) fn ask(&self, input: &str) -> Result<Answers, String> {
+        Answers::read(&self.answer(input)?, &self.notes)
+    }
+
+    /// What every package said, as JSON: from the child, where there is one.
+    pub(crate) fn answer(&self, input: &str) -> Result<String, String> {
         if input.len() > MOST_INPUT {
             return Err(format!(
                 "the input has {} bytes; the most that policies are given is {MOST_INPUT}",
                 input.len()
             ));
         }
-        let json = match &self.child {
-            Some(child) => child.ask(input)?,
-            None => self.ask_here(input)?,
-        };
-        Answers::read(&json, &self.notes)
+        match &self.child {
+            Some(child) => child.ask(input),
+            None => self.ask_here(input),
+        }
+    }
+
+    /// How the process is started in which it is evaluated; none where it is evaluated in this one.
+    pub(crate) fn launch(&self) -> Option<&Launch> {
+        self.child.as_ref().map(|child| child.launch())
     }
 
     /// What the rules say of an input, as JSON for a person or a program: the rules alone, without the approval matrix.

@@ -66,6 +66,10 @@ impl Child {
         Self { launch, bundle, running: Mutex::new(None) }
     }
 
+    pub(crate) fn launch(&self) -> &Launch {
+        &self.launch
+    }
+
     /// The answer to an input, as JSON.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Explain: which rule gave which answer, and on which facts does it rest?
 //!
 //! Asks the bundle again with all rules of a name but one taken out, so that what is left said it: exact, whatever the rule is made of, and too slow for
-//! anything but a person who wants to know. The lines stay where they are. It must never be asked on the way of a change.
+//! anything but a person who wants to know. The lines stay where they are. What is left is asked where the bundle is: in a child, if that has one. It must never be asked on the way of a change.
 
 use std::collections::BTreeMap;
 
@@ -69,6 +69,10 @@ impl Bundle {
             (path.clone(), String::from_utf8_lossy(&text).into_owned())
         });
         let bundle = Self::of_modules(modules.collect()).map_err(|e: PolicyError| e.to_string())?;
+        let bundle = match self.launch() {
+            Some(launch) => bundle.in_child(launch),
+            None => bundle,
+        };
         let whole = bundle.raw(input)?;
         Ok(said(&whole, rule).cloned().collect())
     }
@@ -93,7 +97,7 @@ impl Bundle {
     }
 
     fn raw(&self, input: &str) -> Result<Vec<Value>, String> {
-        serde_json::from_str(&self.ask_here(input)?).map_err(|e| format!("the answer is unreadable: {e}"))
+        serde_json::from_str(&self.answer(input)?).map_err(|e| format!("the answer is unreadable: {e}"))
     }
 }
 

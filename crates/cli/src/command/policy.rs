@@ -250,6 +250,11 @@ fn explained(why: &WhyPolicy) -> String {
     let mut text =
         format!("{}: {} of 100, {}; policies {}\n", why.change, assessment.score, assessment.level, why.policy.short());
     why.rules.iter().for_each(|rule| text.push_str(&rule_text(rule)));
+    // Where the policies failed, no rule answered.
+    let denials = assessment.denials.iter().filter(|_| why.rules.is_empty());
+    for denial in denials {
+        let _ = writeln!(text, "deny `{}`: {}", denial.code, denial.reason);
+    }
     let required: Vec<String> = Outline::of(assessment).approvals.into_iter().collect();
     if !required.is_empty() {
         let _ = writeln!(text, "approvals, those of the matrix included: {}", required.join("; "));

@@ -80,7 +80,9 @@ async fn a_policy_is_explained_replayed_logged_and_reloaded_and_a_broken_one_cha
     assert!(start.elapsed() < Duration::from_secs(60));
     // What was denied by other rules is asked again by these; what the first ones answered stays on record.
     house.wait_until("CHG-1", |view| {
-        view["change"]["assessment"]["denials"][0]["reason"].as_str().is_some_and(|why| why.contains("the policies took"))
+        view["change"]["assessment"]["denials"][0]["reason"]
+            .as_str()
+            .is_some_and(|why| why.contains("the policies took"))
     });
     let explained = text(&house.run(&["policy", "explain", "CHG-1"]));
     assert!(explained.contains("the policies took"), "{explained}");

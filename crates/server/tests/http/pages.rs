@@ -165,7 +165,10 @@ async fn what_was_amended_since_the_page_was_read_is_neither_overridden_nor_tick
     }
     let change = world.get("ada", "/api/v1/changes/1").await.json()["change"].clone();
     // Neither is written where there is none.
-    assert!(change["proposal"].is_object() && change["set_aside"].is_null() && change["ticked"].is_null(), "{change:#}");
+    assert!(
+        change["proposal"].is_object() && change["set_aside"].is_null() && change["ticked"].is_null(),
+        "{change:#}"
+    );
 }
 
 #[tokio::test]
