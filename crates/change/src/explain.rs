@@ -2,6 +2,7 @@
 
 use crate::actor::{Actor, Limits};
 use crate::approval::Voided;
+use crate::course::Course;
 use crate::document::{all, list};
 use crate::gate::GateState;
 use crate::lifecycle::{Change, Event, Phase, Urgency};
@@ -236,6 +237,18 @@ fn rolling(change: &Change, step: usize) -> String {
 fn verdict(change: &Change) -> Option<String> {
     let judgement: &Judgement = change.rollout()?.judgement.as_ref()?;
     Some(format!("{}: {}", judgement.answer, judgement.why))
+}
+
+/// By which way a change goes and why, where it is not the regular one.
+pub fn course(course: &Course) -> Option<String> {
+    match course {
+        Course::Regular => None,
+        Course::Standard(standard) => Some(format!("standard change `{}`", standard.id)),
+        Course::Emergency(e) => Some(format!("emergency for {}, until `{}`: {}", e.incident, e.until, e.reason)),
+        Course::Afterwards(a) => {
+            Some(format!("put on record after the fact, deployed at `{}`: {}", a.deployed_at, a.reason))
+        }
+    }
 }
 
 /// An actor as pages and tables show it.

@@ -66,6 +66,7 @@ pub(crate) fn change(change: &Change, gates: &[Gate]) -> String {
         "owner",
         &format!("{}, proposed by {} at {}", proposal.owner, explain::actor(&change.author), change.proposed_at),
     );
+    field("way", &explain::course(&proposal.course).unwrap_or_default());
     proposal.secrets.iter().for_each(|finding| field("secret", &finding.to_string()));
     if let Some(assessed) = &change.assessment {
         let a = &assessed.assessment;

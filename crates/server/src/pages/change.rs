@@ -134,8 +134,20 @@ fn one_gate(gate: &Gate) -> Markup {
                 }
             }
             @if !gate.warnings.is_empty() {
-                div.why { @for warning in &gate.warnings { p { "Warning: " (prose(warning)) } } }
+                div.why { (warnings(gate)) }
             }
+        }
+    }
+}
+
+/// One is shown whole; of several, which may be long, how many there are until somebody opens them.
+fn warnings(gate: &Gate) -> Markup {
+    let each = html! { @for warning in &gate.warnings { p { "Warning: " (prose(warning)) } } };
+    html! {
+        @if gate.warnings.len() == 1 {
+            (each)
+        } @else {
+            details.table id={ "warnings-" (gate.gate) } { summary { (gate.warnings.len()) " warnings" } (each) }
         }
     }
 }
@@ -239,8 +251,12 @@ pub(crate) mod tests {
         let mut gate = Gate::new(GateName::Readiness, GateState::Open);
         gate.warnings =
             vec!["the check `login` fails for the stable version already: status 503 instead of 200-399".into()];
-        let text = gates(&[gate]).into_string();
+        let text = gates(std::slice::from_ref(&gate)).into_string();
         assert!(text.contains("Warning: the check <code>login</code> fails for the stable version already"), "{text}");
+        assert!(!text.contains("<details"), "{text}");
+        gate.warnings.push("the forecast is <long>".into());
+        let text = gates(&[gate]).into_string();
+        assert!(text.contains("<summary>2 warnings</summary>") && text.contains("&lt;long&gt;"), "{text}");
     }
 
     #[test]

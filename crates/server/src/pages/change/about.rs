@@ -29,7 +29,8 @@ fn what(change: &Change) -> Markup {
     html! {
         section.card id="what" data-live aria-labelledby="what-h" {
             h2 id="what-h" { "What and why" }
-            @match &proposal.description { Some(text) => p.description { (text) }, None => p.muted { "No reason is given." } }
+            @match &proposal.description { Some(text) => p.description { (text) }, None => p.muted { "No description is given." } }
+            @if let Some(course) = explain::course(&proposal.course) { p.warning { (svg::mark(svg::Mark::Alarm)) " " (prose(&course)) } }
             dl.facts {
                 dt { "Author" } dd { (explain::actor(&change.author)) ", " (words::time(change.proposed_at)) }
                 dt { "Owner" } dd { (proposal.owner) }
