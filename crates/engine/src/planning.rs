@@ -108,6 +108,9 @@ pub enum PlanError {
     NoDriver(String),
     #[error("no plan can be made: {0}")]
     Question(#[from] plan::PlanError),
+    /// Nothing could be read, which is another thing than no traffic.
+    #[error("no plan can be made from telemetry that can't be read: {0}")]
+    Unread(String),
     #[error("the plan broke off; ask again")]
     BrokeOff,
 }
@@ -136,6 +139,7 @@ impl Engine {
         let target = &proposal.plan.target;
         let driver = self.drivers.get(&target.driver).ok_or_else(|| PlanError::NoDriver(target.driver.clone()))?;
         let stable = self.stable(proposal, &driver.cohorts(target)).await;
+        stable.is_read()?;
         let proposal = proposal.clone();
         let made = tokio::task::spawn_blocking(move || foretell(&proposal, &stable, asked));
         made.await.map_err(|_| PlanError::BrokeOff)?
@@ -207,9 +211,18 @@ fn before(at: Timestamp, span: Span) -> Timestamp {
 pub(crate) struct Stable {
     counts: BTreeMap<String, (Counts, f64)>,
     edges_ms: BTreeMap<String, Vec<f64>>,
+    /// The SLIs whose source did not answer when it was asked last, and why.
+    unread: BTreeMap<String, String>,
 }
 
 impl Stable {
+    fn is_read(&self) -> Result<(), PlanError> {
+        let nothing = self.counts.is_empty() && !self.unread.is_empty();
+        let mut why: Vec<&str> = self.unread.values().map(String::as_str).collect();
+        why.dedup();
+        if nothing { Err(PlanError::Unread(why.join("; "))) } else { Ok(()) }
+    }
+
     fn has_counted(&self) -> bool {
         self.counts.values().any(|(counts, _)| !matches!(counts, Counts::Gauge { .. }))
     }
@@ -219,6 +232,11 @@ impl Stable {
         let looks_between =
             last.map_or(0.0, |last| time::between(last, at).as_millis() as f64 / every.as_millis() as f64);
         for seen in &stood.seen {
+            match &seen.reading {
+                Reading::Unreachable { why } => drop(self.unread.insert(seen.sli.clone(), why.clone())),
+                Reading::Seen { .. } => drop(self.unread.remove(&seen.sli)),
+                Reading::NotDue => {}
+            }
             let Reading::Seen { baseline: Some(counts), .. } = &seen.reading else { continue };
             // what was counted in a window is one look, whenever the window before was read
             let looks = if stood.windows.contains(&seen.sli) { 1.0 } else { looks_between };
@@ -299,6 +317,9 @@ fn foretell(proposal: &Proposal, stable: &Stable, asked: Asked) -> Result<Foreca
         let is_beside = sli.role == judge::Role::Holds;
         if counted.is_none() && !is_beside && !matches!(sli.kind, SliKind::Check) {
             notes.push(match sli.kind {
+                _ if stable.unread.contains_key(reads) => {
+                    format!("`{reads}` can't be read, so nothing is known of it: {}", stable.unread[reads])
+                }
                 SliKind::Gauge { .. } => format!("`{reads}` was not seen; it is taken to vary by a few per cent"),
                 _ => format!("`{reads}`: no requests of the stable version were seen"),
             });

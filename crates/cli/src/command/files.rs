@@ -28,13 +28,15 @@ pub(super) fn read_text(file: &Path) -> Outcome<String> {
         std::io::stdin().take(change::document::MAX_BYTES as u64 + 1).read_to_string(&mut text).map_err(failed)?;
         return Ok(text);
     }
-    let size = std::fs::metadata(file).map_err(failed)?.len();
-    if size > change::document::MAX_BYTES as u64 {
-        let message =
-            format!("`{}` has {size} bytes; the most that is read is {}", file.display(), change::document::MAX_BYTES);
+    // A device or a pipe has no size to ask for, so it is read no further than what would be too much.
+    let most = change::document::MAX_BYTES;
+    let mut text = String::new();
+    std::fs::File::open(file).map_err(failed)?.take(most as u64 + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() > most {
+        let message = format!("`{}` has more than {most} bytes, the most that is read", file.display());
         return Err(Failure::new(INVALID, message));
     }
-    std::fs::read_to_string(file).map_err(failed)
+    Ok(text)
 }
 
 /// A change file as a request: its text, with the commit of its clone, the digests of the files that it names, and what the secret scan found.

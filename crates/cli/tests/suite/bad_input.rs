@@ -9,6 +9,16 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+// A device has no size and no end, and what is read of it has.
+#[test]
+fn a_file_without_an_end_is_refused() {
+    for command in ["check", "import"] {
+        let refused = program().args([command, "/dev/zero"]).output().expect("it runs");
+        assert_eq!(refused.status.code(), Some(3), "{command}: {}", text(&refused));
+        assert!(text(&refused).contains("the most that is read"), "{command}: {}", text(&refused));
+    }
+}
+
 // LC1: what is missing or wrong is named in one clear error, all at once.
 #[test]
 fn every_problem_of_a_change_file_is_said_at_once() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use change::gate::GateName;
 use engine::planning::{Asked, Forecast};
 use judge::plan::Decision;
-use sim::world::{Behaviour, NOBODY, World, change_file, governance};
+use sim::world::{Behaviour, NOBODY, Telemetry, World, change_file, governance};
 
 use crate::support::*;
 
@@ -34,6 +34,19 @@ fn a_plan_is_made_from_what_the_stable_version_does_now() {
     let steps = &forecast.plan.steps;
     assert_eq!(steps[0].answer, Decision::Decides, "{steps:#?}");
     assert_eq!(engine::planning::warnings(&forecast), Vec::<String>::new());
+}
+
+// X8: no answer is another thing than no traffic.
+#[test]
+fn telemetry_that_can_not_be_read_makes_no_plan() {
+    paused().block_on(async {
+        let (world, store) = (World::new(23, Behaviour::GOOD), memory());
+        world.set_telemetry(Telemetry::Failing);
+        let handle = start(&world, &store, governance(NOBODY)).await;
+        let made = handle.plan(&change_file("a", &STEPS, ""), &BTreeMap::new(), FEW).await;
+        let error = made.expect_err("nothing can be read").to_string();
+        assert!(error.contains("telemetry that can't be read"), "{error}");
+    });
 }
 
 // X8: a proposal whose steps can never decide is warned beside an open gate, with what it would take.
