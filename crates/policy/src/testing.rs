@@ -10,6 +10,7 @@ use regorus::{Engine, Value};
 use serde::Serialize;
 
 use crate::PolicyError;
+use crate::answers::Answers;
 use crate::bundle::{BUILT_IN, Bundle, PACK, evaluate, in_short, is_test, prepare};
 use crate::room::with_room;
 
@@ -163,6 +164,20 @@ pub fn examples(modules: &BTreeMap<String, String>) -> Result<Vec<(String, serde
         found
     })
     .map_err(|e| PolicyError::new("", 1, e))
+}
+
+/// Asks the rules of nothing, and of each example that their tests are written around, whether what they answer has the form that is read. What a rule
+/// would say of other changes stays unknown; a rule that fails on an example fails its tests.
+///
+/// # Errors
+/// The first answer of another form, with its package and rule.
+pub fn forms(bundle: &Bundle, modules: &BTreeMap<String, String>) -> Result<(), String> {
+    let examples = examples(modules).map_err(|e| e.to_string())?;
+    let inputs = examples.iter().map(|(_, input)| input.to_string()).chain(["{}".to_owned()]);
+    for answer in inputs.filter_map(|input| bundle.answer(&input).ok()) {
+        Answers::read(&answer, bundle.notes())?;
+    }
+    Ok(())
 }
 
 /// The rules of test files that are plain values.

@@ -559,6 +559,9 @@ impl Eyes for World {
     async fn read_at(&self, _: &str, asks: &[Ask], glance: &Glance) -> Result<Vec<Answer>, String> {
         let mut state = self.state();
         state.count();
+        if state.telemetry == Telemetry::Failing {
+            return Err("the telemetry of the world is down".into());
+        }
         if !state.remembers {
             return Err("the world keeps no history".into());
         }

@@ -124,7 +124,10 @@ fn file<T: schemars::JsonSchema + serde::de::DeserializeOwned>(
 }
 
 fn check(args: &Args, dir: &Path) -> Outcome {
-    let bundle = bundle(dir)?;
+    let modules = modules(dir)?;
+    let bundle = Bundle::compile(&modules).map_err(|e| invalid(&e))?;
+    policy::testing::forms(&bundle, &modules)
+        .map_err(|e| Failure::new(INVALID, e).help("what each rule holds stands in docs/guide/write-a-rule.md"))?;
     let own = bundle.modules().len();
     let answer = json!({"digest": bundle.digest(), "modules": bundle.modules().keys().collect::<Vec<_>>()});
     print(args, &answer, || format!("{own} modules compile, the built-in ones included: {}", bundle.digest()));

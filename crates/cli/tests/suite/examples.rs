@@ -57,6 +57,40 @@ impl Server {
     }
 }
 
+/// The blocks of a guide in this language, in their order.
+fn blocks(guide: &str, language: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(examples().join("../docs/guide").join(guide)).expect("the guide");
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
+}
+
+// PR1: what the guide shows is a rule that works, with tests that reach all of it.
+#[test]
+fn the_rule_of_the_guide_passes_its_tests_and_an_answer_of_another_form_is_named() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let [rule, tests] = blocks("write-a-rule.md", "rego").try_into().expect("a rule and its tests");
+    std::fs::create_dir(folder.path().join("policy")).expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join("policy").join(name), text).expect("a file");
+    write("regions.rego", &rule);
+    write("regions_test.rego", &tests);
+    let run = |action: &str, more: &[&str]| {
+        program().args(["policy", action]).arg(folder.path()).args(more).output().expect("it runs")
+    };
+    let tested = run("test", &["--coverage-min", "100"]);
+    assert!(tested.status.success(), "{}", text(&tested));
+    assert!(text(&tested).contains("4 of 4 tests passed"), "{}", text(&tested));
+    assert!(run("check", &[]).status.success(), "{}", text(&run("check", &[])));
+    for (wrong, said) in [
+        ("deny := 7", "`deny` of `clearway.odd` is not a set"),
+        ("deny contains {\"code\": \"x\", \"message\": \"y\"}", "not `{\"code\": \"...\", \"reason\": \"...\"}`"),
+    ] {
+        write("odd.rego", &format!("package clearway.odd\n\n{wrong}\n"));
+        let refused = run("check", &[]);
+        assert_eq!(refused.status.code(), Some(3), "{wrong}: {}", text(&refused));
+        assert!(text(&refused).contains(said), "{wrong}: {}", text(&refused));
+    }
+}
+
 // LC1, LC2: what a user starts from works as it is: configuration, governance and every change file.
 #[test]
 fn a_server_takes_the_examples_and_every_change_file_in_them_is_valid() {

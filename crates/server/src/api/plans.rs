@@ -108,8 +108,10 @@ fn problem(error: PlanError) -> Problem {
         PlanError::Question(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_plan", error.to_string())
             .help("name an SLI under `verify.slis`: without one there is nothing to see"),
         PlanError::NoDriver(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_plan", error.to_string()),
-        PlanError::Unread(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "telemetry_unreachable", error.to_string())
-            .help("mend the source, or suppose traffic: `clearway plan change.yaml --traffic 20/s`"),
+        PlanError::Unread(_) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "telemetry_unreachable", error.to_string())
+                .help("mend the source, or suppose traffic: `clearway plan change.yaml --traffic 20/s`")
+        }
         PlanError::BrokeOff => Problem::internal(),
     }
 }
