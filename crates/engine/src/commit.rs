@@ -120,7 +120,8 @@ impl Engine {
         for event in &events {
             let next = evolve(Some(after.clone()), id, event, actor, time).unwrap_or_else(|| after.clone());
             lanes.extend(lane::moves(&after, &next));
-            for event in release.iter().flat_map(|release| release::follow(release, &after, &next)).collect::<Vec<_>>() {
+            for event in release.iter().flat_map(|release| release::follow(release, &after, &next)).collect::<Vec<_>>()
+            {
                 release = release::evolve(release, &event, actor, time);
                 followed.push(event);
             }

@@ -300,7 +300,8 @@ impl Handle {
                 _ => break,
             }
         }
-        let releases: Vec<ReleaseId> = self.circumstances(|all| all.releases().map(|release| release.id).collect()).await?;
+        let releases: Vec<ReleaseId> =
+            self.circumstances(|all| all.releases().map(|release| release.id).collect()).await?;
         releases.into_iter().for_each(|id| self.engine.clone().wake_release(id));
         Ok(())
     }
@@ -463,7 +464,12 @@ impl Handle {
         &*self.engine.scrub
     }
 
-    pub(crate) async fn earlier(&self, actor: &Actor, key: Option<&str>, request: Digest) -> Result<Option<Change>, ProposeError> {
+    pub(crate) async fn earlier(
+        &self,
+        actor: &Actor,
+        key: Option<&str>,
+        request: Digest,
+    ) -> Result<Option<Change>, ProposeError> {
         let Some(key) = key else { return Ok(None) };
         let Some(used) = self.engine.store.idempotency(&actor.to_string(), key).await? else { return Ok(None) };
         if used.request != request {

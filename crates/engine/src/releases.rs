@@ -170,7 +170,11 @@ impl Handle {
         }
         let is_member = |name: &&String| outline.members.iter().any(|sketch| sketch.name == **name);
         if let Some(stranger) = draft.changes.keys().find(|name| !is_member(name)) {
-            problems.push(outline.problem_at("", format!("a change was sent for `{stranger}`, which is no member"), None));
+            problems.push(outline.problem_at(
+                "",
+                format!("a change was sent for `{stranger}`, which is no member"),
+                None,
+            ));
         }
         problems
     }
@@ -497,8 +501,7 @@ impl Engine {
         let about = key.strip_prefix("stuck/").and_then(|id| id.parse().ok()).or(cause);
         let first = release.plan.members.first().map(|member| member.change);
         let Some(change) = about.or(first) else { return Ok(Done::Again(TELL_AGAIN)) };
-        let message =
-            Message { title: &release.plan.title, reason: &page.reason, to: &page.to, urgency: page.urgency };
+        let message = Message { title: &release.plan.title, reason: &page.reason, to: &page.to, urgency: page.urgency };
         match self.voice.tell(change, &message).await {
             Ok(channel) => self.tell_release(release, Command::ReportTold { key, channel }).await,
             Err(error) => {
