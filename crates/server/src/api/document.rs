@@ -11,8 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    about, access, catalog, changes, commands, diffs, log, outside, people, plans, policies, releases, standards, tokens,
-    votes,
+    about, access, catalog, changes, commands, diffs, log, outside, people, plans, policies, releases, standards,
+    tokens, votes,
 };
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};

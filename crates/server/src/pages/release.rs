@@ -64,7 +64,8 @@ impl ReleasePage {
             return if i == 0 { "First".into() } else { "Then".into() };
         };
         let most = wave.at_once.map(|most| format!(", at most {most} at once")).unwrap_or_default();
-        let bake = if wave.bake.as_millis() > 0 { format!(", then left alone for {}", wave.bake) } else { String::new() };
+        let bake =
+            if wave.bake.as_millis() > 0 { format!(", then left alone for {}", wave.bake) } else { String::new() };
         format!("Wave {}{most}{bake}", wave.name)
     }
 
@@ -144,7 +145,11 @@ fn graph(view: &ReleaseView) -> Markup {
         let above = (rows - view.layers[column].len()) * ROW / 2;
         Some((column * COLUMN + COLUMN / 2, above + row * ROW + ROW / 2))
     };
-    let described = format!("{} changes in {} layers; the list below says the same in words", view.members.len(), view.layers.len());
+    let described = format!(
+        "{} changes in {} layers; the list below says the same in words",
+        view.members.len(),
+        view.layers.len()
+    );
     html! {
         svg.graph viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="img" aria-labelledby="graph-t graph-d" {
             title id="graph-t" { "The order of the changes" }
@@ -229,7 +234,12 @@ pub(crate) mod tests {
             members: vec![member("cell-1", 7, 0), member("cell-2", 8, 1), member("cell-3", 9, 1)],
         };
         let (id, ada) = (ReleaseId::new(1), Actor::User("ada".into()));
-        let moved = |number: u64, to| Event::ReleaseMoved { release: id, change: ChangeId::new(number), to, why: String::new() };
+        let moved = |number: u64, to| Event::ReleaseMoved {
+            release: id,
+            change: ChangeId::new(number),
+            to,
+            why: String::new(),
+        };
         let events = [
             Event::ReleaseProposed { release: id, plan: Box::new(plan) },
             moved(7, Standing::Passed),
