@@ -35,7 +35,10 @@ pub(super) async fn run(args: &Args, client: &Client, asked: &Release) -> Outcom
             if !(*follow && args.json) {
                 let page = client.page(&format!("/releases/{id}"));
                 print(args, &view, || {
-                    format!("{}\n\n{id} was proposed; follow it with `clearway release watch {id}`\n{page}", shown(&view))
+                    format!(
+                        "{}\n\n{id} was proposed; follow it with `clearway release watch {id}`\n{page}",
+                        shown(&view)
+                    )
                 });
             }
             if *follow { watch(args, client, id).await } else { Ok(()) }
@@ -200,7 +203,15 @@ fn shown(view: &Value) -> String {
         let standing = text(member, "standing").replace('_', " ");
         let verdict = member["seen"]["verdict"].as_str().unwrap_or("-").to_owned();
         let title = member["seen"]["title"].as_str().unwrap_or("not yours to see").to_owned();
-        Some(vec![wave, text(member, "name"), text(member, "change"), standing, verdict, after(member, &members), title])
+        Some(vec![
+            wave,
+            text(member, "name"),
+            text(member, "change"),
+            standing,
+            verdict,
+            after(member, &members),
+            title,
+        ])
     };
     let rows = in_order.filter_map(row).collect();
     out.push_str(&show::table(&["wave", "name", "change", "stands", "verdict", "after", "title"], rows));
