@@ -114,12 +114,8 @@ impl Fleet {
             state.starts += 1;
             (state.now, state.starts)
         };
-        let settings = Settings {
-            replica: format!("fleet-{number}"),
-            lease: Span::secs(2),
-            plan_runs: 0,
-            ..Settings::default()
-        };
+        let settings =
+            Settings { replica: format!("fleet-{number}"), lease: Span::secs(2), plan_runs: 0, ..Settings::default() };
         let parts = Parts {
             store,
             drivers: BTreeMap::from([("fleet".to_owned(), Arc::new(self.clone()) as Arc<dyn Driver>)]),
