@@ -13,8 +13,9 @@ pub(crate) enum Mode {
     Compare,
 }
 
-const SCHEMAS: [(&str, &str); 14] = [
+const SCHEMAS: [(&str, &str); 15] = [
     ("change", "change.schema.json"),
+    ("release", "release.schema.json"),
     ("config", "clearway-toml.schema.json"),
     ("access", "access.schema.json"),
     ("approvals", "approvals.schema.json"),

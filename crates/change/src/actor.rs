@@ -39,15 +39,17 @@ pub enum Part {
     Judge,
     Notify,
     Server,
+    Release,
 }
 
-const PARTS: [(Part, &str); 6] = [
+const PARTS: [(Part, &str); 7] = [
     (Part::Policy, "policy"),
     (Part::Clock, "clock"),
     (Part::Rollout, "rollout"),
     (Part::Judge, "judge"),
     (Part::Notify, "notify"),
     (Part::Server, "server"),
+    (Part::Release, "release"),
 ];
 
 impl Actor {

@@ -1,5 +1,5 @@
 //! Circumstances: what is true beside the changes, by the log: who stands in for whom, whether everything is stopped, how standard changes have fared,
-//! which debts are open, and who has edited the rules.
+//! which debts are open, who has edited the rules, and how releases stand.
 //!
 //! A fold over the events of all streams, like a change is a fold over its own. What follows from it for a change is [`gate`](crate::gate)'s to say;
 //! the shell only hands over the part that concerns the change.
@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
 use crate::aftermath::{self, Debt};
-use crate::id::ChangeId;
+use crate::id::{ChangeId, ReleaseId};
 use crate::lifecycle::Event;
+use crate::release::{self, Release};
 use crate::rollout::PauseReason;
 use crate::time::Timestamp;
 
@@ -40,6 +41,7 @@ pub struct Circumstances {
     edits: Vec<BTreeSet<String>>,
     /// How many edits stood in the log when a change was proposed. Times don't say it: a clock may step back.
     edits_before: BTreeMap<ChangeId, usize>,
+    releases: BTreeMap<ReleaseId, Release>,
 }
 
 /// Who a change is for, should it owe something.
@@ -130,6 +132,17 @@ impl Circumstances {
                 let record = self.standards.entry(standard.clone()).or_default();
                 (record.suspended, record.failed_in_a_row) = (None, 0);
             }
+            Event::ReleaseProposed { release, .. }
+            | Event::ReleaseMoved { release, .. }
+            | Event::ReleaseStopped { release, .. }
+            | Event::ReleaseStuck { release, .. }
+            | Event::ReleasePassed { release }
+            | Event::ReleaseWithdrawn { release, .. }
+            | Event::ReleaseTold { release, .. } => {
+                if let Some(next) = release::evolve(self.releases.remove(release), event, actor, at) {
+                    self.releases.insert(*release, next);
+                }
+            }
             Event::GovernanceLoaded { editors, .. } if !editors.is_empty() => self.edits.push(editors.clone()),
             of_change => {
                 if let Some(id) = change {
@@ -211,6 +224,16 @@ impl Circumstances {
 
     pub fn stopped(&self) -> Option<&Stopped> {
         self.stopped.as_ref()
+    }
+
+    /// A release as it stands.
+    pub fn release(&self, id: ReleaseId) -> Option<&Release> {
+        self.releases.get(&id)
+    }
+
+    /// All releases, the newest first.
+    pub fn releases(&self) -> impl Iterator<Item = &Release> {
+        self.releases.values().rev()
     }
 
     /// How a standard change has fared.

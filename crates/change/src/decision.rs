@@ -36,7 +36,8 @@ fn move_for(change: &Change, rollout: &Rollout, given: &Given, judgement: &Judge
         Answer::Pass if paused => vec![],
         Answer::Pass => advance(change, rollout),
         Answer::Fail => on_failure(change, rollout, given, &judgement.why),
-        Answer::Insufficient | Answer::Unreachable if paused => vec![],
+        // What has passed waits for the rest of its release; only a failure takes that back.
+        Answer::Insufficient | Answer::Unreachable if paused || rollout.passed_at.is_some() => vec![],
         doubt => match deadline(change, rollout) {
             Some(at) if at <= given.now => on_deadline(change, rollout, given, doubt, judgement),
             _ => vec![],
@@ -44,14 +45,19 @@ fn move_for(change: &Change, rollout: &Rollout, given: &Given, judgement: &Judge
     }
 }
 
-/// The next step opens; after the watch the change is complete.
+/// The next step opens; after the watch the change is complete, or waits until its release has passed too.
 pub fn advance(change: &Change, rollout: &Rollout) -> Vec<Event> {
     let advanced = Event::Advanced { step: rollout.step };
-    if rollout.step >= change.proposal.plan.steps.len() { vec![advanced, Event::Completed] } else { vec![advanced] }
+    match rollout.step >= change.proposal.plan.steps.len() {
+        true if rollout.passed_at.is_some() => vec![],
+        true if change.release.is_none() => vec![advanced, Event::Completed],
+        _ => vec![advanced],
+    }
 }
 
 fn on_failure(change: &Change, rollout: &Rollout, given: &Given, why: &str) -> Vec<Event> {
-    if may_roll_back_alone(change, rollout, given) {
+    let goes_back_later = given.release.as_ref().is_some_and(|release| release.goes_back_later(change.id));
+    if may_roll_back_alone(change, rollout, given) && !goes_back_later {
         return vec![Event::RollbackBegun { reason: why.to_owned() }];
     }
     if rollout.pause.as_ref().is_some_and(|p| p.why == PauseReason::Verdict) {
@@ -59,6 +65,8 @@ fn on_failure(change: &Change, rollout: &Rollout, given: &Given, why: &str) -> V
     }
     let hint = if rollout.superseded_by.is_some() {
         "a later change has the target now"
+    } else if goes_back_later {
+        "its release rolls it back, after what came after it"
     } else {
         "its rollback is not automatic"
     };

@@ -6,6 +6,7 @@ use crate::course::Course;
 use crate::document::{all, list};
 use crate::gate::GateState;
 use crate::lifecycle::{Change, Event, Phase, Urgency};
+use crate::release::{self, Release, Standing};
 use crate::rollout::{Failure, Plan, StepState};
 use crate::verification::Judgement;
 
@@ -122,6 +123,22 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::StandardReinstated { standard, reason } => {
             format!("the standard change `{standard}` counts again{}", because(reason))
         }
+        Event::JoinedRelease { release } => format!("became part of `{release}`"),
+        Event::ReleaseProposed { release, plan } => {
+            format!("proposed the release `{release}`, `{}`, of {} changes", plan.title, plan.members.len())
+        }
+        Event::ReleaseMoved { change, to, why, .. } => format!("`{change}` is {to}{}", because(why)),
+        Event::ReleaseStopped { release, reason, then, .. } => {
+            let follows = match then {
+                release::OnFailure::RollBack => "what was rolled out goes back",
+                release::OnFailure::Stop => "nothing more of it begins",
+            };
+            format!("the release `{release}` was stopped, {follows}{}", because(reason))
+        }
+        Event::ReleaseStuck { change, why, .. } => format!("`{change}` can't be rolled back{}", because(why)),
+        Event::ReleasePassed { release } => format!("the release `{release}` has passed as a whole"),
+        Event::ReleaseWithdrawn { release, reason } => format!("withdrew the release `{release}`{}", because(reason)),
+        Event::ReleaseTold { channel, .. } => format!("people were told through {channel}"),
         Event::GovernanceLoaded { digest, files, policy, editors, .. } => {
             let policy = policy.map_or_else(String::new, |policy| format!(", with the policies {}", policy.short()));
             let edited = if editors.is_empty() {
@@ -178,6 +195,10 @@ pub fn status(change: &Change) -> String {
             format!("held: {}", gates.join("; "))
         }
         Phase::RollingOut { step } => rolling(change, step),
+        Phase::Watching if change.rollout().is_some_and(|r| r.passed_at.is_some()) => {
+            let release = change.release.map(|id| format!(" of `{id}`")).unwrap_or_default();
+            format!("passed, rollback armed until the rest{release} has passed")
+        }
         Phase::Watching => verdict(change)
             .map_or_else(|| "watched, rollback armed".into(), |v| format!("watched, rollback armed; {v}")),
         Phase::Paused { .. } => {
@@ -189,6 +210,32 @@ pub fn status(change: &Change) -> String {
         Phase::RollbackFailed => "the rollback failed: people have to act".into(),
         Phase::Completed => "completed".into(),
         Phase::RolledBack | Phase::Refused | Phase::Withdrawn | Phase::Lapsed => ended(change),
+    }
+}
+
+/// What a release is doing, in one sentence.
+pub fn release(release: &Release) -> String {
+    let count = |wanted: Standing| release.standing.iter().filter(|stands| stands.is == wanted).count();
+    let all = release.standing.len();
+    let why = release.stopped.as_ref().map_or("", |stopped| stopped.reason.as_str());
+    match release.phase() {
+        release::Phase::Waiting => format!("none of {all} has begun"),
+        release::Phase::RollingOut => {
+            let (passed, under_way) = (count(Standing::Passed), count(Standing::UnderWay));
+            format!("{passed} of {all} passed, {under_way} under way")
+        }
+        release::Phase::RollingBack => {
+            format!("{} of {all} rolled back, the last first: {why}", count(Standing::Back))
+        }
+        release::Phase::RollbackIncomplete => format!("not all of it is back, people have to act: {why}"),
+        release::Phase::Stopping => format!("stopped, and what had begun goes on: {why}"),
+        release::Phase::Completed => format!("all {all} passed"),
+        release::Phase::RolledBack => format!("rolled back: {why}"),
+        release::Phase::Stopped => format!("stopped: {why}"),
+        release::Phase::Withdrawn => match &release.ended {
+            Some(release::Ended::Withdrawn { reason }) => format!("withdrawn{}", because(reason)),
+            _ => "withdrawn".into(),
+        },
     }
 }
 

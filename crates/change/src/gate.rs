@@ -16,6 +16,7 @@ use crate::course::Emergency;
 use crate::document::{all, list};
 use crate::exception::{self, Hand};
 use crate::lifecycle::{Change, Given};
+use crate::release;
 use crate::rollout::Rollout;
 use crate::schedule::{Frozen, Passage, When};
 use crate::standard;
@@ -237,6 +238,9 @@ fn conflicts(change: &Change, given: &Given) -> GateState {
     if let Some(resource) = change.proposal.claims.resources.iter().find(|r| !known.contains(&r.as_str())) {
         return closed("lane_unknown", format!("nobody can say who is changing `{resource}`"), None, None);
     }
+    if let Some(shut) = release(change, given) {
+        return shut;
+    }
     let waiting: Vec<String> =
         change.proposal.after.iter().filter(|id| !given.completed.contains(*id)).map(ToString::to_string).collect();
     if waiting.is_empty() {
@@ -249,6 +253,17 @@ fn conflicts(change: &Change, given: &Given) -> GateState {
         None,
         Some(format!("nobody: it opens when {names} is completed")),
     )
+}
+
+/// Why the release of a change holds it, if it does.
+fn release(change: &Change, given: &Given) -> Option<GateState> {
+    let id = change.release?;
+    let Some(release) = given.release.as_ref().filter(|release| release.id == id) else {
+        let reason = format!("nobody can say how `{id}` stands, which it is part of");
+        return Some(closed("release", reason, None, None));
+    };
+    let holding = release::holds(release, change, given.now)?;
+    Some(closed("release", holding.reason, holding.opens_at, Some(holding.who_can)))
 }
 
 fn windows(change: &Change, given: &Given) -> GateState {

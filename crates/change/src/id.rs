@@ -1,6 +1,6 @@
-//! Names of things: change numbers and content digests.
+//! Names of things: numbers of changes and releases, and content digests.
 //!
-//! A change has a number for people (`CHG-7`), unique in its log, and a version 7 UUID that is unique anywhere.
+//! A change has a number for people (`CHG-7`), unique in its log, and a version 7 UUID that is unique anywhere. A release has a number, `REL-7`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,11 +45,14 @@ impl FromStr for ChangeId {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let number = text.strip_prefix("CHG-").or_else(|| text.strip_prefix("chg-")).unwrap_or(text);
-        match number.parse() {
-            Ok(n) if n > 0 && number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0') => Ok(Self(n)),
-            _ => Err(format!("`{text}` is not a change id; write for example `CHG-7` or `7`")),
-        }
+        let unreadable = || format!("`{text}` is not a change id; write for example `CHG-7` or `7`");
+        numbered(number).map(Self).ok_or_else(unreadable)
     }
+}
+
+fn numbered(number: &str) -> Option<u64> {
+    let plain = number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0');
+    number.parse().ok().filter(|n| plain && *n > 0)
 }
 
 impl From<ChangeId> for String {
@@ -73,6 +76,66 @@ impl JsonSchema for ChangeId {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": "string", "pattern": "^(CHG-)?[1-9][0-9]{0,17}$", "description": "The number of a change.", "examples": ["CHG-7"]})
+    }
+}
+
+/// The number of a release, from 1, shown as `REL-7`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ReleaseId(u64);
+
+impl ReleaseId {
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The name of this release's stream in the log.
+    pub fn stream(self) -> String {
+        format!("release/{self}")
+    }
+}
+
+impl fmt::Display for ReleaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "REL-{}", self.0)
+    }
+}
+
+impl FromStr for ReleaseId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_prefix("REL-").or_else(|| text.strip_prefix("rel-")).unwrap_or(text);
+        let unreadable = || format!("`{text}` is not a release id; write for example `REL-7` or `7`");
+        numbered(number).map(Self).ok_or_else(unreadable)
+    }
+}
+
+impl From<ReleaseId> for String {
+    fn from(id: ReleaseId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for ReleaseId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl JsonSchema for ReleaseId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ReleaseId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^(REL-)?[1-9][0-9]{0,17}$", "description": "The number of a release.", "examples": ["REL-7"]})
     }
 }
 
@@ -185,6 +248,14 @@ mod tests {
         for bad in ["", "CHG-", "CHG-0", "CHG-07", "-7", "CHG-+7", "CHG-7 ", "99999999999999999999"] {
             assert!(bad.parse::<ChangeId>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_release_id_is_no_change_id() {
+        for text in ["REL-7", "rel-7", "7"] {
+            assert_eq!(text.parse(), Ok(ReleaseId::new(7)));
+        }
+        assert!("CHG-7".parse::<ReleaseId>().is_err() && "REL-7".parse::<ChangeId>().is_err());
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod facts;
 pub mod gate;
 pub mod lane;
 pub mod lifecycle;
+pub mod release;
 
 pub mod actor;
 pub mod catalog;
@@ -35,6 +36,6 @@ pub mod standard;
 pub mod time;
 
 pub use actor::{Actor, Permission};
-pub use id::{ChangeId, Digest};
+pub use id::{ChangeId, Digest, ReleaseId};
 pub use lifecycle::{Change, Command, Due, Event, Given, Intent, Phase, Rejection, decide, due, evolve};
 pub use time::{Span, Timestamp};

@@ -32,9 +32,10 @@ use crate::circumstances::{Delegation, OpenDebt, Stopped};
 use crate::exception::{self, Hand, SetAside, Ticked};
 use crate::facts::material::Committer;
 use crate::gate::{Gate, Readiness};
-use crate::id::{ChangeId, Digest};
+use crate::id::{ChangeId, Digest, ReleaseId};
 use crate::lane::Lane;
 use crate::proposal::{Carry, Hands, Proposal, Proposed};
+use crate::release::{self, Release};
 use crate::rollout::{BackState, Failure, PauseReason, Rollout, StepState};
 use crate::schedule::Frozen;
 use crate::standard;
@@ -155,6 +156,9 @@ pub struct Change {
     pub pages: BTreeMap<String, Page>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub debts: BTreeMap<Debt, Owed>,
+    /// The release that it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseId>,
     /// The number of events in its stream.
     pub version: u64,
     #[schemars(with = "String")]
@@ -466,6 +470,12 @@ pub enum Command {
     Review {
         summary: String,
     },
+    /// Makes it part of a release.
+    Join {
+        release: ReleaseId,
+    },
+    /// Its release has passed as a whole.
+    Complete,
 }
 
 /// What a person found out about a step of unknown outcome.
@@ -520,6 +530,8 @@ pub struct Given {
     pub debts_escalate_to: Option<String>,
     /// The groups of which everybody is away.
     pub away: BTreeSet<String>,
+    /// The release that the change is part of, as it stands.
+    pub release: Option<Release>,
 }
 
 impl Given {
@@ -548,6 +560,7 @@ impl Given {
             overdue: vec![],
             debts_escalate_to: None,
             away: BTreeSet::new(),
+            release: None,
         }
     }
 }
@@ -786,6 +799,51 @@ pub enum Event {
     StandardReinstated {
         standard: String,
         reason: String,
+    },
+    /// The change became part of a release.
+    JoinedRelease {
+        release: ReleaseId,
+    },
+    ReleaseProposed {
+        release: ReleaseId,
+        plan: Box<release::Proposed>,
+    },
+    /// A member of the release stands otherwise than before.
+    ReleaseMoved {
+        release: ReleaseId,
+        change: ChangeId,
+        to: release::Standing,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
+    },
+    /// Nothing more of it begins.
+    ReleaseStopped {
+        release: ReleaseId,
+        /// The change whose failure it was; nothing where a person asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<ChangeId>,
+        reason: String,
+        then: release::OnFailure,
+    },
+    /// A member can't be rolled back by the release: the others don't wait for it.
+    ReleaseStuck {
+        release: ReleaseId,
+        change: ChangeId,
+        why: String,
+    },
+    /// Every member has passed, and so has the whole.
+    ReleasePassed {
+        release: ReleaseId,
+    },
+    ReleaseWithdrawn {
+        release: ReleaseId,
+        reason: String,
+    },
+    /// People were told.
+    ReleaseTold {
+        release: ReleaseId,
+        key: String,
+        channel: String,
     },
     ServerStarted {
         build: String,

@@ -292,6 +292,10 @@ pub struct Rollout {
     pub back: Option<Back>,
     /// Set when a later change took over the target during the watch.
     pub superseded_by: Option<crate::id::ChangeId>,
+    /// Since when every step and the watch have passed, while its release has not: until then it is watched on, and its rollback stays armed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub passed_at: Option<Timestamp>,
     /// Who has taken their vote back since it began.
     #[serde(default, skip_serializing_if = "std::collections::BTreeSet::is_empty")]
     pub taken_back: std::collections::BTreeSet<crate::actor::Actor>,

@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Check a change file (or a configuration, or SLIs) without proposing it: all problems at once.
     #[command(
-        after_help = "Examples:\n  clearway check change.yaml\n  clearway check --offline change.yaml      only its form, without a server\n  clearway check clearway.toml\n  clearway check slos/checkout.yaml         an OpenSLO file, with the files beside it\n  clearway check standards/restart.yaml     a standard change"
+        after_help = "Examples:\n  clearway check change.yaml\n  clearway check --offline change.yaml      only its form, without a server\n  clearway check release.yaml               with the change files that it names\n  clearway check clearway.toml\n  clearway check slos/checkout.yaml         an OpenSLO file, with the files beside it\n  clearway check standards/restart.yaml     a standard change"
     )]
     Check(Check),
     /// Foretell a rollout: how long each step needs to see harm at the present traffic, whom it would reach before, and where a step can never decide.
@@ -310,6 +310,9 @@ pub(crate) enum Command {
     /// Standard changes: approved once for all, within bounds, and proposed without votes.
     #[command(subcommand)]
     Standard(Standard),
+    /// Releases: several changes as one, in an order or in waves, that pass or go back together.
+    #[command(subcommand)]
+    Release(Release),
     /// The drivers of this server and their options.
     Drivers,
     /// Judge a canary from a recording or a stream, without a server: is it harmful, shown safe, or not yet known?
@@ -692,6 +695,47 @@ pub(crate) struct Propose {
     /// A key by which this request can be repeated safely.
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Release {
+    /// Propose a release with all of its changes, at once or not at all.
+    #[command(
+        after_help = "Examples:\n  clearway release propose release.yaml\n  clearway release propose release.yaml --watch\n  clearway check release.yaml                    what the server says of it, without proposing it"
+    )]
+    Propose {
+        /// The release file; the change files that it names are read beside it.
+        file: PathBuf,
+        /// Follow it until it ends.
+        #[arg(long)]
+        watch: bool,
+        /// A key by which this request can be repeated safely.
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+    },
+    /// Show a release: its members in the order in which they go, and how each stands.
+    #[command(after_help = "Examples:\n  clearway release show REL-7\n  clearway release show REL-7 --json")]
+    Show { release: change::ReleaseId },
+    /// List releases, the newest first.
+    #[command(after_help = "Examples:\n  clearway release list\n  clearway release list --json")]
+    List,
+    /// Follow a release until it ends; fails unless it was completed.
+    #[command(after_help = "Example:\n  clearway release watch REL-7")]
+    Watch { release: change::ReleaseId },
+    /// Withdraw a release before anything of it has begun, and its changes with it.
+    #[command(after_help = "Example:\n  clearway release withdraw REL-7 --reason 'not this week'")]
+    Withdraw {
+        release: change::ReleaseId,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Roll a release back: what was rolled out, the last first.
+    #[command(after_help = "Example:\n  clearway release rollback REL-7 --reason 'customers can not pay'")]
+    Rollback {
+        release: change::ReleaseId,
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -1140,6 +1184,7 @@ pub(crate) enum Found {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Schema {
     Change,
+    Release,
     Config,
     Access,
     Approvals,

@@ -17,6 +17,7 @@ mod outside;
 mod people;
 mod plan;
 mod policy;
+mod release;
 mod replay;
 pub(crate) mod secrets;
 mod standard;
@@ -76,6 +77,7 @@ async fn short(args: Args) -> Outcome {
             people::run(&args, &Client::find(&args)?).await
         }
         Command::Standard(asked) => standard::run(&args, &Client::find(&args)?, asked).await,
+        Command::Release(asked) => release::run(&args, &Client::find(&args)?, asked).await,
         Command::Token(token) => token::run(&args, token).await,
         Command::Access(asked) => access::run(&args, asked).await,
         _ => changes::run(&args, &Client::find(&args)?).await,

@@ -40,6 +40,8 @@ mod plan;
 mod policies;
 #[path = "suite/prometheus.rs"]
 mod prometheus;
+#[path = "suite/releases.rs"]
+mod releases;
 #[path = "suite/secrets.rs"]
 mod secrets;
 #[path = "suite/signed.rs"]

@@ -89,9 +89,7 @@ impl Engine {
                 Ok(self.after_rejection(&rejection))
             }
             Err(CommandError::Store(error)) => Err(error),
-            Err(CommandError::NoSuchChange(_) | CommandError::Busy(_) | CommandError::Impossible(_)) => {
-                Ok(Done::Again(Span::secs(1)))
-            }
+            Err(_) => Ok(Done::Again(Span::secs(1))),
         }
     }
 

@@ -11,6 +11,7 @@ use change::entitlement::Entitlement;
 use change::gate::Readiness;
 use change::lane::{self, Lane};
 use change::proposal::Proposal;
+use change::release;
 use change::standard::standing;
 use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, Phase, decide, evolve};
 
@@ -22,7 +23,7 @@ use crate::scrub;
 use crate::signing;
 
 /// How often a command is asked again after a conflict.
-const MOST_CONFLICTS: usize = 20;
+pub(crate) const MOST_CONFLICTS: usize = 20;
 
 /// The lanes as far as they have been read, with the version of each.
 #[derive(Default)]
@@ -114,10 +115,16 @@ impl Engine {
         let events: Vec<Event> =
             events.into_iter().map(|event| scrub::whole(&*self.scrub, event)).collect::<Result<_, _>>()?;
         let mut after = before.clone();
-        let mut lanes = Vec::new();
+        let (mut lanes, mut followed) = (Vec::new(), Vec::new());
+        let mut release = given.release.clone();
         for event in &events {
             let next = evolve(Some(after.clone()), id, event, actor, time).unwrap_or_else(|| after.clone());
             lanes.extend(lane::moves(&after, &next));
+            for event in release.iter().flat_map(|release| release::follow(release, &after, &next)).collect::<Vec<_>>()
+            {
+                release = release::evolve(release, &event, actor, time);
+                followed.push(event);
+            }
             after = next;
         }
         let moved = lanes.last().is_some();
@@ -137,6 +144,13 @@ impl Engine {
         if begins {
             writes.extend(rests_on.conditions.iter().cloned());
         }
+        // INVARIANT: how a release stands is written with the move of its member, and a step begins only if the release stands as it was asked: two
+        // members can't pass each other by.
+        let of_release = given.release.as_ref().filter(|_| begins || !followed.is_empty());
+        if let Some(known) = of_release {
+            let events: Vec<NewEvent> = followed.into_iter().map(fresh).collect();
+            writes.push(StreamWrite { stream: known.id.stream(), expected: known.version, events });
+        }
         let rows = if writes.is_empty() { vec![] } else { vec![ChangeRow::of(&after)] };
         let batch =
             Batch { writes, rows, looks: attempt.looks.clone(), blobs: attempt.blobs.clone(), idempotency: None };
@@ -144,6 +158,9 @@ impl Engine {
         self.announce(Some(id), appended.size);
         if after.version > before.version {
             self.clone().wake(id);
+        }
+        if let Some(release) = release.filter(|now| Some(now.version) != given.release.as_ref().map(|r| r.version)) {
+            self.wake_members(&release);
         }
         if moved || after.phase() != before.phase() && after.phase().is_terminal() {
             self.wake_waiting(&after);
@@ -238,6 +255,7 @@ fn of_people(mut given: Given, entitlement: &Entitlement<'_>) -> Given {
         standing(template, instance, &record, now)
     });
     given.away = entitlement.away();
+    given.release = change.release.and_then(|id| circumstances.release(id).cloned());
     given.gating = entitlement.gating();
     given.stopped = circumstances.stopped().cloned();
     given.overdue = entitlement.overdue();

@@ -15,7 +15,7 @@ use change::lifecycle::Rejection;
 use change::lifecycle::outside::Report;
 use change::proposal::{self, Files, Proposal, Proposed};
 use change::secret::Finding;
-use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, Span, Timestamp};
+use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, ReleaseId, Span, Timestamp};
 use measure::Fold;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
@@ -198,8 +198,12 @@ pub enum ProposeError {
 pub enum CommandError {
     #[error("there is no change `{0}`")]
     NoSuchChange(ChangeId),
+    #[error("there is no release `{0}`")]
+    NoSuchRelease(ReleaseId),
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    #[error(transparent)]
+    OfRelease(#[from] change::release::Rejection),
     #[error("`{0}` is being changed by too many at once; try again")]
     Busy(ChangeId),
     /// What was asked can't be: a sentence.
@@ -293,9 +297,13 @@ impl Handle {
             }
             match rows.last() {
                 Some(last) if rows.len() == query.limit => query.before = Some(last.id),
-                _ => return Ok(()),
+                _ => break,
             }
         }
+        let releases: Vec<ReleaseId> =
+            self.circumstances(|all| all.releases().map(|release| release.id).collect()).await?;
+        releases.into_iter().for_each(|id| self.engine.clone().wake_release(id));
+        Ok(())
     }
 
     /// Records a load, and keeps its policies beside the log, so that an assessment can be run again years later.
@@ -417,12 +425,10 @@ impl Handle {
         if let Some(earlier) = self.earlier(actor, key, request).await? {
             return Ok(earlier);
         }
-        let proposal = self.check_made_of(&draft.text, &draft.files, &draft.material).map_err(ProposeError::Invalid)?;
+        let proposal = self.proposal_of(draft)?;
         self.allow_way(actor, &proposal, &draft.way).await?;
-        let secrets = self.review(draft.secrets.clone());
         let now = change::time::to_millis(self.now());
         let in_force = self.in_force();
-        let proposal = Proposal { secrets, ..proposal };
         let proposal = draft.way.applied(proposal, &in_force.governance, now).map_err(ProposeError::NoSuchWay)?;
         let mut number = self.engine.store.last_number().await? + 1;
         loop {
@@ -439,6 +445,12 @@ impl Handle {
         }
     }
 
+    /// What a draft proposes, before it takes its way.
+    pub(crate) fn proposal_of(&self, draft: &Draft) -> Result<Proposal, ProposeError> {
+        let proposal = self.check_made_of(&draft.text, &draft.files, &draft.material).map_err(ProposeError::Invalid)?;
+        Ok(Proposal { secrets: self.review(draft.secrets.clone()), ..proposal })
+    }
+
     /// The findings as the governance in force sees them, the worst first.
     fn review(&self, found: Vec<Finding>) -> Vec<Finding> {
         let mut found = self.in_force().governance.secrets.review(found);
@@ -452,7 +464,12 @@ impl Handle {
         &*self.engine.scrub
     }
 
-    async fn earlier(&self, actor: &Actor, key: Option<&str>, request: Digest) -> Result<Option<Change>, ProposeError> {
+    pub(crate) async fn earlier(
+        &self,
+        actor: &Actor,
+        key: Option<&str>,
+        request: Digest,
+    ) -> Result<Option<Change>, ProposeError> {
         let Some(key) = key else { return Ok(None) };
         let Some(used) = self.engine.store.idempotency(&actor.to_string(), key).await? else { return Ok(None) };
         if used.request != request {
@@ -777,13 +794,7 @@ impl Engine {
         key: Option<(&str, Digest)>,
     ) -> Result<Change, StoreError> {
         let now = change::time::to_millis(self.clock.now());
-        let uid = uuid::Builder::from_unix_timestamp_millis(
-            u64::try_from(now.as_millisecond()).unwrap_or(0),
-            &rand::random(),
-        )
-        .into_uuid();
-        let event = Event::Proposed(Box::new(Proposed { uid, author: actor.clone(), proposal: proposal.clone() }));
-        let event = scrub::whole(&*self.scrub, event)?;
+        let event = self.proposed(actor, proposal, now)?;
         // INVARIANT: a `Proposed` on nothing always makes a change.
         let change = change::evolve(None, id, &event, actor, now).expect("a proposal makes a change");
         let event = NewEvent { event, actor: actor.clone(), change: Some(id), time: now };
@@ -804,6 +815,14 @@ impl Engine {
         self.clone().wake(id);
         self.foretell_soon(&change);
         Ok(change)
+    }
+
+    /// The first event of a change.
+    pub(crate) fn proposed(&self, actor: &Actor, proposal: &Proposal, now: Timestamp) -> Result<Event, StoreError> {
+        let since_epoch = u64::try_from(now.as_millisecond()).unwrap_or(0);
+        let uid = uuid::Builder::from_unix_timestamp_millis(since_epoch, &rand::random()).into_uuid();
+        let event = Event::Proposed(Box::new(Proposed { uid, author: actor.clone(), proposal: proposal.clone() }));
+        scrub::whole(&*self.scrub, event)
     }
 
     /// Appends one event to a stream that has no state of its own. Where it ends is learnt from the conflict, which costs less than reading it.

@@ -21,6 +21,7 @@ pub mod project;
 mod reconcile;
 pub mod recovery;
 mod refusals;
+pub mod releases;
 pub mod replay;
 mod scanning;
 pub mod scrub;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use change::actor::Part;
 use change::lifecycle::Stage;
-use change::{Actor, Change, ChangeId, Command, Phase, Span, due};
+use change::{Actor, Change, ChangeId, Command, Phase, ReleaseId, Span, due};
 use futures::FutureExt as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -32,8 +32,10 @@ const AFTER_FAULT: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct Tasks {
     hints: Mutex<BTreeMap<ChangeId, Arc<Notify>>>,
-    tracker: TaskTracker,
-    stop: CancellationToken,
+    /// Those of releases.
+    pub(crate) releases: Mutex<BTreeMap<ReleaseId, Arc<Notify>>>,
+    pub(crate) tracker: TaskTracker,
+    pub(crate) stop: CancellationToken,
 }
 
 impl Tasks {

@@ -10,6 +10,7 @@ pub(crate) mod outside;
 pub(crate) mod people;
 pub(crate) mod plans;
 pub(crate) mod policies;
+pub(crate) mod releases;
 pub(crate) mod standards;
 pub(crate) mod votes;
 

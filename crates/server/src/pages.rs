@@ -12,6 +12,7 @@ mod list;
 mod log;
 mod login;
 mod problem;
+mod release;
 
 mod frame;
 mod svg;

@@ -183,8 +183,15 @@ impl From<Rejection> for Problem {
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         match error {
-            CommandError::NoSuchChange(_) => Self::not_found(error.to_string()),
+            CommandError::NoSuchChange(_) | CommandError::NoSuchRelease(_) => Self::not_found(error.to_string()),
             CommandError::Rejected(rejection) => rejection.into(),
+            CommandError::OfRelease(rejection) => {
+                let status = match rejection {
+                    change::release::Rejection::ReasonNeeded => StatusCode::UNPROCESSABLE_ENTITY,
+                    change::release::Rejection::WrongPhase { .. } => StatusCode::CONFLICT,
+                };
+                Self::new(status, rejection.code(), rejection.to_string())
+            }
             CommandError::Busy(_) => Self::busy(error.to_string()),
             CommandError::Impossible(why) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "impossible", why),
             CommandError::Store(error) => error.into(),

@@ -2,6 +2,7 @@
 //!
 //! The shop and its visitors are what the demo runs; the tests of this crate play whole scenarios that no single room could.
 
+pub mod fleet;
 pub mod load;
 pub mod shop;
 pub mod world;

@@ -22,6 +22,8 @@ mod life;
 mod outside;
 #[path = "suite/plans.rs"]
 mod plans;
+#[path = "suite/releases.rs"]
+mod releases;
 #[path = "suite/scan.rs"]
 mod scan;
 #[path = "suite/standards.rs"]

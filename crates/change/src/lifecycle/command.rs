@@ -3,15 +3,16 @@
 //! Straight dispatch. Who may is asked first, then whether the phase allows it, then the room decides.
 
 use super::{Assessed, Change, Command, Event, Found, Given, Phase, Rejection, Stage, people};
-use crate::actor::{Actor, Permission};
+use crate::actor::{Actor, Part, Permission};
 use crate::aftermath::{self, Debt};
 use crate::approval::{Voided, Vote};
 use crate::assessment::{Assessment, Window};
 use crate::course::Afterwards;
 use crate::decision;
 use crate::gate::{self, Gate};
-use crate::id::ChangeId;
+use crate::id::{ChangeId, ReleaseId};
 use crate::proposal::{self, Carry, Proposal};
+use crate::release::Release;
 use crate::rollout::{BackState, Failure, MOST_ATTEMPTS, PauseReason, Rollout, StepState};
 use crate::time::after;
 use crate::verification::{Answer, EvidenceTaken, Judgement};
@@ -59,12 +60,20 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
         Command::SupersedeWatch { by } => supersede_watch(change, by),
         Command::ReportPaged { key, channel } => Ok(report_paged(change, key, channel)),
         Command::Review { summary } => people::review(change, given, summary),
+        Command::Join { release } => join(change, release),
+        Command::Complete => complete(change, given),
     }
 }
 
 /// Who may ask: people need the permission, and what Clearway does by itself is not for people.
 fn authorise(change: &Change, command: &Command, given: &Given) -> Result<(), Rejection> {
     let needed = match command {
+        // What a release does to its members follows from its own log.
+        Command::Withdraw { .. } | Command::Rollback { .. } if given.actor == Actor::Clearway(Part::Release) => {
+            return Ok(());
+        }
+        Command::Join { .. } if given.actor == change.author => return Ok(()),
+        Command::Join { .. } => Permission::Propose,
         Command::Amend { .. } | Command::Withdraw { .. } if given.actor == change.author => return Ok(()),
         Command::Amend { .. } | Command::Withdraw { .. } | Command::Review { .. } => Permission::Propose,
         Command::Approve { .. } | Command::Refuse { .. } | Command::RequestChanges { .. } => Permission::Approve,
@@ -319,6 +328,9 @@ fn promote(change: &Change, reason: String) -> Decision {
     if rollout.judgement.as_ref().is_some_and(|j| j.answer == Answer::Fail) {
         return Err(Rejection::VerdictIsFail { step: change.step_name(rollout.step) });
     }
+    if rollout.passed_at.is_some() {
+        return Err(wrong_phase(change, "it has passed, and waits for the rest of its release"));
+    }
     let (step, effect) = (rollout.step, rollout.effect);
     let resumed = rollout.pause.as_ref().map(|_| Event::Resumed { found: None });
     let overridden = Event::Overridden { gate: "verification".into(), step, effect, reason: with_reason(reason)? };
@@ -334,7 +346,12 @@ fn roll_back(change: &Change, given: &Given, reason: String) -> Decision {
     if under_way {
         return Ok(rollout.pause.iter().map(|_| Event::Resumed { found: None }).collect());
     }
-    if let Some(holder) = rollout.superseded_by {
+    if let Some(why) = left_to_people(change, given) {
+        return Err(wrong_phase(change, why));
+    }
+    // What came after it in its release, on the same target, and is back, has left what this change made.
+    let is_back = |by: &ChangeId| given.release.as_ref().is_some_and(|release| release.is_back(*by));
+    if let Some(holder) = rollout.superseded_by.filter(|by| !is_back(by)) {
         let resource = change.proposal.claims.resources.first().cloned().unwrap_or_default();
         return Err(Rejection::LaneTaken { holder, resource });
     }
@@ -343,6 +360,15 @@ fn roll_back(change: &Change, given: &Given, reason: String) -> Decision {
         return Err(Rejection::LaneTaken { holder, resource: lane.resource.clone() });
     }
     Ok(vec![Event::RollbackBegun { reason: with_reason(reason)? }])
+}
+
+/// Why a release does not roll a member back by itself, if it does not: unless a person has asked for it.
+fn left_to_people(change: &Change, given: &Given) -> Option<&'static str> {
+    let stopped = given.release.as_ref().and_then(|release| release.stopped.as_ref());
+    let by_person = stopped.is_some_and(|stopped| stopped.by.user().is_some());
+    let by_release = given.actor == Actor::Clearway(Part::Release);
+    (by_release && !by_person && !change.proposal.rollback.automatic)
+        .then_some("its rollback is not automatic; somebody who may has to roll it back")
 }
 
 fn begin_undo(change: &Change, given: &Given) -> Decision {
@@ -441,6 +467,29 @@ fn supersede_watch(change: &Change, by: ChangeId) -> Decision {
         Some(_) => Ok(vec![Event::WatchSuperseded { by }]),
         None => Err(wrong_phase(change, "it has no watch to supersede")),
     }
+}
+
+fn join(change: &Change, release: ReleaseId) -> Decision {
+    if change.release == Some(release) {
+        return Ok(vec![]);
+    }
+    before_rollout(change, "it can become part of a release only before its rollout begins")?;
+    if change.release.is_some() {
+        return Err(wrong_phase(change, "it is part of a release already"));
+    }
+    if change.proposal.course.afterwards().is_some() {
+        return Err(wrong_phase(change, "it was deployed already, and can't become part of a release"));
+    }
+    Ok(vec![Event::JoinedRelease { release }])
+}
+
+fn complete(change: &Change, given: &Given) -> Decision {
+    let has_passed = change.rollout().is_some_and(|r| r.passed_at.is_some() && r.back.is_none());
+    let is_let_go = given.release.as_ref().is_some_and(Release::lets_go);
+    if !has_passed || !is_let_go {
+        return Err(wrong_phase(change, "only what has passed, in a release that has, is completed by it"));
+    }
+    Ok(vec![Event::Completed])
 }
 
 fn report_paged(change: &Change, key: String, channel: String) -> Vec<Event> {

@@ -54,6 +54,7 @@ fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
         hold: None,
         pages: Default::default(),
         debts: Default::default(),
+        release: None,
         version: 0,
         updated_at: at,
     };
@@ -188,6 +189,13 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
         Event::DebtNagged { debt } => {
             change.debts.entry(*debt).and_modify(|owed| owed.nags += 1);
         }
+        Event::JoinedRelease { release } => change.release = Some(*release),
+        // The watch of a member goes on until its release has passed.
+        Event::Advanced { step } if change.release.is_some() && *step >= change.proposal.plan.steps.len() => {
+            if let Stage::Rolling(rollout) = &mut change.stage {
+                rollout.passed_at = Some(at);
+            }
+        }
         in_rollout => {
             let steps = change.proposal.plan.steps.len();
             if let Stage::Rolling(rollout) = &mut change.stage {
@@ -314,6 +322,7 @@ fn begin_step(
         pause: None,
         back: None,
         superseded_by: None,
+        passed_at: None,
         taken_back: BTreeSet::new(),
     }));
 }

@@ -12,4 +12,5 @@ mod model;
 mod model_governance;
 mod mutants;
 mod properties;
+mod release;
 mod stories;

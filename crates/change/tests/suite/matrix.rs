@@ -9,7 +9,7 @@ use change::lifecycle::{Command, Found, Phase, Rejection};
 use change::rollout::Failure;
 use change::time::{Span, Timestamp, after};
 use change::verification::Answer;
-use change::{Actor, Change, decide};
+use change::{Actor, Change, ReleaseId, decide};
 use expect_test::{expect, expect_file};
 use serde_json::json;
 
@@ -104,7 +104,9 @@ columns! {
         "paused, applied": paused(fresh().scheduled().step_begun().step_applied()),
         "paused, unknown": failed(fresh().scheduled().step_begun(), Failure::Unknown),
         "paused, undoing": paused(undoing());
-    Phase::Watching => "watching": fresh().watching();
+    Phase::Watching =>
+        "watching": fresh().watching(),
+        "passed, in a release": passed_in_release();
     Phase::RollingBack =>
         "to be undone": undoing(),
         "to be undone again": undo_failed_once(),
@@ -124,6 +126,13 @@ fn failing() -> Life {
     proposal.rollback.automatic = false;
     let applied = Life::begin(ID, sealed(proposal)).scheduled().step_begun().step_applied();
     applied.judged(Answer::Fail).then(Command::Resume { found: None })
+}
+
+/// A member of a release that has passed before the others.
+fn passed_in_release() -> Life {
+    let mut life = fresh().watching();
+    life.change.release = Some(ReleaseId::new(1));
+    life.judged(Answer::Pass)
 }
 
 /// A soft rule stands, and a point of a checklist is open.
@@ -248,6 +257,8 @@ rows! {
         (Command::ReportPaged { key, channel: "pager".into() }, now)
     };
     Command::Review { .. } => "Review": |_, now| (Command::Review { summary: reason() }, now);
+    Command::Join { .. } => "Join": |_, now| (Command::Join { release: ReleaseId::new(2) }, now);
+    Command::Complete => "Complete": |_, now| (Command::Complete, now);
 }
 
 /// Event types, one a line; the code of a rejection, or `-` for the commonest one, `wrong_phase`; `.` where it is true already.
@@ -349,7 +360,8 @@ fn what_clearway_does_by_itself_is_not_for_people_however_much_they_may() {
         Promote                  accepted, verdict_is_fail, wrong_phase
         Rollback                 accepted, nothing_to_roll_back, wrong_phase
         CompleteByHand           accepted, wrong_phase
-        Review                   accepted, wrong_phase"#]]
+        Review                   accepted, wrong_phase
+        Join                     accepted, wrong_phase"#]]
     .assert_eq(&for_people.join("\n"));
 }
 
@@ -374,7 +386,9 @@ fn somebody_without_permissions_is_refused_everything_in_every_phase() {
         Promote                  not_allowed
         Rollback                 not_allowed
         CompleteByHand           not_allowed
-        Review                   not_allowed"#]]
+        Review                   not_allowed
+        Join                     not_allowed
+        Complete                 wrong_phase"#]]
     .assert_eq(&people.join("\n"));
 }
 
@@ -400,6 +414,7 @@ fn the_author_may_amend_and_withdraw_without_a_role_and_nothing_else() {
         Promote                  not_allowed
         Rollback                 not_allowed
         CompleteByHand           not_allowed
-        Review                   not_allowed"#]]
+        Review                   not_allowed
+        Join                     accepted, wrong_phase"#]]
     .assert_eq(&own.join("\n"));
 }

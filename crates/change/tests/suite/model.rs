@@ -433,6 +433,8 @@ impl Hash for State {
             version: _,
             updated_at: _,
             planned_at: _,
+            // Releases have a world of their own.
+            release: _,
         } = &self.change;
         (&proposal.artifact, &proposal.title, proposal.rollback.automatic, amended_by).hash(into);
         assessment.as_ref().map(|a| (a.at.as_second(), a.assessment.allows(), &a.assessment.requires)).hash(into);
@@ -464,6 +466,7 @@ fn hash_rollout<H: Hasher>(rollout: &Rollout, into: &mut H) {
         back,
         superseded_by,
         taken_back: _,
+        passed_at: _,
     } = rollout;
     (2, effect, step, attempt, superseded_by.is_some(), pause.as_ref().map(|p| p.why)).hash(into);
     (judgement.as_ref().map(|j| j.answer), evidence_at.map(Timestamp::as_second)).hash(into);

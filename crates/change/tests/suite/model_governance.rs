@@ -660,7 +660,7 @@ impl Hash for State {
         change.hand.as_ref().map(|h| (&h.by, h.effect, &h.codes, h.at.as_second())).hash(into);
         change.ticked.iter().for_each(|t| (&t.code, t.effect).hash(into));
         change.debts.iter().for_each(|(debt, owed)| (debt, owed.is_open(), owed.refused.is_some()).hash(into));
-        change.hold.is_some().hash(into);
+        (change.hold.is_some(), change.release).hash(into);
         match &change.stage {
             Stage::Waiting => 0.hash(into),
             Stage::Scheduled { not_before } => (1, not_before.as_second()).hash(into),

@@ -204,6 +204,7 @@ pub(crate) fn part(command: &Command) -> Option<Part> {
         | Command::SupersedeWatch { .. } => Some(Part::Rollout),
         Command::Judge { .. } => Some(Part::Judge),
         Command::ReportPaged { .. } => Some(Part::Notify),
+        Command::Complete => Some(Part::Release),
         Command::Amend { .. }
         | Command::Withdraw { .. }
         | Command::Approve { .. }
@@ -218,7 +219,8 @@ pub(crate) fn part(command: &Command) -> Option<Part> {
         | Command::Promote { .. }
         | Command::Rollback { .. }
         | Command::CompleteByHand { .. }
-        | Command::Review { .. } => None,
+        | Command::Review { .. }
+        | Command::Join { .. } => None,
     }
 }
 

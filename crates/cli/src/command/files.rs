@@ -116,6 +116,9 @@ pub(super) async fn check(args: &Args, check: &Check) -> Outcome {
     if folder_of(&check.file).file_name().is_some_and(|name| name == "standards") {
         return standard(args, &check.file, &name, &text);
     }
+    if change::release::file::is_meant(&text) {
+        return super::release::check(args, &check.file, check.offline).await;
+    }
     if super::import::is_ours(&text) {
         return super::import::check(args, &check.file, &text);
     }
@@ -169,6 +172,7 @@ pub(super) fn say(args: &Args, name: &str, problems: &[Value], answer: Option<&V
 pub(super) fn schema(kind: Schema) -> Outcome {
     let schema = match kind {
         Schema::Change => schemars::schema_for!(ChangeFile),
+        Schema::Release => schemars::schema_for!(change::release::file::ReleaseFile),
         Schema::Config => schemars::schema_for!(Config),
         Schema::Access => schemars::schema_for!(change::actor::Access),
         Schema::Approvals => schemars::schema_for!(change::governance::Matrix),

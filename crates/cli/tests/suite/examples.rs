@@ -102,6 +102,10 @@ fn a_server_takes_the_examples_and_every_change_file_in_them_is_valid() {
         assert!(checked.status.success(), "{}", text(&checked));
         assert!(text(&checked).contains("is valid (effect sha256:"), "{}", text(&checked));
     }
+    for file in files_in("releases", ".yaml") {
+        let checked = server.command().arg("check").arg(&file).output().expect("it runs");
+        assert!(checked.status.success(), "{}", text(&checked));
+    }
 }
 
 // LC5, LC6: the change of documents needs nobody, no router and no telemetry: it is rolled out as it lies there.

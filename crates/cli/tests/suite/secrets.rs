@@ -148,6 +148,21 @@ const INPUTS: &[Input] = &[
         send: |s, x| s.api("changes/CHG-1/replay", &json!({"strictness": {"slis": {(x.secret.as_str()): {}}}})),
     },
     Input {
+        name: "release",
+        fate: Fate::Refused,
+        send: |s, x| s.api("releases", &json!({"file": format!("title: {}", x.line)})),
+    },
+    Input {
+        name: "change of a release",
+        fate: Fate::Refused,
+        send: |s, x| s.api("releases/check", &json!({"file": "title: a", "changes": {"a": {"file": x.line}}})),
+    },
+    Input {
+        name: "rollback of a release",
+        fate: Fate::Refused,
+        send: |s, x| s.api("releases/REL-1/rollback", &json!({"reason": x.line})),
+    },
+    Input {
         name: "idempotency key",
         fate: Fate::Refused,
         send: |s, x| {

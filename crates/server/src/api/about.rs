@@ -114,12 +114,13 @@ pub(crate) async fn schema(
 }
 
 /// The kinds of files that have a schema.
-pub(crate) const KINDS: [&str; 9] =
-    ["change", "access", "approvals", "calendar", "paths", "settings", "slis", "standard", "service"];
+pub(crate) const KINDS: [&str; 10] =
+    ["change", "release", "access", "approvals", "calendar", "paths", "settings", "slis", "standard", "service"];
 
 fn file_schema(kind: &str) -> Option<Value> {
     let schema = match kind {
         "change" => schemars::schema_for!(change::proposal::ChangeFile),
+        "release" => schemars::schema_for!(change::release::file::ReleaseFile),
         "access" => schemars::schema_for!(change::actor::Access),
         "approvals" => schemars::schema_for!(change::governance::Matrix),
         "calendar" => schemars::schema_for!(change::schedule::Calendar),

@@ -11,7 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    about, access, catalog, changes, commands, diffs, log, outside, people, plans, policies, standards, tokens, votes,
+    about, access, catalog, changes, commands, diffs, log, outside, people, plans, policies, releases, standards,
+    tokens, votes,
 };
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
@@ -67,6 +68,12 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(standards::one))
         .routes(routes!(standards::propose))
         .routes(routes!(standards::reinstate))
+        .routes(routes!(releases::check))
+        .routes(routes!(releases::list, releases::propose))
+        .routes(routes!(releases::one))
+        .routes(routes!(releases::log))
+        .routes(routes!(releases::withdraw))
+        .routes(routes!(releases::rollback))
         .routes(routes!(access::all))
         .routes(routes!(access::explain))
         .routes(routes!(tokens::list, tokens::make))

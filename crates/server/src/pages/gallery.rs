@@ -78,6 +78,7 @@ fn pages() -> Vec<(&'static str, Page)> {
             "hostile",
             page_of(&sample::hostile(), sample::gates("<script>alert(1)</script>"), Act::ALL.into(), 60).page(),
         ),
+        ("release", super::release::tests::page().page()),
         ("log", log.page()),
         ("login", LoginPage { failed: Some("the token is not known".into()), next: "/".into() }.page()),
         ("api", api::page(&document)),

@@ -16,12 +16,14 @@ use super::frame::Page;
 use super::list::ListPage;
 use super::log::LogPage;
 use super::login::{LoginPage, local};
+use super::release::ReleasePage;
 use super::visitor::{self, Visitor, is_cross_site, with_status};
 use super::{api as api_page, assets};
 use crate::Shared;
 use crate::api::changes::{self, ListParams};
 use crate::api::diffs;
 use crate::api::log::in_words;
+use crate::api::releases;
 use crate::desk::{Identity, Stranger, public_id};
 use crate::extract::{Form, Id, Query};
 use crate::identity::{Caller, Peer, may_audit, session_id, turned_away};
@@ -38,6 +40,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/changes", get(list))
         .route("/changes/{id}", get(change))
         .route("/changes/{id}/{act}", post(act))
+        .route("/releases/{id}", get(release))
         .route("/log", get(log))
         .route("/api", get(api))
         .route("/login", get(login).post(log_in))
@@ -130,6 +133,27 @@ async fn change_page(
         done,
     };
     Ok(page.page())
+}
+
+async fn release(
+    State(server): State<Shared>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(query): Query<ReleaseQuery>,
+) -> Response {
+    let page = release_page(&server, &visitor.0.caller, &id).await;
+    visitor.show(page, query.fragment == Some(1), "/changes")
+}
+
+#[derive(Debug, Deserialize)]
+struct ReleaseQuery {
+    fragment: Option<u8>,
+}
+
+async fn release_page(server: &Shared, caller: &Caller, id: &str) -> Result<Page, Problem> {
+    let id = releases::id_of(id)?;
+    let view = releases::show(server, caller, id).await?;
+    Ok(ReleasePage { view, log: releases::entries(server, id).await? }.page())
 }
 
 /// What the forms of a change send.

@@ -61,6 +61,13 @@ const TABLE: &str = "
     get  /api/v1/standards/{id}                401 200 200 200 200
     post /api/v1/standards/{id}/changes        401 403 403 403 201
     post /api/v1/standards/{id}/reinstate      401 403 403 403 422
+    get  /api/v1/releases                      401 200 200 200 200
+    post /api/v1/releases                      401 403 403 403 201
+    post /api/v1/releases/check                401 200 200 200 200
+    get  /api/v1/releases/{id}                 401 404 200 200 200
+    get  /api/v1/releases/{id}/log             401 404 200 200 200
+    post /api/v1/releases/{id}/rollback        401 404 403 403 409
+    post /api/v1/releases/{id}/withdraw        401 404 403 403 200
     get  /api/v1/drivers                       401 200 200 200 200
     get  /api/v1/events                        401 200 200 200 200
     get  /api/v1/log                           401 403 403 200 200
@@ -93,6 +100,9 @@ fn body(path: &str, effect: &Value) -> Value {
     if path.starts_with("/api/v1/standards/{id}/changes") {
         return json!({"parameters": {"size": 16}});
     }
+    if ["/api/v1/releases", "/api/v1/releases/check"].contains(&path) {
+        return released();
+    }
     match path.rsplit('/').next().unwrap_or_default() {
         "changes" | "check" | "plans" | "facts" => json!({"file": FILE}),
         "override" => json!({"code": "none", "reason": "because"}),
@@ -112,9 +122,16 @@ fn body(path: &str, effect: &Value) -> Value {
     }
 }
 
+/// A release of one change of `checkout`.
+fn released() -> Value {
+    let release = "title: Together\nowner: sre\nchanges: [{name: pool, change: pool.yaml}]\n";
+    json!({"file": release, "changes": {"pool": {"file": FILE}}})
+}
+
 async fn ask(world: &World, verb: &str, path: &str, person: &str, effect: &Value) -> StatusCode {
     let address = match path {
         "/api/v1/access/explain" => "/api/v1/access/explain?action=read".to_owned(),
+        path if path.starts_with("/api/v1/releases/") => path.replace("{id}", "REL-1"),
         path if path.starts_with("/api/v1/standards/") => path.replace("{id}", "pool"),
         "/api/v1/tokens/{id}/revoke" => "/api/v1/tokens/id-of-nobody/revoke".to_owned(),
         path => path
@@ -140,18 +157,28 @@ fn effect_of(view: &Value) -> Value {
     view["change"]["proposal"]["effect_digest"].clone()
 }
 
+async fn world_released(world: &World) {
+    let answer = world.post("ada", "/api/v1/releases", &released()).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+}
+
 // I10
 #[tokio::test]
 async fn every_route_answers_each_kind_of_person_as_the_table_says() {
     let shared = World::new().await;
     let effect = effect_of(&shared.proposed().await);
+    world_released(&shared).await;
     let (shared, effect) = (&shared, &effect);
     let cells = rows().into_iter().flat_map(|(verb, path, statuses)| {
         PEOPLE.into_iter().zip(statuses).map(move |(person, expected)| async move {
             // What changes something finds a world of its own: an answer to one question must not change the next.
             let own = if verb == "post" && person == "ada" { Some(World::new().await) } else { None };
             let status = match &own {
-                Some(own) => ask(own, verb, path, person, &effect_of(&own.proposed().await)).await.as_u16(),
+                Some(own) => {
+                    let effect = effect_of(&own.proposed().await);
+                    world_released(own).await;
+                    ask(own, verb, path, person, &effect).await.as_u16()
+                }
                 None => ask(shared, verb, path, person, effect).await.as_u16(),
             };
             (status != expected).then(|| format!("{verb} {path} for `{person}`: {status}, not {expected}"))

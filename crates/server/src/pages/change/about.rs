@@ -40,6 +40,7 @@ fn what(change: &Change) -> Markup {
                 @if !proposal.after.is_empty() {
                     dt { "After" } dd { @for (i, id) in proposal.after.iter().enumerate() { @if i > 0 { ", " } a href={ "/changes/" (id) } { (id) } } }
                 }
+                @if let Some(release) = change.release { dt { "Release" } dd { a href={ "/releases/" (release) } { (release) } } }
                 @if let Some(effects) = &proposal.effects {
                     @if let Some(cost) = &effects.cost_per_month { dt { "Cost a month" } dd { (cost.amount) " " (cost.currency) } }
                     @if let Some(slo) = &effects.slo { dt { "Expected effect" } dd { (slo) } }
