@@ -22,6 +22,7 @@ pub mod lane;
 pub mod lifecycle;
 
 pub mod actor;
+pub mod calendar;
 pub mod catalog;
 pub mod circumstances;
 pub mod document;

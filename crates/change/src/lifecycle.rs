@@ -27,6 +27,7 @@ use crate::actor::{Actor, Permission};
 use crate::aftermath::{Debt, Owed, Refused};
 use crate::approval::{self, AskedFor, ChangesRequested, Signature, Signed, Standing, Voided, Vote};
 use crate::assessment::Assessment;
+use crate::calendar::{Frozen, OnClose, Opening, Windows};
 use crate::catalog::Gating;
 use crate::circumstances::{Delegation, OpenDebt, Stopped};
 use crate::exception::{self, Hand, SetAside, Ticked};
@@ -36,7 +37,6 @@ use crate::id::{ChangeId, Digest};
 use crate::lane::Lane;
 use crate::proposal::{Carry, Hands, Proposal, Proposed};
 use crate::rollout::{BackState, Failure, PauseReason, Rollout, StepState};
-use crate::schedule::Frozen;
 use crate::standard;
 use crate::time::Timestamp;
 use crate::verification::{EvidenceTaken, Judgement};
@@ -411,6 +411,8 @@ pub enum Command {
     Nag,
     Lapse,
     Schedule,
+    /// Does what a change under way does when its calendar has closed.
+    Close,
     /// Begins the step that is next, if every gate is open.
     BeginStep {
         observed: serde_json::Value,
@@ -493,7 +495,12 @@ pub struct Given {
     pub lanes: Vec<Lane>,
     /// Those changes that it comes after, which are completed.
     pub completed: BTreeSet<ChangeId>,
+    /// The freezes that cover it now.
     pub frozen: Vec<Frozen>,
+    /// The windows that cover it, now.
+    pub windows: Windows,
+    /// When the calendar lets it go; nothing where nobody has asked.
+    pub opening: Option<Opening>,
     pub readiness: Readiness,
     /// What was found with it that stands in nobody's way.
     pub warnings: Vec<String>,
@@ -534,6 +541,8 @@ impl Given {
             lanes: vec![],
             completed: BTreeSet::new(),
             frozen: vec![],
+            windows: Windows::None,
+            opening: None,
             readiness: Readiness::Unknown { why: "nobody has looked at the target and the telemetry yet".into() },
             warnings: vec![],
             on_behalf: BTreeMap::new(),
@@ -634,6 +643,17 @@ pub enum Event {
         gates: Vec<Gate>,
     },
     Released,
+    /// A freeze has begun or a window has ended in mid-rollout, and more than the next step is held by it.
+    CalendarClosed {
+        /// The freezes and windows.
+        names: Vec<String>,
+        then: OnClose,
+        reason: String,
+        /// Nothing where it does not open within ten years.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<String>")]
+        until: Option<Timestamp>,
+    },
     /// Gates were closed and held nothing, because the services are only observed.
     GatesObserved {
         gates: Vec<Gate>,

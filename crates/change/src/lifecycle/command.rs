@@ -13,6 +13,7 @@ use crate::gate::{self, Gate};
 use crate::id::ChangeId;
 use crate::proposal::{self, Carry, Proposal};
 use crate::rollout::{BackState, Failure, MOST_ATTEMPTS, PauseReason, Rollout, StepState};
+use crate::schedule::When;
 use crate::time::after;
 use crate::verification::{Answer, EvidenceTaken, Judgement};
 
@@ -42,6 +43,7 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
         Command::Nag => Ok(people::nag(change, given)),
         Command::Lapse => people::lapse(change, given),
         Command::Schedule => schedule(change, given),
+        Command::Close => Ok(decision::on_close(change, given)),
         Command::BeginStep { observed } => begin_step(change, given, observed),
         Command::ReportApplied { step, attempt, actual } => {
             begun(change, step, attempt).map(|_| vec![Event::StepApplied { step, attempt, actual }])
@@ -191,7 +193,11 @@ fn schedule(change: &Change, given: &Given) -> Decision {
     if change.phase() != Phase::Approved {
         return Err(wrong_phase(change, "only an approved change is scheduled"));
     }
-    Ok(vec![Event::Scheduled { not_before: change.proposal.when.not_before(given.now) }])
+    let asked = change.proposal.when.not_before(given.now);
+    // Where no window comes, it waits at the gate, which says so.
+    let opening = given.opening.as_ref().and_then(|opening| opening.at);
+    let not_before = if change.proposal.when == When::NextWindow { opening.unwrap_or(asked) } else { asked };
+    Ok(vec![Event::Scheduled { not_before }])
 }
 
 fn begin_step(change: &Change, given: &Given, seen: serde_json::Value) -> Decision {

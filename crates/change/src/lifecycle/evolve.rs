@@ -15,6 +15,7 @@ use crate::facts::material::names_all_committers;
 use crate::id::{ChangeId, Digest};
 use crate::proposal::{Carry, Proposed};
 use crate::rollout::{Back, BackState, Failure, Pause, PauseReason, Rollout, StepState, retry_at};
+use crate::schedule::When;
 use crate::time::Timestamp;
 
 /// The state after one more event. The first event of a change is `Proposed`; before it there is nothing.
@@ -159,7 +160,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
         Event::Withdrawn { reason } => end(change, End::Withdrawn, reason),
         Event::Refused { reason } => end(change, End::Refused, reason),
         Event::Lapsed { reason } => end(change, End::Lapsed, reason),
-        Event::Scheduled { not_before } => change.stage = Stage::Scheduled { not_before: *not_before },
+        Event::Scheduled { not_before } => scheduled(change, *not_before),
         Event::Held { gates } => change.hold = Some(Hold { gates: gates.clone(), since: at }),
         Event::Released => change.hold = None,
         Event::StepBegun { step, attempt, effect, observed, .. } => {
@@ -210,6 +211,15 @@ fn assessed(change: &mut Change, assessment: &Assessment, at: Timestamp) {
     change.assessment = Some(Assessed { assessment: assessment.clone(), at });
     if matches!(change.stage, Stage::Scheduled { .. }) && !change.has_its_votes(assessment) {
         wait(change);
+    }
+}
+
+/// A yes to the next window lasts as long as one to the time at which it turned out to be.
+fn scheduled(change: &mut Change, not_before: Timestamp) {
+    change.stage = Stage::Scheduled { not_before };
+    if change.proposal.when == When::NextWindow {
+        let lasts = |vote: &mut Vote| vote.until = vote.until.max(counts_until(vote.at, not_before));
+        change.votes.iter_mut().for_each(lasts);
     }
 }
 
@@ -315,6 +325,7 @@ fn begin_step(
         back: None,
         superseded_by: None,
         taken_back: BTreeSet::new(),
+        closed_until: None,
     }));
 }
 
@@ -346,6 +357,7 @@ fn fold_rollout(rollout: &mut Rollout, steps: usize, event: &Event, actor: &Acto
             });
         }
         Event::WatchSuperseded { by } => rollout.superseded_by = Some(*by),
+        Event::CalendarClosed { until, .. } => rollout.closed_until = Some(until.unwrap_or(Timestamp::MAX)),
         _ => fold_back(rollout, event, at),
     }
 }

@@ -204,6 +204,7 @@ rows! {
         "Lapse": |_, now| (Command::Lapse, now),
         "Lapse, 8 days on": |_, now| (Command::Lapse, after(now, DAY.times(8)));
     Command::Schedule => "Schedule": |_, now| (Command::Schedule, now);
+    Command::Close => "Close": |_, now| (Command::Close, now);
     Command::BeginStep { .. } =>
         "BeginStep": |_, now| (Command::BeginStep { observed: json!(null) }, now),
         "BeginStep, a minute on": |_, now| (Command::BeginStep { observed: json!(null) }, minutes(now, 1)),

@@ -464,7 +464,9 @@ fn hash_rollout<H: Hasher>(rollout: &Rollout, into: &mut H) {
         back,
         superseded_by,
         taken_back: _,
+        closed_until,
     } = rollout;
+    closed_until.map(Timestamp::as_second).hash(into);
     (2, effect, step, attempt, superseded_by.is_some(), pause.as_ref().map(|p| p.why)).hash(into);
     (judgement.as_ref().map(|j| j.answer), evidence_at.map(Timestamp::as_second)).hash(into);
     match state {

@@ -122,7 +122,7 @@ fn file_schema(kind: &str) -> Option<Value> {
         "change" => schemars::schema_for!(change::proposal::ChangeFile),
         "access" => schemars::schema_for!(change::actor::Access),
         "approvals" => schemars::schema_for!(change::governance::Matrix),
-        "calendar" => schemars::schema_for!(change::schedule::Calendar),
+        "calendar" => schemars::schema_for!(change::calendar::Calendar),
         "paths" => schemars::schema_for!(change::facts::paths::PathFile),
         "slis" => schemars::schema_for!(change::governance::SliFile),
         "settings" => schemars::schema_for!(change::governance::Settings),
