@@ -7,8 +7,10 @@
 
 pub mod almanac;
 pub mod clock;
+pub mod exception;
 pub mod feed;
 pub mod interval;
+pub mod month;
 mod recurrence;
 mod rule;
 
@@ -22,8 +24,9 @@ use crate::lifecycle::Change;
 use crate::proposal::Kind;
 use crate::time::{Span, Timestamp};
 
-pub use almanac::Almanac;
+pub use almanac::{Almanac, Listed, What};
 pub use clock::{Effect, Spell};
+pub use exception::Exception;
 pub use interval::TimeInterval;
 
 /// `calendar.yaml`.
@@ -169,18 +172,22 @@ pub struct Passes {
 }
 
 impl Passes {
-    /// What a change has at `now`.
+    /// What a change has.
     pub fn of(change: &Change) -> Self {
-        Self {
-            emergency: change.proposal.course.emergency().map(|emergency| emergency.until),
-            exceptions: BTreeMap::new(),
+        let mut exceptions = BTreeMap::new();
+        let effect = change.proposal.effect_digest;
+        for exception in change.exceptions.iter().filter(|exception| exception.counts(effect, Timestamp::MIN)) {
+            let until = exceptions.entry(exception.freeze.clone()).or_insert(exception.until);
+            *until = exception.until.max(*until);
         }
+        Self { emergency: change.proposal.course.emergency().map(|emergency| emergency.until), exceptions }
     }
 
-    fn freeze(&self, entry: &Entry, at: Timestamp) -> bool {
+    /// Whether a freeze of this name holds nothing at an instant.
+    pub fn freeze(&self, name: &str, emergency: Passage, at: Timestamp) -> bool {
         let lasts = |until: &Timestamp| at < *until;
-        entry.emergency == Passage::Allow && self.emergency.as_ref().is_some_and(lasts)
-            || self.exceptions.get(&entry.name).is_some_and(lasts)
+        emergency == Passage::Allow && self.emergency.as_ref().is_some_and(lasts)
+            || self.exceptions.get(name).is_some_and(lasts)
     }
 
     fn windows(&self, at: Timestamp) -> bool {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::aftermath::Debt;
 use crate::approval::{self, Standing, Vote};
 use crate::assessment::{Assessment, Denial, Level, POLICY_ERROR, Tick, Window};
-use crate::calendar::{Frozen, OnClose, Opening, Passage, Windows, few};
+use crate::calendar::{Exception, Frozen, OnClose, Opening, Passes, Windows, few};
 use crate::catalog::Gating;
 use crate::circumstances::OpenDebt;
 use crate::course::Emergency;
@@ -143,7 +143,11 @@ pub fn ask(change: &Change, given: &Given) -> Vec<Gate> {
         (GateName::Approvals, approvals(change, given)),
         (GateName::Readiness, readiness(change, given)),
     ];
-    let warnings = |gate| if gate == GateName::Readiness { given.warnings.clone() } else { vec![] };
+    let warnings = |gate| match gate {
+        GateName::Readiness => given.warnings.clone(),
+        GateName::Windows => passing(change, given),
+        _ => vec![],
+    };
     let each = gates.into_iter().map(|(gate, state)| Gate { warnings: warnings(gate), ..Gate::new(gate, state) });
     each.map(|gate| gate.seen_by(change, given)).collect()
 }
@@ -297,8 +301,8 @@ fn is_emergency(change: &Change, given: &Given) -> bool {
 
 /// The freezes that it does not pass. What an emergency may pass, it may pass while it lasts, however much of it has been approved since.
 fn freezes<'a>(change: &Change, given: &'a Given) -> impl Iterator<Item = &'a Frozen> {
-    let passes = is_emergency(change, given);
-    given.frozen.iter().filter(move |frozen| !passes || frozen.emergency == Passage::Forbid)
+    let passes = Passes::of(change);
+    given.frozen.iter().filter(move |frozen| !passes.freeze(&frozen.name, frozen.emergency, given.now))
 }
 
 /// The calendar has closed: what closed it, and what a change under way does then.
@@ -337,7 +341,35 @@ fn frozen(change: &Change, freeze: &Frozen, given: &Given) -> GateState {
     let services = list(change.proposal.services.iter().map(String::as_str));
     let later = later_than(until, given);
     let reason = format!("the freeze `{}` covers {services}{when}: {}{later}", freeze.name, freeze.reason);
-    closed("freeze", reason, opens_at(until, given), Some(format!("the owner of the freeze, `{}`", freeze.owner)))
+    let who = match wanted(change, &freeze.name, given) {
+        Some(asked) => format!(
+            "the owner of the freeze, `{}`, by granting the exception until `{}` that {} asks for: {}",
+            freeze.owner, asked.until, asked.by, asked.reason
+        ),
+        None => format!("the owner of the freeze, `{}`, by an exception", freeze.owner),
+    };
+    closed("freeze", reason, opens_at(until, given), Some(who))
+}
+
+/// The exception of a freeze that somebody asks for, and nobody has granted.
+fn wanted<'a>(change: &'a Change, freeze: &str, given: &Given) -> Option<&'a Exception> {
+    let effect = change.proposal.effect_digest;
+    change.exceptions.iter().rev().find(|one| one.freeze == freeze && one.is_open(effect, given.now))
+}
+
+/// The freezes that it passes by an exception now: nobody should have to look for why it goes.
+fn passing(change: &Change, given: &Given) -> Vec<String> {
+    let effect = change.proposal.effect_digest;
+    let counting = change.exceptions.iter().filter(|one| one.counts(effect, given.now));
+    let now = counting.filter(|one| given.frozen.iter().any(|frozen| frozen.name == one.freeze));
+    let line = |one: &Exception| {
+        let by = one.granted.as_ref().map(|granted| granted.by.to_string()).unwrap_or_default();
+        format!(
+            "it passes the freeze `{}` until `{}` by an exception that {by} granted: {}",
+            one.freeze, one.until, one.reason
+        )
+    };
+    now.map(line).collect()
 }
 
 fn outside(

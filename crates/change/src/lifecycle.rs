@@ -27,7 +27,7 @@ use crate::actor::{Actor, Permission};
 use crate::aftermath::{Debt, Owed, Refused};
 use crate::approval::{self, AskedFor, ChangesRequested, Signature, Signed, Standing, Voided, Vote};
 use crate::assessment::Assessment;
-use crate::calendar::{Frozen, OnClose, Opening, Windows};
+use crate::calendar::{Exception, Frozen, OnClose, Opening, Windows};
 use crate::catalog::Gating;
 use crate::circumstances::{Delegation, OpenDebt, Stopped};
 use crate::exception::{self, Hand, SetAside, Ticked};
@@ -145,6 +145,9 @@ pub struct Change {
     /// The points of checklists that people have ticked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ticked: Vec<Ticked>,
+    /// The freezes that it may pass, or would.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<Exception>,
     /// A statement of this voter counts only if its time is later: what was signed before has been used, or was taken back.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, String>")]
@@ -411,6 +414,16 @@ pub enum Command {
     Nag,
     Lapse,
     Schedule,
+    /// Asks that a freeze let it pass.
+    AskException {
+        freeze: String,
+        until: Timestamp,
+        reason: String,
+    },
+    /// Lets it pass a freeze, as was asked.
+    GrantException {
+        freeze: String,
+    },
     /// Does what a change under way does when its calendar has closed.
     Close,
     /// Begins the step that is next, if every gate is open.
@@ -499,6 +512,8 @@ pub struct Given {
     pub frozen: Vec<Frozen>,
     /// The windows that cover it, now.
     pub windows: Windows,
+    /// The owner of each freeze that covers it at some time.
+    pub freezes: BTreeMap<String, String>,
     /// When the calendar lets it go; nothing where nobody has asked.
     pub opening: Option<Opening>,
     pub readiness: Readiness,
@@ -542,6 +557,7 @@ impl Given {
             completed: BTreeSet::new(),
             frozen: vec![],
             windows: Windows::None,
+            freezes: BTreeMap::new(),
             opening: None,
             readiness: Readiness::Unknown { why: "nobody has looked at the target and the telemetry yet".into() },
             warnings: vec![],
@@ -643,6 +659,19 @@ pub enum Event {
         gates: Vec<Gate>,
     },
     Released,
+    ExceptionAsked {
+        freeze: String,
+        effect: Digest,
+        #[schemars(with = "String")]
+        until: Timestamp,
+        reason: String,
+    },
+    ExceptionGranted {
+        freeze: String,
+        effect: Digest,
+        /// By virtue of what: the owner of the freeze, or the permission `freeze`.
+        role: String,
+    },
     /// A freeze has begun or a window has ended in mid-rollout, and more than the next step is held by it.
     CalendarClosed {
         /// The freezes and windows.

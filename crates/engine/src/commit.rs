@@ -191,8 +191,8 @@ impl Engine {
             }
         }
         let Standing { frozen, windows, opening } = in_force.calendar_for(change, now);
-        let opening = Some(opening);
-        let given = Given { lanes, completed, frozen, windows, opening, ..Given::bare(now, actor.clone()) };
+        let (opening, freezes) = (Some(opening), in_force.freezes_of(change));
+        let given = Given { lanes, completed, frozen, windows, freezes, opening, ..Given::bare(now, actor.clone()) };
         let governance = &in_force.governance;
         let given = self
             .with_folds(|folds| {

@@ -85,6 +85,13 @@ impl InForce {
         self.calendar.standing(&Subject::of(change, &owners), &Passes::of(change), now)
     }
 
+    /// The owner of each freeze that covers a change at some time.
+    pub(crate) fn freezes_of(&self, change: &Change) -> BTreeMap<String, String> {
+        let owners = self.governance.catalog.owners(&change.proposal.services);
+        let covering = self.calendar.freezes(&Subject::of(change, &owners)).into_iter();
+        covering.map(|freeze| (freeze.name.clone(), freeze.owner.clone())).collect()
+    }
+
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.ends.is_some_and(|end| end <= now)
     }

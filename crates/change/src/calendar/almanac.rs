@@ -6,10 +6,16 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::clock::{Effect, Spell};
 use super::rule::Times;
-use super::{Calendar, Entry, Frozen, Obstacle, ObstacleKind, OnClose, Opening, Passes, Standing, Subject, Windows};
+use super::{
+    Calendar, Entry, Frozen, Obstacle, ObstacleKind, OnClose, Opening, Passage, Passes, Standing, Subject, Windows,
+};
+use crate::assessment::Risk;
+use crate::proposal::Kind;
 use crate::time::Timestamp;
 
 /// How far ahead openings are looked for.
@@ -51,6 +57,82 @@ pub struct Occurrence<'a> {
     pub entry: &'a Entry,
     pub effect: Effect,
     pub spell: Spell,
+}
+
+/// A stretch of time of an entry, for readers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Listed {
+    pub what: What,
+    pub name: String,
+    pub reason: String,
+    pub owner: String,
+    #[schemars(with = "String")]
+    pub from: Timestamp,
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+    /// Whom it covers; everything if empty, as of all these lists.
+    pub services: Vec<String>,
+    pub teams: Vec<String>,
+    pub environments: Vec<String>,
+    pub kinds: Vec<Kind>,
+    pub risks: Vec<Risk>,
+    /// Whether emergencies pass it.
+    pub emergency: Passage,
+    pub on_close: OnClose,
+}
+
+/// A freeze or a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum What {
+    Freeze,
+    Window,
+}
+
+impl Occurrence<'_> {
+    pub fn listed(&self) -> Listed {
+        let Entry { name, reason, owner, services, teams, environments, kinds, risks, emergency, on_close, .. } =
+            self.entry.clone();
+        let what = match self.effect {
+            Effect::Forbids => What::Freeze,
+            Effect::Allows => What::Window,
+        };
+        let Spell { start: from, end: until } = self.spell;
+        Listed {
+            what,
+            name,
+            reason,
+            owner,
+            from,
+            until,
+            services,
+            teams,
+            environments,
+            kinds,
+            risks,
+            emergency,
+            on_close,
+        }
+    }
+
+    /// Whether it may be about this service and this team, where one is asked for.
+    pub fn concerns(&self, service: Option<&str>, team: Option<&str>) -> bool {
+        let is_among = |names: &[String], asked: Option<&str>| {
+            asked.is_none_or(|asked| names.is_empty() || names.iter().any(|name| name == asked))
+        };
+        is_among(&self.entry.services, service) && is_among(&self.entry.teams, team)
+    }
+}
+
+impl Listed {
+    /// Whom it covers, in a few words.
+    pub fn scope(&self) -> String {
+        let kinds: Vec<String> = self.kinds.iter().map(ToString::to_string).collect();
+        let risks: Vec<String> = self.risks.iter().map(|risk| format!("{risk} risk")).collect();
+        let parts = [&self.services, &self.teams, &self.environments, &kinds, &risks];
+        let said: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).map(|part| part.join(", ")).collect();
+        if said.is_empty() { "everything".into() } else { said.join("; ") }
+    }
 }
 
 impl Almanac {
@@ -196,7 +278,7 @@ impl Covering<'_> {
 
     /// What stands in the way at an instant, the freezes first.
     fn obstacle(&self, passes: &Passes, at: Timestamp) -> Option<Obstacle> {
-        let freezes = self.freezes.iter().filter(|ready| !passes.freeze(&ready.entry, at));
+        let freezes = self.freezes.iter().filter(|ready| !passes.freeze(&ready.entry.name, ready.entry.emergency, at));
         let holding = freezes.filter_map(|ready| ready.frozen(at).map(|(reason, until)| (ready, reason, until)));
         if let Some((ready, reason, until)) = holding.max_by_key(|(_, _, until)| *until) {
             let until = (until < Timestamp::MAX).then_some(until);
@@ -238,9 +320,7 @@ fn horizon(from: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assessment::Risk;
     use crate::document::Document;
-    use crate::proposal::Kind;
 
     fn calendar(text: &str) -> Calendar {
         Document::from_yaml(text).and_then(|document| document.read()).expect("a calendar")

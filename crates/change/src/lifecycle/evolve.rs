@@ -10,6 +10,7 @@ use crate::aftermath::{self, Debt, Owed};
 use crate::approval::statement::time_of;
 use crate::approval::{Asked, ChangesRequested, Voided, Vote, counts_until};
 use crate::assessment::{Assessment, Requirement};
+use crate::calendar::exception::{Exception, Granted};
 use crate::exception::{Hand, SetAside, Ticked};
 use crate::facts::material::names_all_committers;
 use crate::id::{ChangeId, Digest};
@@ -50,6 +51,7 @@ fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
         set_aside: vec![],
         hand: None,
         ticked: vec![],
+        exceptions: vec![],
         spent: Default::default(),
         stage: Stage::Waiting,
         hold: None,
@@ -90,6 +92,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
                 change.set_aside.clear();
                 change.hand = None;
                 change.ticked.clear();
+                change.exceptions.clear();
             }
         }
         Event::Assessed(assessment) => {
@@ -150,6 +153,18 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             note: note.clone(),
             at,
         }),
+        Event::ExceptionAsked { freeze, effect, until, reason } => {
+            let (freeze, by, reason) = (freeze.clone(), actor.clone(), reason.clone());
+            change.exceptions.retain(|one| one.granted.is_some() || one.freeze != freeze);
+            change.exceptions.push(Exception { freeze, effect: *effect, by, reason, until: *until, at, granted: None });
+        }
+        Event::ExceptionGranted { freeze, effect, role } => {
+            let (by, role) = (actor.clone(), role.clone());
+            let open = |one: &&mut Exception| one.granted.is_none() && one.freeze == *freeze && one.effect == *effect;
+            if let Some(asked) = change.exceptions.iter_mut().find(open) {
+                asked.granted = Some(Granted { by, role, at });
+            }
+        }
         Event::Reminded { by } => {
             change.asked.entry(by.clone()).and_modify(|asked| asked.reminded = true);
         }

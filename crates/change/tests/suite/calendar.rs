@@ -1,17 +1,17 @@
 //! The calendar at the gate: who waits for a window, who passes it, and what `when: next-window` comes to.
 
-use change::Actor;
 use change::actor::Part;
 use change::assessment::{Assessment, Window};
 use change::calendar::{OnClose, Opening, Windows};
 use change::course::{Course, Emergency};
 use change::gate::{self, Gate, GateName, GateState};
-use change::lifecycle::{Command, Event, Given, Phase};
+use change::lifecycle::{Command, Event, Given, Phase, Rejection};
 use change::proposal::Proposal;
 use change::schedule::When;
 use change::time::{Span, Timestamp, after};
+use change::{Actor, Permission};
 
-use crate::world::{DAY, ID, Life, allowed, freeze, open, proposal, sealed, start};
+use crate::world::{AUTHOR, DAY, ID, Life, allowed, freeze, open, proposal, sealed, start, user};
 
 const HOUR: Span = Span::secs(3_600);
 
@@ -130,4 +130,79 @@ fn where_a_window_is_required_one_of_the_calendar_is_enough() {
     let next = planned(When::NextWindow, Window::Required, clearway);
     let gate = windows_gate(&next, &clearway(&next));
     assert_eq!(gate.why().as_deref(), Some("windows: a change like this starts in a window, and no window covers it"));
+}
+
+fn finance(life: &Life, who: &str, groups: &[&str]) -> Given {
+    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+    let may = [Permission::Propose, Permission::Approve].into();
+    Given { groups, may, frozen: vec![freeze(after(life.now, DAY))], ..open(user(who), life.now) }
+}
+
+fn ask(life: &mut Life, until: Timestamp) -> Result<Vec<Event>, Rejection> {
+    let given = finance(life, AUTHOR, &[]);
+    let (freeze, reason) = ("quarter-end".to_owned(), "the tax rate changes".to_owned());
+    life.ask(Command::AskException { freeze, until, reason }, &given)
+}
+
+fn grant(life: &mut Life, who: &str, groups: &[&str]) -> Result<Vec<Event>, Rejection> {
+    let given = finance(life, who, groups);
+    life.ask(Command::GrantException { freeze: "quarter-end".into() }, &given)
+}
+
+fn frozen(life: &Life) -> Gate {
+    windows_gate(life, &finance(life, "bob", &[]))
+}
+
+// LC4: what passes a freeze is one change, for a time, by the word of its owner; and it stands at the gate.
+#[test]
+fn an_exception_is_asked_for_granted_by_the_owner_of_the_freeze_and_lapses_by_itself() {
+    let mut life = begin(proposal("shop@1"));
+    assert_eq!(frozen(&life).code(), Some("freeze"));
+    let until = after(life.now, HOUR);
+    ask(&mut life, until).expect("who may propose may ask");
+    let GateState::Closed { who_can, .. } = frozen(&life).state else { panic!("asking opens nothing") };
+    assert!(who_can.is_some_and(|who| who.contains("`team-finance`, by granting the exception until")));
+    let stranger = grant(&mut life, "bob", &["sre"]).expect_err("bob owns nothing of it");
+    assert!(matches!(stranger, Rejection::NotFreezeOwner { .. }), "{stranger}");
+    let own = grant(&mut life, AUTHOR, &["team-finance"]).expect_err("the author owns the freeze, and may not");
+    assert!(matches!(own, Rejection::OwnChange { .. }), "{own}");
+    grant(&mut life, "cyd", &["team-finance"]).expect("cyd is of the owners");
+    let open = frozen(&life);
+    assert!(open.is_open());
+    assert_eq!(
+        open.warnings,
+        [
+            "it passes the freeze `quarter-end` until `2026-06-01T13:00:00Z` by an exception that user:cyd granted: the tax rate changes"
+        ]
+    );
+    assert_eq!(frozen(&life.later(HOUR)).code(), Some("freeze"));
+}
+
+// F2: an exception is for exactly this.
+#[test]
+fn an_exception_falls_with_the_effect_and_passes_no_other_freeze() {
+    let mut life = begin(proposal("shop@1"));
+    let until = after(life.now, DAY);
+    ask(&mut life, until).expect("asked");
+    grant(&mut life, "cyd", &["team-finance"]).expect("granted");
+    let mut other = finance(&life, "bob", &[]);
+    other.frozen[0].name = "audit".into();
+    assert_eq!(windows_gate(&life, &other).code(), Some("freeze"), "another freeze is another's to pass");
+    let amended = life.then(Command::Amend { proposal: Box::new(proposal("shop@2")), revision: None });
+    assert_eq!(frozen(&amended).code(), Some("freeze"));
+}
+
+// LC4
+#[test]
+fn an_exception_without_an_end_or_of_nothing_is_refused() {
+    let mut life = begin(proposal("shop@1"));
+    let over = life.now;
+    let refused = |answer: Result<Vec<Event>, Rejection>| answer.expect_err("refused").to_string();
+    assert!(refused(ask(&mut life, over)).contains("is over already"));
+    let far = after(life.now, DAY.times(40));
+    assert!(refused(ask(&mut life, far)).contains("an exception lasts at most 31d"));
+    assert!(refused(grant(&mut life, "cyd", &["team-finance"])).contains("nobody asks"));
+    let none = Given { freezes: Default::default(), ..finance(&life, AUTHOR, &[]) };
+    let ask = Command::AskException { freeze: "x".into(), until: after(life.now, HOUR), reason: "r".into() };
+    assert!(matches!(life.ask(ask, &none), Err(Rejection::NoSuchFreeze { .. })));
 }

@@ -425,6 +425,7 @@ impl Hash for State {
             set_aside: _,
             hand: _,
             ticked: _,
+            exceptions,
             spent: _,
             stage,
             hold,
@@ -440,7 +441,7 @@ impl Hash for State {
         let closed = hold.iter().flat_map(|h| &h.gates).map(|g| (g.gate, g.code()));
         (hold.is_some(), closed.collect::<Vec<_>>()).hash(into);
         pages.iter().for_each(|(key, page)| (key, page.sent_at.is_some()).hash(into));
-        debts.is_empty().hash(into);
+        (debts.is_empty(), exceptions).hash(into);
         match stage {
             Stage::Waiting => 0.hash(into),
             Stage::Scheduled { not_before } => (1, not_before.as_second()).hash(into),

@@ -659,6 +659,7 @@ impl Hash for State {
         change.set_aside.iter().for_each(|s| (&s.code, s.effect, &s.by).hash(into));
         change.hand.as_ref().map(|h| (&h.by, h.effect, &h.codes, h.at.as_second())).hash(into);
         change.ticked.iter().for_each(|t| (&t.code, t.effect).hash(into));
+        change.exceptions.hash(into);
         change.debts.iter().for_each(|(debt, owed)| (debt, owed.is_open(), owed.refused.is_some()).hash(into));
         change.hold.is_some().hash(into);
         match &change.stage {

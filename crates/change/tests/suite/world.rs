@@ -155,6 +155,7 @@ pub(crate) fn open(actor: Actor, now: Timestamp) -> Given {
         groups: person.then(|| GROUP.to_owned()).into_iter().collect(),
         lanes: vec![Lane::free(RESOURCE)],
         readiness: Readiness::Ready,
+        freezes: [("quarter-end".to_owned(), "team-finance".to_owned())].into(),
         ..Given::bare(now, actor)
     }
 }
@@ -217,6 +218,8 @@ pub(crate) fn part(command: &Command) -> Option<Part> {
         | Command::TakeBack { .. }
         | Command::Override { .. }
         | Command::BreakGlass { .. }
+        | Command::AskException { .. }
+        | Command::GrantException { .. }
         | Command::Tick { .. }
         | Command::Pause { .. }
         | Command::Resume { .. }
