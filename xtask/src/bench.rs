@@ -9,12 +9,17 @@ use anyhow::{Result, bail};
 const VERDICT: &str = "verdict";
 /// The bench of policies, beside the bare interpreter, which no other crate knows.
 const ASSESS: &str = "assess";
+/// The bench of calendars, beside a library of recurrence rules, which no product crate uses.
+const CALENDAR: &str = "calendar";
 
 pub(crate) fn run(root: &Path, names: &[&str]) -> Result<()> {
     match names {
         [VERDICT, options @ ..] => example(root, "judge", "verdict", options),
         [ASSESS] => example(root, "policy", "assess", &[]),
-        [] => example(root, "sim", "bench", &[]).and_then(|()| example(root, "policy", "assess", &[])),
+        [CALENDAR] => example(root, "change", "calendar", &[]),
+        [] => [("sim", "bench"), ("policy", "assess"), ("change", "calendar")]
+            .into_iter()
+            .try_for_each(|(package, name)| example(root, package, name, &[])),
         _ => example(root, "sim", "bench", names),
     }
 }

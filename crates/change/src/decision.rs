@@ -3,6 +3,8 @@
 //! The one place where a judgement becomes a move. No answer but `pass` advances; a deadline leads to what the plan chose, never to a pass.
 //! Next room: [`aftermath`](crate::aftermath).
 
+use crate::calendar::OnClose;
+use crate::gate::{self, Closing};
 use crate::lifecycle::{Change, Event, Given, Urgency};
 use crate::rollout::{PauseReason, Rollout, StepState};
 use crate::time::{Span, Timestamp, after};
@@ -96,6 +98,36 @@ fn on_deadline(change: &Change, rollout: &Rollout, given: &Given, doubt: Answer,
         }
         OnDoubt::Page | OnDoubt::Rollback => vec![paused, page(change, rollout, "deadline", reason)],
     }
+}
+
+/// What follows from a calendar that has closed in mid-rollout: once for each time that it closes, and nothing where the step is to be finished.
+pub fn on_close(change: &Change, given: &Given) -> Vec<Event> {
+    let Some((rollout, closing)) = closing(change, given) else { return vec![] };
+    let Closing { names, then, reason, until } = closing;
+    let closed = Event::CalendarClosed { names, then, reason: reason.clone(), until };
+    if then == OnClose::RollBack && may_roll_back_alone(change, rollout, given) {
+        return vec![closed, Event::RollbackBegun { reason }];
+    }
+    let paused = Event::Paused { why: PauseReason::Calendar, reason: reason.clone() };
+    // Who wants it rolled back, and can't have that by itself, has to come.
+    let page = (then == OnClose::RollBack).then(|| page(change, rollout, "calendar", reason));
+    [closed, paused].into_iter().chain(page).collect()
+}
+
+fn closing<'a>(change: &'a Change, given: &Given) -> Option<(&'a Rollout, Closing)> {
+    // All is rolled out in the watch: nothing is left that a window could end.
+    let is_under_way = |r: &&Rollout| r.back.is_none() && r.step < change.proposal.plan.steps.len();
+    let rollout = change.rollout().filter(is_under_way)?;
+    let is_done = rollout.closed_until.is_some_and(|until| given.now < until);
+    let closing = gate::closing(change, given).filter(|_| !is_done)?;
+    let paused = rollout.pause.as_ref().map(|pause| pause.why);
+    let is_due = match closing.then {
+        OnClose::FinishStep => false,
+        OnClose::Pause => paused.is_none(),
+        // What nobody knows the outcome of, nobody but a person undoes.
+        OnClose::RollBack => paused != Some(PauseReason::UnknownOutcome),
+    };
+    is_due.then_some((rollout, closing))
 }
 
 /// A page about this step: the key makes it one page however often it is owed before it is sent.

@@ -109,6 +109,13 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::CommandRefused { command, reason, unwritten, .. } => {
             format!("`{command}` was refused: {reason} ({unwritten} like it before were not written)")
         }
+        Event::ExceptionAsked { freeze, until, reason, .. } => {
+            format!("asked that it pass the freeze `{freeze}` until {until}{}", because(reason))
+        }
+        Event::ExceptionGranted { freeze, role, .. } => {
+            format!("granted that it pass the freeze `{freeze}`, as `{role}`")
+        }
+        Event::CalendarClosed { reason, .. } => format!("its calendar has closed{}", because(reason)),
         Event::Delegated(d) => match &d.to {
             Some(to) => format!("`{to}` stands in for `{}` until {}{}", d.from, d.until, because(&d.reason)),
             None => format!("`{}` is away until {}{}", d.from, d.until, because(&d.reason)),

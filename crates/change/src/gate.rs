@@ -2,6 +2,7 @@
 //!
 //! Asked in one fixed order, shown to everybody, and asked again at each step. A gate that can't know its answer is closed and says so.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::aftermath::Debt;
 use crate::approval::{self, Standing, Vote};
 use crate::assessment::{Assessment, Denial, Level, POLICY_ERROR, Tick, Window};
+use crate::calendar::{Exception, Frozen, OnClose, Opening, Passes, Windows, few};
 use crate::catalog::Gating;
 use crate::circumstances::OpenDebt;
 use crate::course::Emergency;
@@ -18,7 +20,7 @@ use crate::exception::{self, Hand};
 use crate::lifecycle::{Change, Given};
 use crate::release;
 use crate::rollout::Rollout;
-use crate::schedule::{Frozen, Passage, When};
+use crate::schedule::When;
 use crate::standard;
 use crate::time::Timestamp;
 
@@ -142,7 +144,11 @@ pub fn ask(change: &Change, given: &Given) -> Vec<Gate> {
         (GateName::Approvals, approvals(change, given)),
         (GateName::Readiness, readiness(change, given)),
     ];
-    let warnings = |gate| if gate == GateName::Readiness { given.warnings.clone() } else { vec![] };
+    let warnings = |gate| match gate {
+        GateName::Readiness => given.warnings.clone(),
+        GateName::Windows => passing(change, given),
+        _ => vec![],
+    };
     let each = gates.into_iter().map(|(gate, state)| Gate { warnings: warnings(gate), ..Gate::new(gate, state) });
     each.map(|gate| gate.seen_by(change, given)).collect()
 }
@@ -280,25 +286,154 @@ fn windows(change: &Change, given: &Given) -> GateState {
         let reason = format!("it is scheduled for `{not_before}`");
         return closed("scheduled_later", reason, Some(not_before), Some("the author, by amending `when`".into()));
     }
-    if change.rollout().is_none() && needs_a_time(change) {
-        let reason = "a change like this starts at a planned time, and no time is planned".to_owned();
-        return closed("window_required", reason, None, Some("the author, by amending `when`".into()));
+    if let Some(shut) = no_time(change, given) {
+        return shut;
     }
-    let (under_way, over) = match change.proposal.course.emergency() {
-        Some(emergency) if emergency.until <= given.now => (false, Some(emergency)),
-        emergency => (emergency.is_some(), None),
-    };
+    let over = change.proposal.course.emergency().filter(|emergency| emergency.until <= given.now);
     if let Some(shut) = over.and_then(|emergency| emergency_over(change, emergency)) {
         return shut;
     }
-    // What an emergency may pass, it may pass while it lasts, however much of it has been approved since.
-    let holds = |frozen: &&Frozen| !under_way || frozen.emergency == Passage::Forbid;
-    let Some(freeze) = given.frozen.iter().find(holds) else { return GateState::Open };
+    by_calendar(change, given)
+}
+
+/// What freezes and windows say; freezes win.
+fn by_calendar(change: &Change, given: &Given) -> GateState {
+    if let Some(freeze) = freezes(change, given).next() {
+        return frozen(change, freeze, given);
+    }
+    match &given.windows {
+        Windows::Shut { names, opens_at, owners, .. } if !is_emergency(change, given) => {
+            outside(change, names, *opens_at, owners, given)
+        }
+        _ => GateState::Open,
+    }
+}
+
+/// Whether it is an emergency that lasts.
+fn is_emergency(change: &Change, given: &Given) -> bool {
+    change.proposal.course.emergency().is_some_and(|emergency| given.now < emergency.until)
+}
+
+/// The freezes that it does not pass. What an emergency may pass, it may pass while it lasts, however much of it has been approved since.
+fn freezes<'a>(change: &Change, given: &'a Given) -> impl Iterator<Item = &'a Frozen> {
+    let passes = Passes::of(change);
+    given.frozen.iter().filter(move |frozen| !passes.freeze(&frozen.name, frozen.emergency, given.now))
+}
+
+/// The calendar has closed: what closed it, and what a change under way does then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing {
+    pub names: Vec<String>,
+    pub then: OnClose,
+    pub reason: String,
+    /// When it opens again, where it does.
+    pub until: Option<Timestamp>,
+}
+
+/// What holds a change by the calendar, and the strictest of what is asked of a change under way; nothing where the calendar is open to it.
+pub fn closing(change: &Change, given: &Given) -> Option<Closing> {
+    let gate = Gate::new(GateName::Windows, by_calendar(change, given)).seen_by(change, given);
+    let reason = gate.why().filter(|_| gate.holds())?;
+    let frozen: Vec<&Frozen> = freezes(change, given).collect();
+    let shut = match &given.windows {
+        Windows::Shut { names, on_close, .. } if !is_emergency(change, given) => Some((names, *on_close)),
+        _ => None,
+    };
+    let named = shut.iter().flat_map(|(names, _)| names.iter());
+    let names = frozen.iter().map(|freeze| &freeze.name).chain(named).cloned().collect();
+    let asked = frozen.iter().map(|freeze| freeze.on_close).chain(shut.map(|(_, on_close)| on_close));
+    let then = asked.chain([change.proposal.on_close]).max().unwrap_or_default();
+    let until = match gate.state {
+        GateState::Closed { opens_at, .. } => opens_at,
+        GateState::Open => None,
+    };
+    Some(Closing { names, then, reason, until })
+}
+
+fn frozen(change: &Change, freeze: &Frozen, given: &Given) -> GateState {
     let until = (freeze.until < Timestamp::MAX).then_some(freeze.until);
     let when = until.map_or_else(String::new, |at| format!(" until `{at}`"));
     let services = list(change.proposal.services.iter().map(String::as_str));
-    let reason = format!("the freeze `{}` covers {services}{when}: {}", freeze.name, freeze.reason);
-    closed("freeze", reason, until, Some(format!("the owner of the freeze, `{}`", freeze.owner)))
+    let later = later_than(until, given);
+    let reason = format!("the freeze `{}` covers {services}{when}: {}{later}", freeze.name, freeze.reason);
+    let who = match wanted(change, &freeze.name, given) {
+        Some(asked) => format!(
+            "the owner of the freeze, `{}`, by granting the exception until `{}` that {} asks for: {}",
+            freeze.owner, asked.until, asked.by, asked.reason
+        ),
+        None => format!("the owner of the freeze, `{}`, by an exception", freeze.owner),
+    };
+    closed("freeze", reason, opens_at(until, given), Some(who))
+}
+
+/// The exception of a freeze that somebody asks for, and nobody has granted.
+fn wanted<'a>(change: &'a Change, freeze: &str, given: &Given) -> Option<&'a Exception> {
+    let effect = change.proposal.effect_digest;
+    change.exceptions.iter().rev().find(|one| one.freeze == freeze && one.is_open(effect, given.now))
+}
+
+/// The freezes that it passes by an exception now: nobody should have to look for why it goes.
+fn passing(change: &Change, given: &Given) -> Vec<String> {
+    let effect = change.proposal.effect_digest;
+    let counting = change.exceptions.iter().filter(|one| one.counts(effect, given.now));
+    let now = counting.filter(|one| given.frozen.iter().any(|frozen| frozen.name == one.freeze));
+    let line = |one: &Exception| {
+        let by = one.granted.as_ref().map(|granted| granted.by.to_string()).unwrap_or_default();
+        format!(
+            "it passes the freeze `{}` until `{}` by an exception that {by} granted: {}",
+            one.freeze, one.until, one.reason
+        )
+    };
+    now.map(line).collect()
+}
+
+fn outside(
+    change: &Change,
+    names: &[String],
+    opens: Option<Timestamp>,
+    owners: &BTreeSet<String>,
+    given: &Given,
+) -> GateState {
+    let services = list(change.proposal.services.iter().map(String::as_str));
+    let windows = few(names);
+    let (one, when) = match (names.len(), opens) {
+        (1, Some(at)) => ("the window", format!("it opens at `{at}`")),
+        (_, Some(at)) => ("the windows", format!("the first of them opens at `{at}`")),
+        (1, None) => ("the window", "it does not open within ten years".to_owned()),
+        (_, None) => ("the windows", "none of them opens within ten years".to_owned()),
+    };
+    let later = later_than(opens, given);
+    let reason = format!("changes of {services} begin only in {one} {windows}; {when}{later}");
+    let who = format!("nobody: it opens by itself; or {}, by another window", list(owners.iter().map(String::as_str)));
+    closed("outside_window", reason, opens_at(opens, given), Some(who))
+}
+
+/// When all of the calendar is open, where that was asked; otherwise when this part of it is.
+fn opens_at(part: Option<Timestamp>, given: &Given) -> Option<Timestamp> {
+    given.opening.as_ref().map_or(part, |opening| opening.at)
+}
+
+/// What else stands in the way once this has passed.
+fn later_than(part: Option<Timestamp>, given: &Given) -> String {
+    match &given.opening {
+        Some(opening @ Opening { at, .. }) if *at != part => format!("; {}", opening.in_words()),
+        _ => String::new(),
+    }
+}
+
+/// Why a change that has to start at a time that people have seen has none.
+fn no_time(change: &Change, given: &Given) -> Option<GateState> {
+    let required = change.assessment.as_ref().is_some_and(|a| a.assessment.window == Window::Required);
+    if change.rollout().is_some() || !required || given.windows != Windows::None {
+        return None;
+    }
+    let reason = match change.proposal.when {
+        When::At(_) => return None,
+        When::Now => "a change like this starts at a planned time, and no time is planned".to_owned(),
+        When::NextWindow => "a change like this starts in a window, and no window covers it".to_owned(),
+    };
+    let who = "the author, by amending `when`; or whoever keeps calendar.yaml, by a window";
+    Some(closed("window_required", reason, None, Some(who.into())))
 }
 
 /// Why an emergency that is over holds the next step: it never began, or it began and nobody has approved it.
@@ -310,11 +445,6 @@ fn emergency_over(change: &Change, emergency: &Emergency) -> Option<GateState> {
     }
     let reason = format!("the emergency was over at `{until}`, and it has not been approved since");
     change.owes(Debt::Approval).then(|| closed("emergency_over", reason, None, Some(owed_by(change))))
-}
-
-fn needs_a_time(change: &Change) -> bool {
-    let required = change.assessment.as_ref().is_some_and(|a| a.assessment.window == Window::Required);
-    required && change.proposal.when == When::Now
 }
 
 fn owed_by(change: &Change) -> String {

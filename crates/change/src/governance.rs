@@ -16,13 +16,13 @@ use crate::actor::Access;
 use crate::approval::signers::{self, Signer};
 use crate::approval::{APPROVERS, KNOWN_GROUPS};
 use crate::assessment::{Item, Requirement, Risk, Signing, Tick, Window};
+use crate::calendar::Calendar;
 use crate::catalog::{At, Catalog, Entries, Entry, Finding, FindingKind, Service, Severity};
 use crate::course::EmergencyRules;
 use crate::document::{Document, Form, Place, Problem};
 use crate::facts::paths::{PathFile, Paths};
 use crate::id::Digest;
 use crate::proposal::{Kind, Proposal};
-use crate::schedule::Calendar;
 use crate::secret::AllowList;
 use crate::standard::{self, Template};
 use crate::time::Span;
@@ -405,8 +405,8 @@ impl Governance {
         for (pointer, message) in approvals.problems(&access) {
             reading.say("approvals.yaml", &pointer, &message);
         }
-        for (pointer, message) in calendar.problems() {
-            reading.say("calendar.yaml", &pointer, &message);
+        for remark in calendar.problems() {
+            reading.advise("calendar.yaml", &remark.pointer, &remark.message, remark.help);
         }
         for (pointer, message) in secrets.problems(&access) {
             reading.say("secrets.yaml", &pointer, &message);
@@ -560,9 +560,13 @@ impl Reading<'_> {
     }
 
     fn say(&mut self, path: &str, pointer: &str, message: &str) {
+        self.advise(path, pointer, message, None);
+    }
+
+    fn advise(&mut self, path: &str, pointer: &str, message: &str, help: Option<String>) {
         let document = self.files.get(path).and_then(|text| Document::from_yaml(text).ok());
         let document = document.unwrap_or_else(|| Document::from_parts(serde_json::Value::Null, BTreeMap::new()));
-        self.problems.push((path.to_owned(), document.problem(pointer, message, None)));
+        self.problems.push((path.to_owned(), document.problem(pointer, message, help)));
     }
 }
 

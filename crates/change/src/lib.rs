@@ -23,6 +23,7 @@ pub mod lifecycle;
 pub mod release;
 
 pub mod actor;
+pub mod calendar;
 pub mod catalog;
 pub mod circumstances;
 pub mod document;

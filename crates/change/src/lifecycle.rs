@@ -27,6 +27,7 @@ use crate::actor::{Actor, Permission};
 use crate::aftermath::{Debt, Owed, Refused};
 use crate::approval::{self, AskedFor, ChangesRequested, Signature, Signed, Standing, Voided, Vote};
 use crate::assessment::Assessment;
+use crate::calendar::{Exception, Frozen, OnClose, Opening, Windows};
 use crate::catalog::Gating;
 use crate::circumstances::{Delegation, OpenDebt, Stopped};
 use crate::exception::{self, Hand, SetAside, Ticked};
@@ -37,7 +38,6 @@ use crate::lane::Lane;
 use crate::proposal::{Carry, Hands, Proposal, Proposed};
 use crate::release::{self, Release};
 use crate::rollout::{BackState, Failure, PauseReason, Rollout, StepState};
-use crate::schedule::Frozen;
 use crate::standard;
 use crate::time::Timestamp;
 use crate::verification::{EvidenceTaken, Judgement};
@@ -146,6 +146,9 @@ pub struct Change {
     /// The points of checklists that people have ticked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ticked: Vec<Ticked>,
+    /// The freezes that it may pass, or would.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<Exception>,
     /// A statement of this voter counts only if its time is later: what was signed before has been used, or was taken back.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, String>")]
@@ -415,6 +418,18 @@ pub enum Command {
     Nag,
     Lapse,
     Schedule,
+    /// Asks that a freeze let it pass.
+    AskException {
+        freeze: String,
+        until: Timestamp,
+        reason: String,
+    },
+    /// Lets it pass a freeze, as was asked.
+    GrantException {
+        freeze: String,
+    },
+    /// Does what a change under way does when its calendar has closed.
+    Close,
     /// Begins the step that is next, if every gate is open.
     BeginStep {
         observed: serde_json::Value,
@@ -503,7 +518,14 @@ pub struct Given {
     pub lanes: Vec<Lane>,
     /// Those changes that it comes after, which are completed.
     pub completed: BTreeSet<ChangeId>,
+    /// The freezes that cover it now.
     pub frozen: Vec<Frozen>,
+    /// The windows that cover it, now.
+    pub windows: Windows,
+    /// The owner of each freeze that covers it at some time.
+    pub freezes: BTreeMap<String, String>,
+    /// When the calendar lets it go; nothing where nobody has asked.
+    pub opening: Option<Opening>,
     pub readiness: Readiness,
     /// What was found with it that stands in nobody's way.
     pub warnings: Vec<String>,
@@ -546,6 +568,9 @@ impl Given {
             lanes: vec![],
             completed: BTreeSet::new(),
             frozen: vec![],
+            windows: Windows::None,
+            freezes: BTreeMap::new(),
+            opening: None,
             readiness: Readiness::Unknown { why: "nobody has looked at the target and the telemetry yet".into() },
             warnings: vec![],
             on_behalf: BTreeMap::new(),
@@ -647,6 +672,30 @@ pub enum Event {
         gates: Vec<Gate>,
     },
     Released,
+    ExceptionAsked {
+        freeze: String,
+        effect: Digest,
+        #[schemars(with = "String")]
+        until: Timestamp,
+        reason: String,
+    },
+    ExceptionGranted {
+        freeze: String,
+        effect: Digest,
+        /// By virtue of what: the owner of the freeze, or the permission `freeze`.
+        role: String,
+    },
+    /// A freeze has begun or a window has ended in mid-rollout, and more than the next step is held by it.
+    CalendarClosed {
+        /// The freezes and windows.
+        names: Vec<String>,
+        then: OnClose,
+        reason: String,
+        /// Nothing where it does not open within ten years.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<String>")]
+        until: Option<Timestamp>,
+    },
     /// Gates were closed and held nothing, because the services are only observed.
     GatesObserved {
         gates: Vec<Gate>,

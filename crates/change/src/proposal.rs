@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::actor::Actor;
 use crate::assessment::Window;
+use crate::calendar::OnClose;
 use crate::catalog::Gating;
 use crate::course::Course;
 use crate::document::{self, Document, Problem};
@@ -99,6 +100,9 @@ pub struct ChangeFile {
     /// When it may begin: `now`, or a time with its zone.
     #[serde(default)]
     pub when: When,
+    /// What it does when a freeze begins, or its window ends, while it is under way; the strictest of this and of theirs counts.
+    #[serde(default, skip_serializing_if = "OnClose::is_finish_step")]
+    pub on_close: OnClose,
     /// The source commit; the CLI fills it in a clone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
@@ -211,6 +215,8 @@ pub struct Proposal {
     pub after: BTreeSet<ChangeId>,
     #[serde(default)]
     pub when: When,
+    #[serde(default, skip_serializing_if = "OnClose::is_finish_step")]
+    pub on_close: OnClose,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -263,7 +269,7 @@ impl Proposal {
     /// The title, the links and the like may change without voiding a vote; the artifact, the plan, the target, the verification, the rollback and
     /// the content of every file named may not.
     pub fn compute_effect_digest(&self) -> Digest {
-        Digest::of_value(&serde_json::json!({
+        let mut parts = serde_json::json!({
             "artifact": self.artifact,
             "environment": self.environment,
             "services": self.services,
@@ -272,7 +278,12 @@ impl Proposal {
             "rollback": self.rollback,
             "claims": self.claims,
             "files": self.files,
-        }))
+        });
+        // Named only where it is not the default, so that digests of before it was known stay what they are.
+        if !self.on_close.is_finish_step() {
+            parts["on_close"] = serde_json::json!(self.on_close);
+        }
+        Digest::of_value(&parts)
     }
 }
 
@@ -351,6 +362,7 @@ pub fn read(text: &str, files: &Files, around: &dyn Surroundings) -> Result<Prop
         effects: file.effects,
         after: file.after.into_iter().collect(),
         when: file.when,
+        on_close: file.on_close,
         commit: file.commit,
         artifact: file.artifact,
         links: file.links,

@@ -299,6 +299,10 @@ pub struct Rollout {
     /// Who has taken their vote back since it began.
     #[serde(default, skip_serializing_if = "std::collections::BTreeSet::is_empty")]
     pub taken_back: std::collections::BTreeSet<crate::actor::Actor>,
+    /// Until when it has done what it does when its calendar closes: it does so once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub closed_until: Option<Timestamp>,
 }
 
 /// Where a step stands.
@@ -351,6 +355,8 @@ pub enum PauseReason {
     Verdict,
     /// The outcome of a step is unknown.
     UnknownOutcome,
+    /// A freeze has begun, or a window has ended.
+    Calendar,
 }
 
 /// A rollback under way, done or failed.

@@ -304,6 +304,9 @@ pub(crate) enum Command {
         #[arg(long, default_value = "28d")]
         since: change::Span,
     },
+    /// Windows and freezes: when changes begin, and when nothing but rollbacks happens.
+    #[command(subcommand)]
+    Calendar(Calendar),
     /// Services: who answers for each, what it calls, and who notices when it fails.
     #[command(subcommand)]
     Catalog(Catalog),
@@ -838,6 +841,71 @@ pub(crate) struct Verify {
     /// A checkpoint seen earlier, which this log has to continue: a file.
     #[arg(long, value_name = "FILE")]
     pub since: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Calendar {
+    /// Say all that is wrong with a calendar.yaml, with its line. Ends with exit code 3 if there is something.
+    #[command(
+        after_help = "Examples:\n  clearway calendar check ./governance\n  clearway calendar check ./governance --strict       what is over for good counts too"
+    )]
+    Check {
+        /// A governance folder.
+        folder: PathBuf,
+        /// Take warnings as errors.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Draw a month with its freezes (`#`), windows (`+`) and planned changes (`*`).
+    #[command(
+        after_help = "Examples:\n  clearway calendar show\n  clearway calendar show --month 2026-12 --tz Europe/Berlin --service payments\n  clearway calendar show --governance ./governance     without a server"
+    )]
+    Show {
+        /// The month, as `2026-12`; this one if absent.
+        #[arg(long)]
+        month: Option<String>,
+        /// The zone in which days and times are shown.
+        #[arg(long, default_value = "UTC", value_name = "ZONE")]
+        tz: String,
+        /// Only what may be about this service.
+        #[arg(long)]
+        service: Option<String>,
+        /// Only what may be about this team.
+        #[arg(long)]
+        team: Option<String>,
+        /// A governance folder; the server's calendar if absent.
+        #[arg(long, value_name = "DIR")]
+        governance: Option<PathBuf>,
+    },
+    /// Say when a change could go, and why not before.
+    #[command(
+        after_help = "Examples:\n  clearway calendar next CHG-7\n  clearway calendar next change.yaml --governance ./governance     without a server"
+    )]
+    Next {
+        /// `CHG-7`; with `--governance`, a change file.
+        change: String,
+        /// A governance folder; the server's calendar if absent.
+        #[arg(long, value_name = "DIR")]
+        governance: Option<PathBuf>,
+    },
+    /// Ask that a freeze let a change pass for a time, or, as the owner of the freeze, grant what was asked.
+    #[command(
+        after_help = "Examples:\n  clearway calendar except CHG-7 --freeze year-end --until '2026-12-22T18:00 Europe/Berlin' --reason 'the tax rate changes'\n  clearway calendar except CHG-7 --freeze year-end --grant"
+    )]
+    Except {
+        change: change::ChangeId,
+        /// The name of the freeze.
+        #[arg(long, value_name = "NAME")]
+        freeze: String,
+        /// Until when: a time with its zone, at most 31 days ahead.
+        #[arg(long, required_unless_present = "grant", conflicts_with = "grant", value_name = "TIME")]
+        until: Option<String>,
+        #[arg(long, required_unless_present = "grant", conflicts_with = "grant")]
+        reason: Option<String>,
+        /// Grant what was asked: as the owner of the freeze, or with the permission `freeze`, and never of one's own change.
+        #[arg(long)]
+        grant: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

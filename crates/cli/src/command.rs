@@ -3,6 +3,7 @@
 mod access;
 mod approve;
 mod audit;
+mod calendar;
 mod catalog;
 mod changes;
 mod figures;
@@ -71,6 +72,7 @@ async fn short(args: Args) -> Outcome {
         Command::Policy(asked) => policy::online(&args, asked).await,
         Command::Governance(asked) => governance::run(&args, asked).await,
         Command::Audit(audit) => audit::run(&args, audit).await,
+        Command::Calendar(asked) => calendar::run(&args, asked).await,
         Command::Catalog(asked) => catalog::run(&args, asked).await,
         Command::Admin(admin) => here::admin(&args, admin).await,
         Command::Delegate(_) | Command::StopAll { .. } | Command::Debts { .. } => {

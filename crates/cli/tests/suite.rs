@@ -10,6 +10,8 @@ mod bad_input;
 mod beside;
 #[path = "suite/by_hand.rs"]
 mod by_hand;
+#[path = "suite/calendar.rs"]
+mod calendar;
 #[path = "suite/catalog.rs"]
 mod catalog;
 #[path = "suite/demo.rs"]

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use change::calendar::Standing;
 use change::circumstances::{STOPS, standard_stream};
 use change::entitlement::Entitlement;
 use change::gate::Readiness;
@@ -206,8 +207,9 @@ impl Engine {
                 completed.insert(*id);
             }
         }
-        let frozen = in_force.governance.calendar.frozen(&change.proposal.services, &change.proposal.environment, now);
-        let given = Given { lanes, completed, frozen, ..Given::bare(now, actor.clone()) };
+        let Standing { frozen, windows, opening } = in_force.calendar_for(change, now);
+        let (opening, freezes) = (Some(opening), in_force.freezes_of(change));
+        let given = Given { lanes, completed, frozen, windows, freezes, opening, ..Given::bare(now, actor.clone()) };
         let governance = &in_force.governance;
         let given = self
             .with_folds(|folds| {

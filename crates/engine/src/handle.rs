@@ -362,6 +362,11 @@ impl Handle {
         self.engine.clock.now()
     }
 
+    /// What the calendar says of a change now.
+    pub fn calendar_of(&self, change: &Change) -> change::calendar::Standing {
+        self.in_force().calendar_for(change, change::time::to_millis(self.now()))
+    }
+
     /// Listens to what is appended from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
         self.engine.notices.subscribe()
@@ -754,6 +759,8 @@ fn command_name(command: &Command) -> &'static str {
         Command::TakeBack { .. } => "take-back",
         Command::Override { .. } => "override",
         Command::BreakGlass { .. } => "break-glass",
+        Command::AskException { .. } => "except",
+        Command::GrantException { .. } => "grant-exception",
         Command::Tick { .. } => "tick",
         Command::BeginStep { .. } => "begin",
         Command::ReportApplied { .. }

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use change::Timestamp;
 use change::actor::Access;
+use change::calendar::{Almanac, Passes, Standing, Subject};
 use change::catalog::Gating;
 use change::governance::Governance;
 use change::proposal::{Claims, Surroundings};
 use change::rollout::{PartProblem, Plan};
 use change::time::TimeZone;
 use change::verification::Sli;
+use change::{Change, Timestamp};
 use policy::{Bundle, Launch, PolicyError};
 
 use crate::edits::Edits;
@@ -21,6 +22,8 @@ use crate::ports::{Driver, Eyes};
 pub struct InForce {
     pub governance: Governance,
     pub bundle: Bundle,
+    /// Its calendar, made ready to be asked.
+    pub calendar: Arc<Almanac>,
     /// When the access table is another one by itself: somebody leaves, or a grant ends.
     ends: Option<Timestamp>,
     /// The access table as it was loaded, which each instant begins from.
@@ -48,7 +51,8 @@ impl InForce {
         let bundle = Bundle::compile(&governance.policies)?;
         let unknown = |message| PolicyError { file: "settings.yaml".into(), line: 1, message };
         let zone = governance.settings.zone().map_err(unknown)?;
-        Ok(Self { governance, bundle, zone, launch: None, edits: None, ends: None, loaded: None })
+        let calendar = Arc::new(Almanac::of(&governance.calendar));
+        Ok(Self { governance, bundle, calendar, zone, launch: None, edits: None, ends: None, loaded: None })
     }
 
     /// The same, with its policies evaluated in a process of their own.
@@ -73,6 +77,19 @@ impl InForce {
         self.ends = access.next_end();
         self.governance.access = access;
         self
+    }
+
+    /// What the calendar says of a change at an instant.
+    pub(crate) fn calendar_for(&self, change: &Change, now: Timestamp) -> Standing {
+        let owners = self.governance.catalog.owners(&change.proposal.services);
+        self.calendar.standing(&Subject::of(change, &owners), &Passes::of(change), now)
+    }
+
+    /// The owner of each freeze that covers a change at some time.
+    pub(crate) fn freezes_of(&self, change: &Change) -> BTreeMap<String, String> {
+        let owners = self.governance.catalog.owners(&change.proposal.services);
+        let covering = self.calendar.freezes(&Subject::of(change, &owners)).into_iter();
+        covering.map(|freeze| (freeze.name.clone(), freeze.owner.clone())).collect()
     }
 
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use change::actor::Part;
+use change::calendar::Subject;
 use change::lifecycle::Stage;
 use change::{Actor, Change, ChangeId, Command, Phase, ReleaseId, Span, due};
 use futures::FutureExt as _;
@@ -126,7 +127,7 @@ impl Engine {
         let Some(change) = self.load(round.id).await? else { return Ok(Next::Never) };
         // Before anything else: the rollback that is the last straw goes on in the next round, and would be at its end without it.
         self.suspend_if_owed(&change).await?;
-        if self.people_have_gone(&change).await? {
+        if self.people_have_gone(&change).await? || self.calendar_has_closed(&change, round).await? {
             return Ok(Next::Again);
         }
         if self.is_denied_by_older_rules(&change)
@@ -139,7 +140,8 @@ impl Engine {
         if due.intents.is_empty() && due.wake_at.is_none() {
             return Ok(if change.phase().is_terminal() { Next::Never } else { Next::After(Span::secs(60)) });
         }
-        let mut soonest = due.wake_at.map(|at| change::time::between(self.clock.now(), at));
+        let soonest = [due.wake_at, self.calendar_turns(&change)].into_iter().flatten().min();
+        let mut soonest = soonest.map(|at| change::time::between(self.clock.now(), at));
         for intent in due.intents {
             if !self.hold_lease(round).await? {
                 return Ok(Next::After(self.settings.recheck));
@@ -169,6 +171,32 @@ impl Engine {
         };
         let part = if command == Command::Call { Part::Clock } else { Part::Policy };
         Ok(matches!(self.tell(change, part, command).await?, Done::Moved))
+    }
+
+    /// Whether something had to be said about a calendar that has closed in mid-rollout.
+    async fn calendar_has_closed(
+        self: &Arc<Self>,
+        change: &Change,
+        round: &mut Round,
+    ) -> Result<bool, crate::ports::StoreError> {
+        if change.rollout().is_none() || self.in_force().calendar.is_empty() {
+            return Ok(false);
+        }
+        let given = self.given(change, &Actor::Clearway(Part::Clock)).await?;
+        if change::decision::on_close(change, &given).is_empty() || !self.hold_lease(round).await? {
+            return Ok(false);
+        }
+        Ok(matches!(self.tell(change, Part::Clock, Command::Close).await?, Done::Moved))
+    }
+
+    /// When the calendar may say something else of a change than now: at that moment it is asked again, whatever else there is to do.
+    fn calendar_turns(&self, change: &Change) -> Option<change::Timestamp> {
+        let waits = matches!(change.stage, Stage::Scheduled { .. } | Stage::Rolling(_));
+        let in_force = self.in_force();
+        let owners = in_force.governance.catalog.owners(&change.proposal.services);
+        let now = change::time::to_millis(self.clock.now());
+        let turn = || in_force.calendar.next_turn(&Subject::of(change, &owners), now);
+        if waits { turn() } else { None }
     }
 
     /// Whether this replica holds the right to act for the change for long enough to act once more.

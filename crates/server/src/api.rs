@@ -2,6 +2,7 @@
 //!
 //! Each handler reads a request, asks the handle and shows the answer. The description of each stands beside it and becomes the OpenAPI document.
 
+pub(crate) mod calendar;
 pub(crate) mod catalog;
 pub(crate) mod changes;
 pub(crate) mod commands;

@@ -7,6 +7,7 @@ pub(crate) mod routes;
 pub(crate) mod visitor;
 
 mod api;
+mod calendar;
 mod change;
 mod list;
 mod log;

@@ -158,6 +158,7 @@ impl From<Rejection> for Problem {
             | Rejection::Excluded { .. }
             | Rejection::HardRule { .. }
             | Rejection::NotAnOverrider { .. }
+            | Rejection::NotFreezeOwner { .. }
             | Rejection::BadSignature { .. }
             | Rejection::SignatureNeeded { .. } => StatusCode::FORBIDDEN,
             Rejection::ReasonNeeded | Rejection::OutcomeNeeded { .. } => StatusCode::UNPROCESSABLE_ENTITY,
@@ -171,6 +172,8 @@ impl From<Rejection> for Problem {
             | Rejection::LaneTaken { .. }
             | Rejection::NoSuchDenial { .. }
             | Rejection::NoSuchPoint { .. }
+            | Rejection::NoSuchFreeze { .. }
+            | Rejection::NoSuchException { .. }
             | Rejection::EvidenceNeeded { .. }
             | Rejection::SecondPersonNeeded { .. }
             | Rejection::GatesClosed { .. }

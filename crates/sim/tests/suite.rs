@@ -2,6 +2,8 @@
 
 #[path = "suite/asked_again.rs"]
 mod asked_again;
+#[path = "suite/calendar.rs"]
+mod calendar;
 #[path = "suite/checks.rs"]
 mod checks;
 #[path = "suite/comparisons.rs"]

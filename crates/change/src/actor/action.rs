@@ -48,7 +48,7 @@ const fn everywhere(action: &'static str, needs: Permission, says: &'static str,
 }
 
 /// What needs what. One row for each thing that can be asked.
-pub const TABLE: [Row; 29] = [
+pub const TABLE: [Row; 31] = [
     Row {
         action: "read",
         needs: None,
@@ -99,6 +99,19 @@ pub const TABLE: [Row; 29] = [
     on_change("rollback", Permission::Rollback, "roll a change back", ""),
     on_change("complete", Permission::Rollback, "record that a rollback was completed by hand", ""),
     on_change("freeze", Permission::Freeze, "stop changes of services for a time, and end that", ""),
+    Row {
+        instead: Some(Permission::Approve),
+        ..on_change("except", Permission::Propose, "ask that a change pass a freeze for a time", "or `approve`")
+    },
+    Row {
+        instead: Some(Permission::Approve),
+        ..on_change(
+            "grant-exception",
+            Permission::Freeze,
+            "let a change pass a freeze, as was asked",
+            "or `approve`, as the owner of the freeze; never of one's own",
+        )
+    },
     on_change("override", Permission::Override, "pass a soft rule, with a reason", "hard rules never"),
     on_change(
         "break-glass",

@@ -14,6 +14,7 @@ use crate::id::{ChangeId, ReleaseId};
 use crate::proposal::{self, Carry, Proposal};
 use crate::release::Release;
 use crate::rollout::{BackState, Failure, MOST_ATTEMPTS, PauseReason, Rollout, StepState};
+use crate::schedule::When;
 use crate::time::after;
 use crate::verification::{Answer, EvidenceTaken, Judgement};
 
@@ -36,6 +37,8 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
         Command::Override { code, reason } => people::override_denial(change, given, code, reason),
         Command::BreakGlass { reason } => people::break_glass(change, given, reason),
         Command::Tick { list, code, note } => people::tick(change, list, code, note),
+        Command::AskException { freeze, until, reason } => people::ask_exception(change, given, freeze, until, reason),
+        Command::GrantException { freeze } => people::grant_exception(change, given, freeze),
         Command::ApproveByAutomation => people::approve_by_automation(change),
         Command::LapseVotes => Ok(people::lapse_votes(change, given)),
         Command::RevokeVotes => Ok(people::revoke_votes(change, given)),
@@ -43,6 +46,7 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
         Command::Nag => Ok(people::nag(change, given)),
         Command::Lapse => people::lapse(change, given),
         Command::Schedule => schedule(change, given),
+        Command::Close => Ok(decision::on_close(change, given)),
         Command::BeginStep { observed } => begin_step(change, given, observed),
         Command::ReportApplied { step, attempt, actual } => {
             begun(change, step, attempt).map(|_| vec![Event::StepApplied { step, attempt, actual }])
@@ -82,6 +86,11 @@ fn authorise(change: &Change, command: &Command, given: &Given) -> Result<(), Re
         Command::Override { .. } | Command::BreakGlass { .. } => Permission::Override,
         Command::Tick { .. } if given.may.contains(&Permission::Approve) => return Ok(()),
         Command::Tick { .. } => Permission::Propose,
+        Command::AskException { .. } if given.may.contains(&Permission::Approve) => return Ok(()),
+        Command::AskException { .. } => Permission::Propose,
+        // As the owner of the freeze, which is asked once it is known which.
+        Command::GrantException { .. } if given.may.contains(&Permission::Approve) => return Ok(()),
+        Command::GrantException { .. } => Permission::Freeze,
         _ if is_report_of_pipeline(change, command) && given.actor.user().is_some() => Permission::Propose,
         Command::Pause { .. } => Permission::Pause,
         Command::Resume { .. } => Permission::Resume,
@@ -200,7 +209,11 @@ fn schedule(change: &Change, given: &Given) -> Decision {
     if change.phase() != Phase::Approved {
         return Err(wrong_phase(change, "only an approved change is scheduled"));
     }
-    Ok(vec![Event::Scheduled { not_before: change.proposal.when.not_before(given.now) }])
+    let asked = change.proposal.when.not_before(given.now);
+    // Where no window comes, it waits at the gate, which says so.
+    let opening = given.opening.as_ref().and_then(|opening| opening.at);
+    let not_before = if change.proposal.when == When::NextWindow { opening.unwrap_or(asked) } else { asked };
+    Ok(vec![Event::Scheduled { not_before }])
 }
 
 fn begin_step(change: &Change, given: &Given, seen: serde_json::Value) -> Decision {

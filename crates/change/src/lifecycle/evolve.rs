@@ -10,11 +10,13 @@ use crate::aftermath::{self, Debt, Owed};
 use crate::approval::statement::time_of;
 use crate::approval::{Asked, ChangesRequested, Voided, Vote, counts_until};
 use crate::assessment::{Assessment, Requirement};
+use crate::calendar::exception::{Exception, Granted};
 use crate::exception::{Hand, SetAside, Ticked};
 use crate::facts::material::names_all_committers;
 use crate::id::{ChangeId, Digest};
 use crate::proposal::{Carry, Proposed};
 use crate::rollout::{Back, BackState, Failure, Pause, PauseReason, Rollout, StepState, retry_at};
+use crate::schedule::When;
 use crate::time::Timestamp;
 
 /// The state after one more event. The first event of a change is `Proposed`; before it there is nothing.
@@ -49,6 +51,7 @@ fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
         set_aside: vec![],
         hand: None,
         ticked: vec![],
+        exceptions: vec![],
         spent: Default::default(),
         stage: Stage::Waiting,
         hold: None,
@@ -90,6 +93,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
                 change.set_aside.clear();
                 change.hand = None;
                 change.ticked.clear();
+                change.exceptions.clear();
             }
         }
         Event::Assessed(assessment) => {
@@ -150,6 +154,18 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             note: note.clone(),
             at,
         }),
+        Event::ExceptionAsked { freeze, effect, until, reason } => {
+            let (freeze, by, reason) = (freeze.clone(), actor.clone(), reason.clone());
+            change.exceptions.retain(|one| one.granted.is_some() || one.freeze != freeze);
+            change.exceptions.push(Exception { freeze, effect: *effect, by, reason, until: *until, at, granted: None });
+        }
+        Event::ExceptionGranted { freeze, effect, role } => {
+            let (by, role) = (actor.clone(), role.clone());
+            let open = |one: &&mut Exception| one.granted.is_none() && one.freeze == *freeze && one.effect == *effect;
+            if let Some(asked) = change.exceptions.iter_mut().find(open) {
+                asked.granted = Some(Granted { by, role, at });
+            }
+        }
         Event::Reminded { by } => {
             change.asked.entry(by.clone()).and_modify(|asked| asked.reminded = true);
         }
@@ -160,7 +176,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
         Event::Withdrawn { reason } => end(change, End::Withdrawn, reason),
         Event::Refused { reason } => end(change, End::Refused, reason),
         Event::Lapsed { reason } => end(change, End::Lapsed, reason),
-        Event::Scheduled { not_before } => change.stage = Stage::Scheduled { not_before: *not_before },
+        Event::Scheduled { not_before } => scheduled(change, *not_before),
         Event::Held { gates } => change.hold = Some(Hold { gates: gates.clone(), since: at }),
         Event::Released => change.hold = None,
         Event::StepBegun { step, attempt, effect, observed, .. } => {
@@ -218,6 +234,15 @@ fn assessed(change: &mut Change, assessment: &Assessment, at: Timestamp) {
     change.assessment = Some(Assessed { assessment: assessment.clone(), at });
     if matches!(change.stage, Stage::Scheduled { .. }) && !change.has_its_votes(assessment) {
         wait(change);
+    }
+}
+
+/// A yes to the next window lasts as long as one to the time at which it turned out to be.
+fn scheduled(change: &mut Change, not_before: Timestamp) {
+    change.stage = Stage::Scheduled { not_before };
+    if change.proposal.when == When::NextWindow {
+        let lasts = |vote: &mut Vote| vote.until = vote.until.max(counts_until(vote.at, not_before));
+        change.votes.iter_mut().for_each(lasts);
     }
 }
 
@@ -324,6 +349,7 @@ fn begin_step(
         superseded_by: None,
         passed_at: None,
         taken_back: BTreeSet::new(),
+        closed_until: None,
     }));
 }
 
@@ -355,6 +381,7 @@ fn fold_rollout(rollout: &mut Rollout, steps: usize, event: &Event, actor: &Acto
             });
         }
         Event::WatchSuperseded { by } => rollout.superseded_by = Some(*by),
+        Event::CalendarClosed { until, .. } => rollout.closed_until = Some(until.unwrap_or(Timestamp::MAX)),
         _ => fold_back(rollout, event, at),
     }
 }

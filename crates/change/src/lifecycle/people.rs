@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 
 use super::{Assessed, Change, Event, Given, Page, Phase, Rejection, Stage, Urgency, calls};
-use crate::actor::Actor;
+use crate::actor::{Actor, Permission};
 use crate::aftermath::{self, Debt, Owed};
 use crate::approval::{self, Call, Signature, Signed, Voided, Vote};
 use crate::assessment::{Denial, Level, Requirement, Signing, Tick};
+use crate::calendar::exception::{end_problem, role_of};
 use crate::document::{all, list};
 use crate::exception;
 use crate::gate::{self, GateName};
@@ -264,6 +265,64 @@ pub(super) fn override_denial(change: &Change, given: &Given, code: String, reas
         return Err(Rejection::NotAnOverrider { actor, code, groups });
     }
     Ok(vec![Event::DenialOverridden { code, effect, reason }])
+}
+
+/// Asks for an exception. Nothing is passed by it before somebody else grants it.
+pub(super) fn ask_exception(
+    change: &Change,
+    given: &Given,
+    freeze: String,
+    until: Timestamp,
+    reason: String,
+) -> Decision {
+    if change.phase().is_terminal() {
+        return Err(wrong_phase(change, "it is over"));
+    }
+    let reason = with_reason(reason)?;
+    let owner = owner_of(change, given, &freeze)?;
+    if let Some(why) = end_problem(until, given.now) {
+        return Err(Rejection::NoSuchException { change: change.id, why });
+    }
+    let told = format!("{} asks that {} pass the freeze `{freeze}` until `{until}`: {reason}", given.actor, change.id);
+    let notice = notice(change, &format!("exception/{freeze}"), told, [owner.to_owned()].into());
+    let effect = change.proposal.effect_digest;
+    Ok(vec![Event::ExceptionAsked { freeze, effect, until, reason }, notice])
+}
+
+/// Grants what was asked for: never by who has a part in the change, and only by who owns the freeze, in their own right, or may freeze.
+pub(super) fn grant_exception(change: &Change, given: &Given, freeze: String) -> Decision {
+    if change.phase().is_terminal() {
+        return Err(wrong_phase(change, "it is over"));
+    }
+    let owner = owner_of(change, given, &freeze)?;
+    let actor = given.actor.clone();
+    let own: BTreeSet<String> = given.groups.iter().filter(|g| !given.on_behalf.contains_key(*g)).cloned().collect();
+    let may_freeze = given.may.contains(&Permission::Freeze);
+    let Some(role) = role_of(actor.user().unwrap_or_default(), &own, owner, may_freeze) else {
+        let owner = owner.to_owned();
+        return Err(Rejection::NotFreezeOwner { actor, freeze, owner });
+    };
+    if wrote(change, &actor) {
+        return Err(Rejection::OwnChange { actor, change: change.id });
+    }
+    if let Some(why) = &given.excluded {
+        return Err(Rejection::Excluded { actor, change: change.id, why: why.clone() });
+    }
+    let effect = change.proposal.effect_digest;
+    let asked = change.exceptions.iter().any(|one| one.freeze == freeze && one.is_open(effect, given.now));
+    if !asked {
+        let why = format!("nobody asks for an exception of `{freeze}` for what it is now");
+        return Err(Rejection::NoSuchException { change: change.id, why });
+    }
+    Ok(vec![Event::ExceptionGranted { freeze, effect, role }])
+}
+
+fn owner_of<'a>(change: &Change, given: &'a Given, freeze: &str) -> Result<&'a str, Rejection> {
+    given.freezes.get(freeze).map(String::as_str).ok_or_else(|| Rejection::NoSuchFreeze {
+        change: change.id,
+        freeze: freeze.to_owned(),
+        known: list(given.freezes.keys().map(String::as_str)),
+    })
 }
 
 pub(super) fn break_glass(change: &Change, given: &Given, reason: String) -> Decision {

@@ -57,6 +57,12 @@ pub enum Rejection {
     NoSuchPoint { change: ChangeId, list: String, code: String, open: String },
     #[error("the point `{code}` is ticked by evidence alone")]
     EvidenceNeeded { code: String },
+    #[error("no freeze `{freeze}` covers `{change}`")]
+    NoSuchFreeze { change: ChangeId, freeze: String, known: String },
+    #[error("there is no such exception of `{change}`: {why}")]
+    NoSuchException { change: ChangeId, why: String },
+    #[error("`{actor}` is not of those who own the freeze `{freeze}`: {owner}")]
+    NotFreezeOwner { actor: Actor, freeze: String, owner: String },
     #[error("its gates are closed: {reasons}")]
     GatesClosed { change: ChangeId, reasons: String },
 }
@@ -89,6 +95,9 @@ impl Rejection {
             Self::SecondPersonNeeded { .. } => "second_person_needed",
             Self::NoSuchPoint { .. } => "no_such_point",
             Self::EvidenceNeeded { .. } => "evidence_needed",
+            Self::NoSuchFreeze { .. } => "no_such_freeze",
+            Self::NoSuchException { .. } => "no_such_exception",
+            Self::NotFreezeOwner { .. } => "not_freeze_owner",
             Self::GatesClosed { .. } => "gates_closed",
         }
     }
@@ -129,6 +138,12 @@ impl Rejection {
             Self::NoSuchPoint { open, .. } if open.is_empty() => "every point is ticked".into(),
             Self::NoSuchPoint { open, .. } => format!("these are open: {open}"),
             Self::EvidenceNeeded { .. } => "amend the change with a link to it under `evidence`".into(),
+            Self::NoSuchFreeze { known, .. } if known.is_empty() => "no freeze ever covers it".into(),
+            Self::NoSuchFreeze { known, .. } => format!("these cover it at some time: {known}"),
+            Self::NoSuchException { change, .. } => format!(
+                "ask for one: `clearway calendar except {change} --freeze NAME --until 2026-12-24T18:00Z --reason \"...\"`"
+            ),
+            Self::NotFreezeOwner { owner, .. } => format!("ask `{owner}`, or somebody who may freeze"),
             Self::GatesClosed { change, .. } => format!("wait for them with `clearway wait {change} --until open`"),
             _ => return None,
         })

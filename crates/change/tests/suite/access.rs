@@ -54,7 +54,12 @@ fn the_core_asks_for_the_permission_that_the_table_names_and_for_no_other() {
 // I10: an auditor reads everything and changes nothing.
 #[test]
 fn audit_alone_allows_no_command() {
-    for (action, command) in commands() {
+    let until = after(start(), Span::secs(60));
+    let of_freezes = [
+        ("except", Command::AskException { freeze: "x".into(), until, reason: "because".into() }),
+        ("grant-exception", Command::GrantException { freeze: "x".into() }),
+    ];
+    for (action, command) in commands().into_iter().chain(of_freezes) {
         assert!(asked(command, [Permission::Audit, Permission::Read].into()).is_some(), "{action}");
     }
 }

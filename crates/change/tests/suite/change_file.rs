@@ -265,7 +265,7 @@ links: https://tickets.test/41
             21:16: `after[1]`: expected text, found the number `12`
               help: the number of a change; write for example `CHG-7`
             22:1: `when`: `tomorrow` does not have the right form
-              help: `now`, or a time with its zone; write for example `2026-12-01T09:00 Europe/Berlin`
+              help: `now`, `next-window`, or a time with its zone; write for example `2026-12-01T09:00 Europe/Berlin`
             23:1: `links`: expected a list, found the text `https://tickets.test/41`
               help: write `[https://tickets.test/41]`"#]],
     );

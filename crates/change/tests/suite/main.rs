@@ -4,7 +4,9 @@
 mod world;
 
 mod access;
+mod calendar;
 mod change_file;
+mod clocks;
 mod diff;
 mod gates;
 mod matrix;

@@ -198,6 +198,12 @@ rows! {
     Command::Tick { .. } => "Tick": |_, now| {
         (Command::Tick { list: "before".into(), code: "told".into(), note: reason() }, now)
     };
+    Command::AskException { .. } => "AskException": |_, now| {
+        (Command::AskException { freeze: "quarter-end".into(), until: after(now, DAY), reason: reason() }, now)
+    };
+    Command::GrantException { .. } => "GrantException": |_, now| {
+        (Command::GrantException { freeze: "quarter-end".into() }, now)
+    };
     Command::ApproveByAutomation => "ApproveByAutomation": |_, now| (Command::ApproveByAutomation, now);
     Command::RevokeVotes => "RevokeVotes": |_, now| (Command::RevokeVotes, now);
     Command::Call =>
@@ -213,6 +219,7 @@ rows! {
         "Lapse": |_, now| (Command::Lapse, now),
         "Lapse, 8 days on": |_, now| (Command::Lapse, after(now, DAY.times(8)));
     Command::Schedule => "Schedule": |_, now| (Command::Schedule, now);
+    Command::Close => "Close": |_, now| (Command::Close, now);
     Command::BeginStep { .. } =>
         "BeginStep": |_, now| (Command::BeginStep { observed: json!(null) }, now),
         "BeginStep, a minute on": |_, now| (Command::BeginStep { observed: json!(null) }, minutes(now, 1)),
@@ -353,6 +360,8 @@ fn what_clearway_does_by_itself_is_not_for_people_however_much_they_may() {
         Override                 accepted, hard_rule, no_such_denial, wrong_phase
         BreakGlass               accepted, no_such_denial, wrong_phase
         Tick                     accepted, no_such_point, wrong_phase
+        AskException             accepted, wrong_phase
+        GrantException           no_such_exception, wrong_phase
         Pause                    accepted, wrong_phase
         Resume                   accepted, outcome_needed, wrong_phase
         Resume, found applied    accepted, wrong_phase
@@ -378,6 +387,8 @@ fn somebody_without_permissions_is_refused_everything_in_every_phase() {
         Override                 not_allowed
         BreakGlass               not_allowed
         Tick                     not_allowed
+        AskException             not_allowed
+        GrantException           not_allowed
         ApproveByAutomation      wrong_phase
         Pause                    not_allowed
         Resume                   not_allowed
@@ -407,6 +418,8 @@ fn the_author_may_amend_and_withdraw_without_a_role_and_nothing_else() {
         Override                 not_allowed
         BreakGlass               not_allowed
         Tick                     not_allowed
+        AskException             not_allowed
+        GrantException           not_allowed
         Pause                    not_allowed
         Resume                   not_allowed
         Resume, found applied    not_allowed

@@ -425,6 +425,7 @@ impl Hash for State {
             set_aside: _,
             hand: _,
             ticked: _,
+            exceptions,
             spent: _,
             stage,
             hold,
@@ -442,7 +443,7 @@ impl Hash for State {
         let closed = hold.iter().flat_map(|h| &h.gates).map(|g| (g.gate, g.code()));
         (hold.is_some(), closed.collect::<Vec<_>>()).hash(into);
         pages.iter().for_each(|(key, page)| (key, page.sent_at.is_some()).hash(into));
-        debts.is_empty().hash(into);
+        (debts.is_empty(), exceptions).hash(into);
         match stage {
             Stage::Waiting => 0.hash(into),
             Stage::Scheduled { not_before } => (1, not_before.as_second()).hash(into),
@@ -467,7 +468,9 @@ fn hash_rollout<H: Hasher>(rollout: &Rollout, into: &mut H) {
         superseded_by,
         taken_back: _,
         passed_at: _,
+        closed_until,
     } = rollout;
+    closed_until.map(Timestamp::as_second).hash(into);
     (2, effect, step, attempt, superseded_by.is_some(), pause.as_ref().map(|p| p.why)).hash(into);
     (judgement.as_ref().map(|j| j.answer), evidence_at.map(Timestamp::as_second)).hash(into);
     match state {

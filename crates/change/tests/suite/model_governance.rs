@@ -659,6 +659,7 @@ impl Hash for State {
         change.set_aside.iter().for_each(|s| (&s.code, s.effect, &s.by).hash(into));
         change.hand.as_ref().map(|h| (&h.by, h.effect, &h.codes, h.at.as_second())).hash(into);
         change.ticked.iter().for_each(|t| (&t.code, t.effect).hash(into));
+        change.exceptions.hash(into);
         change.debts.iter().for_each(|(debt, owed)| (debt, owed.is_open(), owed.refused.is_some()).hash(into));
         (change.hold.is_some(), change.release).hash(into);
         match &change.stage {
@@ -674,7 +675,7 @@ impl Hash for State {
                 }
                 let undoing = rollout.back.as_ref().map(|back| matches!(back.state, BackState::Begun { .. }));
                 (3, rollout.step, rollout.attempt, is_begun, is_applied, undoing).hash(into);
-                (rollout.pause.is_some(), &rollout.taken_back).hash(into);
+                (rollout.pause.is_some(), &rollout.taken_back, rollout.closed_until).hash(into);
             }
         }
     }

@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 
 use change::actor::Part;
 use change::assessment::{Assessment, Denial, Item, Level, Requirement, Risk, Tick};
+use change::calendar::Frozen;
 use change::gate::Readiness;
 use change::lane::Lane;
 use change::lifecycle::{Command, Event, Given, Rejection};
 use change::proposal::{Claims, Closure, Kind, Proposal, Proposed, RollbackPlan};
 use change::rollout::{Plan, Step, Strategy, Target, Weight};
-use change::schedule::{Frozen, When};
+use change::schedule::When;
 use change::time::{Span, Timestamp, after};
 use change::verification::{Answer, Comparison, EvidenceTaken, Judgement, OnDoubt, Scan, Verify};
 use change::{Actor, Change, ChangeId, Digest, Permission, decide, evolve};
@@ -78,6 +79,7 @@ pub(crate) fn proposal(artifact: &str) -> Proposal {
         effects: None,
         after: BTreeSet::new(),
         when: When::Now,
+        on_close: Default::default(),
         commit: Some("c0ffee".into()),
         artifact: Some(artifact.to_owned()),
         links: vec![],
@@ -153,6 +155,7 @@ pub(crate) fn open(actor: Actor, now: Timestamp) -> Given {
         groups: person.then(|| GROUP.to_owned()).into_iter().collect(),
         lanes: vec![Lane::free(RESOURCE)],
         readiness: Readiness::Ready,
+        freezes: [("quarter-end".to_owned(), "team-finance".to_owned())].into(),
         ..Given::bare(now, actor)
     }
 }
@@ -164,6 +167,7 @@ pub(crate) fn freeze(until: Timestamp) -> Frozen {
         owner: "team-finance".into(),
         until,
         emergency: Default::default(),
+        on_close: Default::default(),
     }
 }
 
@@ -194,7 +198,9 @@ pub(crate) fn judge(answer: Answer, step: usize, attempt: u32, at: Timestamp) ->
 pub(crate) fn part(command: &Command) -> Option<Part> {
     match command {
         Command::Assess(_) | Command::ApproveByAutomation | Command::RevokeVotes => Some(Part::Policy),
-        Command::LapseVotes | Command::Lapse | Command::Schedule | Command::Call | Command::Nag => Some(Part::Clock),
+        Command::LapseVotes | Command::Lapse | Command::Schedule | Command::Call | Command::Nag | Command::Close => {
+            Some(Part::Clock)
+        }
         Command::BeginStep { .. }
         | Command::ReportApplied { .. }
         | Command::ReportFailed { .. }
@@ -213,6 +219,8 @@ pub(crate) fn part(command: &Command) -> Option<Part> {
         | Command::TakeBack { .. }
         | Command::Override { .. }
         | Command::BreakGlass { .. }
+        | Command::AskException { .. }
+        | Command::GrantException { .. }
         | Command::Tick { .. }
         | Command::Pause { .. }
         | Command::Resume { .. }

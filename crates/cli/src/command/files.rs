@@ -177,7 +177,7 @@ pub(super) fn schema(kind: Schema) -> Outcome {
         Schema::Access => schemars::schema_for!(change::actor::Access),
         Schema::Approvals => schemars::schema_for!(change::governance::Matrix),
         Schema::Paths => schemars::schema_for!(change::facts::paths::PathFile),
-        Schema::Calendar => schemars::schema_for!(change::schedule::Calendar),
+        Schema::Calendar => schemars::schema_for!(change::calendar::Calendar),
         Schema::Judge => schemars::schema_for!(crate::judging::config::JudgeConfig),
         Schema::Slis => schemars::schema_for!(change::governance::SliFile),
         Schema::Service => schemars::schema_for!(change::catalog::Service),

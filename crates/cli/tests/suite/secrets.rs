@@ -143,6 +143,24 @@ const INPUTS: &[Input] = &[
         send: |s, x| s.api("changes/CHG-1/review", &json!({"summary": x.line})),
     },
     Input {
+        name: "exception",
+        fate: Fate::Refused,
+        send: |s, x| {
+            let until = "2030-01-01T00:00:00Z";
+            s.api("changes/CHG-1/except", &json!({"freeze": "x", "until": until, "reason": x.line}))
+        },
+    },
+    Input {
+        name: "freeze of an exception",
+        fate: Fate::Refused,
+        send: |s, x| s.api("changes/CHG-1/grant-exception", &json!({"freeze": x.secret})),
+    },
+    Input {
+        name: "query of the calendar",
+        fate: Fate::Refused,
+        send: |s, x| s.get(&format!("/calendar?service={}", encoded(&x.line)), &[]),
+    },
+    Input {
         name: "replay",
         fate: Fate::Refused,
         send: |s, x| s.api("changes/CHG-1/replay", &json!({"strictness": {"slis": {(x.secret.as_str()): {}}}})),

@@ -123,7 +123,7 @@ fn file_schema(kind: &str) -> Option<Value> {
         "release" => schemars::schema_for!(change::release::file::ReleaseFile),
         "access" => schemars::schema_for!(change::actor::Access),
         "approvals" => schemars::schema_for!(change::governance::Matrix),
-        "calendar" => schemars::schema_for!(change::schedule::Calendar),
+        "calendar" => schemars::schema_for!(change::calendar::Calendar),
         "paths" => schemars::schema_for!(change::facts::paths::PathFile),
         "slis" => schemars::schema_for!(change::governance::SliFile),
         "settings" => schemars::schema_for!(change::governance::Settings),

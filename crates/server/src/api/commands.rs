@@ -3,7 +3,7 @@
 use axum::extract::State;
 use change::approval::Signed;
 use change::lifecycle::Found;
-use change::{ChangeId, Command, Digest};
+use change::{ChangeId, Command, Digest, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -80,7 +80,27 @@ pub(crate) struct TickPoint {
     pub note: String,
 }
 
-documented!(Approve, Because, Resume, Complete, Review, Override, TickPoint);
+/// That a freeze let a change pass.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Except {
+    /// The name of the freeze.
+    pub freeze: String,
+    /// At most 31 days ahead.
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+    pub reason: String,
+}
+
+/// The freeze that a change may pass, as was asked.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GrantOf {
+    /// The name of the freeze.
+    pub freeze: String,
+}
+
+documented!(Approve, Because, Resume, Complete, Review, Override, TickPoint, Except, GrantOf);
 
 pub(crate) async fn ask(
     server: &Shared,
@@ -178,6 +198,12 @@ commands! {
     /// Sets every rule aside that stands, once two people have asked for it. Pages, and owes a review.
     break_glass, "/changes/{id}/break-glass", "breakGlass", Because
         => |given| Command::BreakGlass { reason: given.reason };
+    /// Asks that a freeze let the change pass, for a time.
+    except, "/changes/{id}/except", "askException", Except
+        => |given| Command::AskException { freeze: given.freeze, until: given.until, reason: given.reason };
+    /// Lets the change pass a freeze, as was asked: its owner, or who may freeze, and nobody who wrote the change.
+    grant_exception, "/changes/{id}/grant-exception", "grantException", GrantOf
+        => |given| Command::GrantException { freeze: given.freeze };
     /// Ticks a point of a checklist.
     tick, "/changes/{id}/tick", "tickPoint", TickPoint
         => |given| Command::Tick { list: given.list, code: given.code, note: given.note };

@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    about, access, catalog, changes, commands, diffs, log, outside, people, plans, policies, releases, standards,
+    about, access, calendar, catalog, changes, commands, diffs, log, outside, people, plans, policies, releases, standards,
     tokens, votes,
 };
 use crate::problem::ProblemDetails;
@@ -51,6 +51,11 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(commands::override_rule))
         .routes(routes!(commands::break_glass))
         .routes(routes!(commands::tick))
+        .routes(routes!(commands::except))
+        .routes(routes!(commands::grant_exception))
+        .routes(routes!(calendar::show))
+        .routes(routes!(calendar::next))
+        .routes(routes!(calendar::ics))
         .routes(routes!(outside::begin))
         .routes(routes!(outside::finish))
         .routes(routes!(people::delegations, people::delegate))

@@ -18,6 +18,7 @@ pub(crate) struct ReaderView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Changes,
+    Calendar,
     Log,
     Api,
     Elsewhere,
@@ -60,7 +61,12 @@ impl Page {
     }
 
     fn banner(&self, reader: Option<&ReaderView>) -> Markup {
-        let places = [(Place::Changes, "/", "Changes"), (Place::Log, "/log", "Log"), (Place::Api, "/api", "API")];
+        let places = [
+            (Place::Changes, "/", "Changes"),
+            (Place::Calendar, "/calendar", "Calendar"),
+            (Place::Log, "/log", "Log"),
+            (Place::Api, "/api", "API"),
+        ];
         html! {
             header.banner {
                 a.brand href="/" { img src=(assets::ICON.path()) alt="" width="20" height="20"; "Clearway" }

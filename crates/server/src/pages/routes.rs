@@ -7,10 +7,12 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use change::calendar::month::Month;
 use change::lifecycle::Rejection;
 use change::{Change, Digest};
 use serde::Deserialize;
 
+use super::calendar::CalendarPage;
 use super::change::ChangePage;
 use super::frame::Page;
 use super::list::ListPage;
@@ -20,6 +22,7 @@ use super::release::ReleasePage;
 use super::visitor::{self, Visitor, is_cross_site, with_status};
 use super::{api as api_page, assets};
 use crate::Shared;
+use crate::api::calendar::{self as calendar_api, CalendarParams};
 use crate::api::changes::{self, ListParams};
 use crate::api::diffs;
 use crate::api::log::in_words;
@@ -41,6 +44,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/changes/{id}", get(change))
         .route("/changes/{id}/{act}", post(act))
         .route("/releases/{id}", get(release))
+        .route("/calendar", get(calendar))
         .route("/log", get(log))
         .route("/api", get(api))
         .route("/login", get(login).post(log_in))
@@ -77,6 +81,39 @@ async fn list_page(server: &Shared, caller: &Caller, query: ListQuery) -> Result
         service,
         services: services(server, caller),
         is_older: params.before.is_some(),
+    };
+    Ok(page.page())
+}
+
+#[derive(Debug, Deserialize)]
+struct CalendarQuery {
+    month: Option<String>,
+    service: Option<String>,
+    team: Option<String>,
+    fragment: Option<u8>,
+}
+
+async fn calendar(State(server): State<Shared>, visitor: Visitor, Query(query): Query<CalendarQuery>) -> Response {
+    let fragment = query.fragment == Some(1);
+    visitor.show(calendar_page(&server, &visitor.0.caller, query).await, fragment, "/calendar")
+}
+
+async fn calendar_page(server: &Shared, caller: &Caller, query: CalendarQuery) -> Result<Page, Problem> {
+    let zone = server.handle.in_force().zone.clone();
+    let month = match query.month.as_deref().filter(|month| !month.is_empty()) {
+        Some(text) => Month::read(text, zone).map_err(Problem::malformed)?,
+        None => Month::of(server.handle.now(), zone),
+    };
+    let given = |text: Option<String>| text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
+    let ((from, to), service, team) = (month.range(), given(query.service), given(query.team));
+    let params = CalendarParams { from: Some(from), to: Some(to), service: service.clone(), team: team.clone() };
+    let page = CalendarPage {
+        view: calendar_api::view(server, caller, &params).await?,
+        month,
+        service: service.unwrap_or_default(),
+        team: team.unwrap_or_default(),
+        services: services(server, caller),
+        base_url: server.base_url.clone(),
     };
     Ok(page.page())
 }

@@ -41,6 +41,11 @@ const TABLE: &str = "
     get  /api/v1/changes/{id}/statement        401 404 200 200 200
     post /api/v1/changes/{id}/take-back        401 404 409 409 409
     post /api/v1/changes/{id}/tick             401 404 403 403 409
+    post /api/v1/changes/{id}/except           401 404 403 403 409
+    post /api/v1/changes/{id}/grant-exception  401 404 403 403 409
+    get  /api/v1/changes/{id}/calendar         401 404 200 200 200
+    get  /api/v1/calendar                      401 200 200 200 200
+    get  /api/v1/calendar.ics                  401 200 200 200 200
     get  /api/v1/catalog                       401 200 200 200 200
     get  /api/v1/debts                         401 200 200 200 200
     get  /api/v1/decisions                     401 403 403 200 200
@@ -106,6 +111,8 @@ fn body(path: &str, effect: &Value) -> Value {
     match path.rsplit('/').next().unwrap_or_default() {
         "changes" | "check" | "plans" | "facts" => json!({"file": FILE}),
         "override" => json!({"code": "none", "reason": "because"}),
+        "except" => json!({"freeze": "none", "until": "2030-01-01T00:00:00Z", "reason": "because"}),
+        "grant-exception" => json!({"freeze": "none"}),
         "tick" => json!({"list": "none", "code": "none", "note": "seen"}),
         "delegations" => json!({"lasts": "1d"}),
         "end" => json!({}),

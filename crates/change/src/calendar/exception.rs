@@ -1,0 +1,74 @@
+//! Exception: one change may pass one freeze, for a time, because its owner said so.
+//!
+//! Asked for by whoever may propose or approve, granted by who owns the freeze, or may freeze, and has no part in the change. Bound to the effect that the
+//! change has, so that it falls with it, and over by itself. Must never pass anything but the freeze that it names.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::actor::Actor;
+use crate::id::Digest;
+use crate::time::{Span, Timestamp, after};
+
+/// The longest that an exception lasts: who needs more amends the freeze.
+pub const LONGEST: Span = Span::secs(31 * 86_400);
+
+/// An exception of a freeze, asked for or granted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Exception {
+    /// The name of the freeze.
+    pub freeze: String,
+    pub effect: Digest,
+    pub by: Actor,
+    pub reason: String,
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted: Option<Granted>,
+}
+
+/// A yes to an exception.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Granted {
+    pub by: Actor,
+    /// By virtue of what: the owner of the freeze, or the permission `freeze`.
+    pub role: String,
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+}
+
+impl Exception {
+    /// Whether it lets this effect pass at `now`.
+    pub fn counts(&self, effect: Digest, now: Timestamp) -> bool {
+        self.granted.is_some() && self.is_for(effect, now)
+    }
+
+    /// Whether it is still wanted, and nobody has said yes.
+    pub fn is_open(&self, effect: Digest, now: Timestamp) -> bool {
+        self.granted.is_none() && self.is_for(effect, now)
+    }
+
+    fn is_for(&self, effect: Digest, now: Timestamp) -> bool {
+        self.effect == effect && now < self.until
+    }
+}
+
+/// What is wrong with the end of an exception that is asked for at `now`.
+pub fn end_problem(until: Timestamp, now: Timestamp) -> Option<String> {
+    if until <= now {
+        return Some(format!("`{until}` is over already"));
+    }
+    (until > after(now, LONGEST)).then(|| format!("`{until}` is too far: an exception lasts at most {LONGEST}"))
+}
+
+/// By virtue of what somebody may grant an exception of a freeze with this owner: as the owner, in their own right, or because they may freeze.
+pub fn role_of(user: &str, own_groups: &BTreeSet<String>, owner: &str, may_freeze: bool) -> Option<String> {
+    if user == owner || own_groups.contains(owner) {
+        return Some(owner.to_owned());
+    }
+    may_freeze.then(|| "freeze".to_owned())
+}

@@ -1,0 +1,171 @@
+//! Feed: the calendar as an iCalendar file, for the calendars that people have already.
+//!
+//! RFC 5545. Every occurrence is written out in UTC: no reader has to know our zones or to read local times as we do. Says nothing that is not in the
+//! calendar or the list of changes. Reads no clock.
+
+use crate::id::{ChangeId, Digest};
+use crate::time::Timestamp;
+
+use super::almanac::Occurrence;
+use super::clock::Effect;
+
+/// The longest line in octets, without its break (section 3.1).
+const LONGEST_LINE: usize = 75;
+
+/// A change that is planned for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    pub change: ChangeId,
+    pub title: String,
+    pub status: String,
+    pub at: Timestamp,
+    /// Where its page is.
+    pub url: String,
+}
+
+/// The feed of these occurrences and changes, made at `now`.
+pub fn icalendar(name: &str, occurrences: &[Occurrence<'_>], planned: &[Planned], now: Timestamp) -> String {
+    let mut file = Writer::default();
+    file.line("BEGIN", "VCALENDAR");
+    file.line("VERSION", "2.0");
+    file.line("PRODID", "-//Clearway//Calendar//EN");
+    file.line("CALSCALE", "GREGORIAN");
+    file.line("METHOD", "PUBLISH");
+    file.text("NAME", name);
+    file.text("X-WR-CALNAME", name);
+    file.line("REFRESH-INTERVAL;VALUE=DURATION", "PT1H");
+    occurrences.iter().for_each(|occurrence| file.occurrence(occurrence, now));
+    planned.iter().for_each(|planned| file.planned(planned, now));
+    file.line("END", "VCALENDAR");
+    file.0
+}
+
+#[derive(Default)]
+struct Writer(String);
+
+impl Writer {
+    fn occurrence(&mut self, occurrence: &Occurrence<'_>, now: Timestamp) {
+        let Occurrence { entry, effect, spell } = occurrence;
+        let (what, category) = match effect {
+            Effect::Forbids => ("Freeze", "FREEZE"),
+            Effect::Allows => ("Window", "WINDOW"),
+        };
+        let reason = if entry.reason.is_empty() { String::new() } else { format!("{}\n", entry.reason) };
+        self.line("BEGIN", "VEVENT");
+        self.text("UID", &uid(&format!("{what}/{}/{}", entry.name, spell.start)));
+        self.line("DTSTAMP", &instant(now));
+        self.line("DTSTART", &instant(spell.start));
+        self.line("DTEND", &instant(spell.end));
+        self.text("SUMMARY", &format!("{what}: {}", entry.name));
+        self.text("DESCRIPTION", &format!("{reason}Owner: {}", entry.owner));
+        self.line("CATEGORIES", category);
+        self.line("TRANSP", "TRANSPARENT");
+        self.line("END", "VEVENT");
+    }
+
+    fn planned(&mut self, planned: &Planned, now: Timestamp) {
+        self.line("BEGIN", "VEVENT");
+        self.text("UID", &uid(&planned.change.to_string()));
+        self.line("DTSTAMP", &instant(now));
+        self.line("DTSTART", &instant(planned.at));
+        self.text("SUMMARY", &format!("{}: {}", planned.change, planned.title));
+        self.text("DESCRIPTION", &planned.status);
+        self.line("URL", &planned.url);
+        self.line("CATEGORIES", "CHANGE");
+        self.line("TRANSP", "TRANSPARENT");
+        self.line("END", "VEVENT");
+    }
+
+    /// A value of the type TEXT (section 3.3.11).
+    fn text(&mut self, name: &str, value: &str) {
+        let mut escaped = String::with_capacity(value.len());
+        for letter in value.chars() {
+            match letter {
+                '\\' | ';' | ',' => escaped.extend(['\\', letter]),
+                '\n' => escaped.push_str("\\n"),
+                other if other.is_control() => {}
+                other => escaped.push(other),
+            }
+        }
+        self.line(name, &escaped);
+    }
+
+    /// One line, folded where it is too long (section 3.1), never within a letter.
+    fn line(&mut self, name: &str, value: &str) {
+        let line: String = format!("{name}:{value}").chars().filter(|letter| !letter.is_control()).collect();
+        let mut width = 0;
+        for letter in line.chars() {
+            if width + letter.len_utf8() > LONGEST_LINE {
+                self.0.push_str("\r\n ");
+                width = 1;
+            }
+            self.0.push(letter);
+            width += letter.len_utf8();
+        }
+        self.0.push_str("\r\n");
+    }
+}
+
+fn uid(of: &str) -> String {
+    format!("{}@clearway", Digest::of_bytes(of.as_bytes()).short())
+}
+
+fn instant(at: Timestamp) -> String {
+    at.strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calendar::{Entry, Spell};
+
+    fn feed(reason: &str, title: &str) -> String {
+        let entry =
+            Entry { name: "year-end".into(), reason: reason.into(), owner: "finance".into(), ..Entry::default() };
+        let at = |text: &str| text.parse::<Timestamp>().expect("an instant");
+        let spell = Spell { start: at("2026-12-20T17:00:00Z"), end: at("2027-01-03T05:00:00Z") };
+        let planned = Planned {
+            change: ChangeId::new(7),
+            title: title.into(),
+            status: "approved".into(),
+            at: at("2027-01-04T08:00:00Z"),
+            url: "https://clearway.example/changes/CHG-7".into(),
+        };
+        let occurrences = [Occurrence { entry: &entry, effect: Effect::Forbids, spell }];
+        icalendar("Changes of shop", &occurrences, &[planned], at("2026-11-01T00:00:00Z"))
+    }
+
+    #[test]
+    fn a_feed_is_what_the_standard_says() {
+        let feed = feed("closing", "raise the limit");
+        assert!(
+            feed.starts_with("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:") && feed.ends_with("\r\nEND:VCALENDAR\r\n")
+        );
+        for line in [
+            "DTSTART:20261220T170000Z",
+            "DTEND:20270103T050000Z",
+            "SUMMARY:Freeze: year-end",
+            "SUMMARY:CHG-7: raise the limit",
+            "URL:https://clearway.example/changes/CHG-7",
+        ] {
+            assert!(feed.split("\r\n").any(|found| found == line), "{line}: {feed}");
+        }
+        assert_eq!(feed.matches("BEGIN:VEVENT").count(), feed.matches("END:VEVENT").count());
+    }
+
+    #[test]
+    fn no_text_ends_a_line_or_begins_another_property() {
+        let feed = feed("a, b; c\\d\r\nURL:https://evil.example", "x\r\nEND:VCALENDAR");
+        assert!(feed.contains("DESCRIPTION:a\\, b\\; c\\\\d\\nURL:https://evil.example\\nOwner: financ"), "{feed}");
+        assert_eq!(feed.matches("\r\nEND:VCALENDAR\r\n").count(), 1);
+        assert_eq!(feed.matches("\r\nURL:").count(), 1);
+    }
+
+    #[test]
+    fn long_lines_are_folded_between_letters_and_unfold_to_what_they_were() {
+        let title = "ä".repeat(200);
+        let feed = feed("closing", &title);
+        assert!(feed.split("\r\n").all(|line| line.len() <= LONGEST_LINE), "{feed}");
+        assert!(feed.replace("\r\n ", "").contains(&format!("SUMMARY:CHG-7: {title}\r\n")));
+    }
+}

@@ -1,0 +1,208 @@
+//! The calendar at the gate: who waits for a window, who passes it, and what `when: next-window` comes to.
+
+use change::actor::Part;
+use change::assessment::{Assessment, Window};
+use change::calendar::{OnClose, Opening, Windows};
+use change::course::{Course, Emergency};
+use change::gate::{self, Gate, GateName, GateState};
+use change::lifecycle::{Command, Event, Given, Phase, Rejection};
+use change::proposal::Proposal;
+use change::schedule::When;
+use change::time::{Span, Timestamp, after};
+use change::{Actor, Permission};
+
+use crate::world::{AUTHOR, DAY, ID, Life, allowed, freeze, open, proposal, sealed, start, user};
+
+const HOUR: Span = Span::secs(3_600);
+
+fn clearway(life: &Life) -> Given {
+    open(Actor::Clearway(Part::Clock), life.now)
+}
+
+fn shut(opens_at: Option<Timestamp>) -> Windows {
+    let owners = ["sre".to_owned()].into();
+    Windows::Shut { names: vec!["mornings".into()], opens_at, owners, on_close: OnClose::FinishStep }
+}
+
+fn windows_gate(life: &Life, given: &Given) -> Gate {
+    let gates = gate::ask(&life.change, given);
+    gates.into_iter().find(|gate| gate.gate == GateName::Windows).expect("it is always asked")
+}
+
+fn begin(proposal: Proposal) -> Life {
+    Life::begin(ID, proposal).scheduled()
+}
+
+// LC4
+#[test]
+fn a_change_that_windows_cover_begins_only_in_one_and_is_told_when() {
+    let life = begin(proposal("shop@1"));
+    let opens_at = Some(after(life.now, HOUR));
+    let mut given = Given { windows: shut(opens_at), ..clearway(&life) };
+    let gate = windows_gate(&life, &given);
+    let GateState::Closed { code, reason, opens_at: said, who_can } = gate.state else { panic!("closed: {gate:?}") };
+    assert_eq!((code.as_str(), said), ("outside_window", opens_at));
+    assert_eq!(reason, "changes of `shop` begin only in the window `mornings`; it opens at `2026-06-01T13:00:00Z`");
+    assert_eq!(who_can.as_deref(), Some("nobody: it opens by itself; or `sre`, by another window"));
+    given.windows =
+        Windows::Open { names: vec!["mornings".into()], until: after(life.now, HOUR), on_close: OnClose::FinishStep };
+    assert!(windows_gate(&life, &given).is_open());
+}
+
+// LC4
+#[test]
+fn a_freeze_wins_over_an_open_window_and_the_gate_opens_when_all_is_open() {
+    let life = begin(proposal("shop@1"));
+    let until = after(life.now, HOUR);
+    let opening = Opening { at: Some(after(life.now, DAY)), obstacles: vec![] };
+    let given = Given { frozen: vec![freeze(until)], opening: Some(opening), ..clearway(&life) };
+    let gate = windows_gate(&life, &given);
+    let GateState::Closed { code, opens_at, .. } = gate.state else { panic!("closed: {gate:?}") };
+    assert_eq!((code.as_str(), opens_at), ("freeze", Some(after(life.now, DAY))));
+}
+
+// PA6
+#[test]
+fn an_emergency_passes_every_window_while_it_lasts() {
+    let emergency = Emergency {
+        incident: "INC-1".into(),
+        reason: "checkout is down".into(),
+        until: after(start(), HOUR),
+        quorum: vec![],
+        approval_within: DAY,
+        review_within: HOUR,
+    };
+    let life = begin(sealed(Proposal { course: Course::Emergency(emergency), ..proposal("shop@1") }));
+    assert!(windows_gate(&life, &Given { windows: shut(None), ..clearway(&life) }).is_open());
+}
+
+// LC4: the gate of windows is asked again at each step.
+#[test]
+fn a_window_that_ends_in_mid_rollout_holds_the_next_step_and_no_rollback() {
+    let life = begin(proposal("shop@1")).step_begun().step_applied().judged(change::verification::Answer::Pass);
+    let given = Given { windows: shut(None), ..open(Actor::Clearway(Part::Rollout), life.now) };
+    let mut held = life.clone();
+    let events = held.ask(Command::BeginStep { observed: serde_json::Value::Null }, &given).expect("it is held");
+    assert!(matches!(events.as_slice(), [Event::Held { .. }]), "{events:#?}");
+    let back = life.then(Command::Rollback { reason: "customers complain".into() });
+    let undo = change::decide(&back.change, Command::BeginUndo, &Given { now: back.now, ..given });
+    assert!(undo.is_ok_and(|events| matches!(events.first(), Some(Event::UndoBegun { .. }))));
+}
+
+fn planned(when: When, window: Window, given: impl Fn(&Life) -> Given) -> Life {
+    let life = Life::begin(ID, Proposal { when, ..proposal("shop@1") });
+    let effect = life.effect();
+    let life = life.then(Command::Assess(Box::new(Assessment { window, ..allowed(effect, 1) })));
+    let mut life = life.then(Command::Approve { effect, comment: None, signature: None });
+    let given = given(&life);
+    life.ask(Command::Schedule, &given).expect("it is approved");
+    life
+}
+
+// LC4
+#[test]
+fn a_change_for_the_next_window_is_scheduled_for_the_opening_and_its_votes_last_until_then() {
+    let far = after(start(), DAY.times(30));
+    let life = planned(When::NextWindow, Window::Free, |life| Given {
+        windows: shut(Some(far)),
+        opening: Some(Opening { at: Some(far), obstacles: vec![] }),
+        ..clearway(life)
+    });
+    assert_eq!((life.change.phase(), life.change.not_before()), (Phase::Scheduled, Some(far)));
+    assert_eq!(life.change.votes[0].until, after(far, DAY.times(7)));
+    let none = planned(When::NextWindow, Window::Free, |life| Given {
+        windows: shut(None),
+        opening: Some(Opening::default()),
+        ..clearway(life)
+    });
+    assert_eq!(none.change.not_before(), Some(none.now), "it waits at the gate, which says why");
+}
+
+// LC4
+#[test]
+fn where_a_window_is_required_one_of_the_calendar_is_enough() {
+    let life = planned(When::Now, Window::Required, clearway);
+    let code = |life: &Life, given: &Given| windows_gate(life, given).code().map(str::to_owned);
+    assert_eq!(code(&life, &clearway(&life)).as_deref(), Some("window_required"));
+    let open_window =
+        Windows::Open { names: vec!["w".into()], until: after(life.now, HOUR), on_close: OnClose::FinishStep };
+    assert_eq!(code(&life, &Given { windows: open_window, ..clearway(&life) }), None);
+    let next = planned(When::NextWindow, Window::Required, clearway);
+    let gate = windows_gate(&next, &clearway(&next));
+    assert_eq!(gate.why().as_deref(), Some("windows: a change like this starts in a window, and no window covers it"));
+}
+
+fn finance(life: &Life, who: &str, groups: &[&str]) -> Given {
+    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+    let may = [Permission::Propose, Permission::Approve].into();
+    Given { groups, may, frozen: vec![freeze(after(life.now, DAY))], ..open(user(who), life.now) }
+}
+
+fn ask(life: &mut Life, until: Timestamp) -> Result<Vec<Event>, Rejection> {
+    let given = finance(life, AUTHOR, &[]);
+    let (freeze, reason) = ("quarter-end".to_owned(), "the tax rate changes".to_owned());
+    life.ask(Command::AskException { freeze, until, reason }, &given)
+}
+
+fn grant(life: &mut Life, who: &str, groups: &[&str]) -> Result<Vec<Event>, Rejection> {
+    let given = finance(life, who, groups);
+    life.ask(Command::GrantException { freeze: "quarter-end".into() }, &given)
+}
+
+fn frozen(life: &Life) -> Gate {
+    windows_gate(life, &finance(life, "bob", &[]))
+}
+
+// LC4: what passes a freeze is one change, for a time, by the word of its owner; and it stands at the gate.
+#[test]
+fn an_exception_is_asked_for_granted_by_the_owner_of_the_freeze_and_lapses_by_itself() {
+    let mut life = begin(proposal("shop@1"));
+    assert_eq!(frozen(&life).code(), Some("freeze"));
+    let until = after(life.now, HOUR);
+    ask(&mut life, until).expect("who may propose may ask");
+    let GateState::Closed { who_can, .. } = frozen(&life).state else { panic!("asking opens nothing") };
+    assert!(who_can.is_some_and(|who| who.contains("`team-finance`, by granting the exception until")));
+    let stranger = grant(&mut life, "bob", &["sre"]).expect_err("bob owns nothing of it");
+    assert!(matches!(stranger, Rejection::NotFreezeOwner { .. }), "{stranger}");
+    let own = grant(&mut life, AUTHOR, &["team-finance"]).expect_err("the author owns the freeze, and may not");
+    assert!(matches!(own, Rejection::OwnChange { .. }), "{own}");
+    grant(&mut life, "cyd", &["team-finance"]).expect("cyd is of the owners");
+    let open = frozen(&life);
+    assert!(open.is_open());
+    assert_eq!(
+        open.warnings,
+        [
+            "it passes the freeze `quarter-end` until `2026-06-01T13:00:00Z` by an exception that user:cyd granted: the tax rate changes"
+        ]
+    );
+    assert_eq!(frozen(&life.later(HOUR)).code(), Some("freeze"));
+}
+
+// F2: an exception is for exactly this.
+#[test]
+fn an_exception_falls_with_the_effect_and_passes_no_other_freeze() {
+    let mut life = begin(proposal("shop@1"));
+    let until = after(life.now, DAY);
+    ask(&mut life, until).expect("asked");
+    grant(&mut life, "cyd", &["team-finance"]).expect("granted");
+    let mut other = finance(&life, "bob", &[]);
+    other.frozen[0].name = "audit".into();
+    assert_eq!(windows_gate(&life, &other).code(), Some("freeze"), "another freeze is another's to pass");
+    let amended = life.then(Command::Amend { proposal: Box::new(proposal("shop@2")), revision: None });
+    assert_eq!(frozen(&amended).code(), Some("freeze"));
+}
+
+// LC4
+#[test]
+fn an_exception_without_an_end_or_of_nothing_is_refused() {
+    let mut life = begin(proposal("shop@1"));
+    let over = life.now;
+    let refused = |answer: Result<Vec<Event>, Rejection>| answer.expect_err("refused").to_string();
+    assert!(refused(ask(&mut life, over)).contains("is over already"));
+    let far = after(life.now, DAY.times(40));
+    assert!(refused(ask(&mut life, far)).contains("an exception lasts at most 31d"));
+    assert!(refused(grant(&mut life, "cyd", &["team-finance"])).contains("nobody asks"));
+    let none = Given { freezes: Default::default(), ..finance(&life, AUTHOR, &[]) };
+    let ask = Command::AskException { freeze: "x".into(), until: after(life.now, HOUR), reason: "r".into() };
+    assert!(matches!(life.ask(ask, &none), Err(Rejection::NoSuchFreeze { .. })));
+}

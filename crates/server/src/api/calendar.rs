@@ -1,0 +1,284 @@
+//! The calendar over the API: what is when, which changes are planned, what waits behind each freeze, and the same as an iCalendar feed.
+//!
+//! Read from the governance in force and the rows of changes that the reader sees; what an entry means is the core's to say. The feed takes its token from
+//! the address, because calendar programs can't send another; it takes only one that is limited to reading.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use change::calendar::feed::{self, Planned};
+use change::calendar::{Listed, Standing, Subject};
+use change::time::{self, Span};
+use change::{Change, ChangeId, Permission, Timestamp};
+use engine::ports::ListQuery;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Shared;
+use crate::api::changes;
+use crate::extract::{Id, Query};
+use crate::identity::{Caller, Reader, may_read, turned_away};
+use crate::problem::Problem;
+use crate::schema::documented;
+use crate::visible;
+
+/// The longest stretch that is shown at once.
+const LONGEST: Span = Span::secs(400 * 86_400);
+/// How far a feed looks back, and ahead.
+const FEED_BACK: Span = Span::secs(31 * 86_400);
+const FEED_AHEAD: Span = Span::secs(366 * 86_400);
+/// The most stretches of time in one answer.
+const MOST: usize = 5_000;
+/// The most changes that are looked at.
+const MOST_CHANGES: usize = 2_000;
+/// The phases in which a change has yet to begin.
+const WAITING: [&str; 5] = ["proposed", "assessed", "approved", "scheduled", "held"];
+
+/// Of which days, and about whom.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct CalendarParams {
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
+    pub service: Option<String>,
+    pub team: Option<String>,
+}
+
+/// The calendar between two instants.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct CalendarView {
+    #[schemars(with = "String")]
+    pub from: Timestamp,
+    #[schemars(with = "String")]
+    pub to: Timestamp,
+    #[schemars(with = "String")]
+    pub now: Timestamp,
+    /// Freezes and windows, in the order of time.
+    pub occurrences: Vec<Listed>,
+    /// Changes that begin in it, the first one first.
+    pub planned: Vec<PlannedView>,
+    /// What waits behind each freeze that holds now.
+    pub backlog: Vec<Backlog>,
+    /// Whether there is more than is told.
+    pub more: bool,
+}
+
+/// A change that is planned.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct PlannedView {
+    pub change: ChangeId,
+    pub title: String,
+    pub services: Vec<String>,
+    pub owner: String,
+    pub status: String,
+    /// The first moment at which it can begin, as far as its time and the calendar are concerned.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+}
+
+/// The changes that wait for a freeze to end.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct Backlog {
+    pub freeze: String,
+    pub changes: Vec<ChangeId>,
+    pub count: usize,
+    /// The sum of their risk scores, as far as they are assessed.
+    pub risk: u32,
+}
+
+/// When a change could go as far as the calendar is concerned, and why not before.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct NextView {
+    pub change: ChangeId,
+    #[schemars(with = "String")]
+    pub now: Timestamp,
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// In one sentence.
+    pub says: String,
+}
+
+documented!(CalendarView, NextView);
+
+/// Shows freezes, windows and planned changes.
+#[utoipa::path(get, path = "/calendar", operation_id = "showCalendar", tag = "calendar",
+    params(("from" = Option<String>, Query, description = "The first instant; now if absent."),
+        ("to" = Option<String>, Query, description = "The last one; 31 days later if absent, at most 400."),
+        ("service" = Option<String>, Query, description = "Only what may be about this service."),
+        ("team" = Option<String>, Query, description = "Only what may be about this team.")),
+    responses((status = 200, description = "The calendar in force.", body = CalendarView)))]
+pub(crate) async fn show(
+    State(server): State<Shared>,
+    Reader(caller): Reader,
+    Query(params): Query<CalendarParams>,
+) -> Result<axum::Json<CalendarView>, Problem> {
+    view(&server, &caller, &params).await.map(axum::Json)
+}
+
+/// Says when a change could go, and why not before.
+#[utoipa::path(get, path = "/changes/{id}/calendar", operation_id = "showNextOpening", tag = "calendar",
+    params(("id" = String, Path, description = "`CHG-7` or `7`.")),
+    responses((status = 200, description = "The next opening, and what stands in the way until then.", body = NextView)))]
+pub(crate) async fn next(
+    State(server): State<Shared>,
+    Reader(caller): Reader,
+    Id(id): Id,
+) -> Result<axum::Json<NextView>, Problem> {
+    let change = changes::load(&server, &caller, id).await?;
+    let standing = server.handle.calendar_of(&change);
+    let says = standing.opening.in_words();
+    Ok(axum::Json(NextView { change: id, now: server.handle.now(), standing, says }))
+}
+
+/// What a feed is of.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct FeedParams {
+    token: Option<String>,
+    service: Option<String>,
+    team: Option<String>,
+}
+
+/// Shows the calendar as an iCalendar file, for the calendars that people have.
+#[utoipa::path(get, path = "/calendar.ics", operation_id = "showCalendarFeed", tag = "calendar",
+    params(("token" = Option<String>, Query, description = "A token that is limited to `read`; or send it as a bearer token."),
+        ("service" = Option<String>, Query, description = "Only what may be about this service."),
+        ("team" = Option<String>, Query, description = "Only what may be about this team.")),
+    responses((status = 200, description = "RFC 5545.", content_type = "text/calendar", body = String)))]
+pub(crate) async fn ics(
+    State(server): State<Shared>,
+    caller: Result<Caller, Problem>,
+    Query(FeedParams { token, service, team }): Query<FeedParams>,
+) -> Result<Response, Problem> {
+    let caller = match token {
+        Some(token) => of_feed(&server, &token).await?,
+        None => caller?,
+    };
+    may_read(&server, &caller).await?;
+    let now = server.handle.now();
+    let about = [service.clone(), team.clone()].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let name = if about.is_empty() { "Clearway".to_owned() } else { format!("Clearway: {about}") };
+    let params = CalendarParams {
+        from: Some(time::before(now, FEED_BACK)),
+        to: Some(time::after(now, FEED_AHEAD)),
+        service,
+        team,
+    };
+    let planned = planned(&server, &waiting(&server, &caller, &params).await?);
+    let to_feed = |one: PlannedView| {
+        let url = format!("{}/changes/{}", server.base_url, one.change);
+        Planned { change: one.change, title: one.title, status: one.status, at: one.at, url }
+    };
+    let planned: Vec<Planned> = planned.into_iter().map(to_feed).collect();
+    let in_force = server.handle.in_force();
+    let (from, to) = range(&params, now)?;
+    let mut all = in_force.calendar.between(None, from, to);
+    all.retain(|occurrence| occurrence.concerns(params.service.as_deref(), params.team.as_deref()));
+    all.truncate(MOST);
+    let file = feed::icalendar(&name, &all, &planned, now);
+    let headers =
+        [(header::CONTENT_TYPE, "text/calendar; charset=utf-8"), (header::CACHE_CONTROL, "private, max-age=300")];
+    Ok((headers, file).into_response())
+}
+
+/// Who a token in an address is of. Addresses are written down by many programs, so that no token passes that could do more than read.
+async fn of_feed(server: &Shared, token: &str) -> Result<Caller, Problem> {
+    let known = server.identify.bearer(token).await.map_err(|stranger| turned_away(server, &stranger))?;
+    let caller = Caller::from(known);
+    let reads_only = caller.limits.may.as_ref().is_some_and(|may| may.iter().all(|may| *may == Permission::Read));
+    if reads_only {
+        return Ok(caller);
+    }
+    let detail = "a token in an address may do no more than read";
+    server.handle.refused(&caller.actor(), None, "read", "token_scope", detail).await;
+    Err(Problem::not_allowed(detail).help("make one for it: `clearway token create NAME --name calendar --may read`"))
+}
+
+pub(crate) async fn view(server: &Shared, caller: &Caller, params: &CalendarParams) -> Result<CalendarView, Problem> {
+    let now = server.handle.now();
+    let (from, to) = range(params, now)?;
+    let in_force = server.handle.in_force();
+    let mut found = in_force.calendar.between(None, from, to);
+    found.retain(|occurrence| occurrence.concerns(params.service.as_deref(), params.team.as_deref()));
+    let changes = waiting(server, caller, params).await?;
+    let more = found.len() > MOST || changes.len() >= MOST_CHANGES;
+    let occurrences = found.iter().take(MOST).map(|occurrence| occurrence.listed()).collect();
+    let mut planned = planned(server, &changes);
+    planned.retain(|planned| from <= planned.at && planned.at < to);
+    Ok(CalendarView { from, to, now, occurrences, planned, backlog: backlog(server, &changes, now), more })
+}
+
+fn range(params: &CalendarParams, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem> {
+    let from = params.from.unwrap_or(now);
+    let to = params.to.unwrap_or_else(|| time::after(from, Span::secs(31 * 86_400)));
+    if to <= from || time::between(from, to) > LONGEST {
+        let detail = format!("`{from}` to `{to}` is not a stretch of at most 400 days");
+        return Err(Problem::malformed(detail));
+    }
+    Ok((from, to))
+}
+
+/// The changes that have yet to begin, and that the reader sees.
+async fn waiting(server: &Shared, caller: &Caller, params: &CalendarParams) -> Result<Vec<Change>, Problem> {
+    let mut query = ListQuery {
+        phases: WAITING.map(str::to_owned).to_vec(),
+        service: params.service.clone(),
+        before: None,
+        limit: 201,
+    };
+    let (mut found, reach) = (Vec::new(), caller.reach(server));
+    loop {
+        let page = visible::rows(server, &reach, query.clone(), 200).await?;
+        for row in &page.changes {
+            found.extend(server.handle.change(row.id).await?);
+        }
+        match page.next.filter(|_| found.len() < MOST_CHANGES) {
+            Some(next) => query.before = Some(next),
+            None => break,
+        }
+    }
+    found.retain(|change| change.rollout().is_none());
+    let in_force = server.handle.in_force();
+    found.retain(|change| {
+        let owners = in_force.governance.catalog.owners(&change.proposal.services);
+        let is_of = |team: &str| change.proposal.owner == team || owners.contains(team);
+        params.team.as_deref().is_none_or(is_of)
+    });
+    Ok(found)
+}
+
+/// Those that are approved, with the first moment at which they can begin.
+fn planned(server: &Shared, changes: &[Change]) -> Vec<PlannedView> {
+    let each = changes.iter().filter_map(|change| {
+        let opening = server.handle.calendar_of(change).opening.at?;
+        let at = change.not_before()?.max(opening);
+        Some(PlannedView {
+            change: change.id,
+            title: change.proposal.title.clone(),
+            services: change.proposal.services.iter().cloned().collect(),
+            owner: change.proposal.owner.clone(),
+            status: change::explain::status(change),
+            at,
+        })
+    });
+    let mut planned: Vec<PlannedView> = each.collect();
+    planned.sort_by_key(|planned| (planned.at, planned.change));
+    planned
+}
+
+fn backlog(server: &Shared, changes: &[Change], now: Timestamp) -> Vec<Backlog> {
+    let in_force = server.handle.in_force();
+    let mut behind: BTreeMap<String, Backlog> = BTreeMap::new();
+    for change in changes {
+        let owners = in_force.governance.catalog.owners(&change.proposal.services);
+        let standing = in_force.calendar.standing(&Subject::of(change, &owners), &Default::default(), now);
+        for frozen in standing.frozen {
+            let new = || Backlog { freeze: frozen.name.clone(), ..Backlog::default() };
+            let backlog = behind.entry(frozen.name.clone()).or_insert_with(new);
+            backlog.count += 1;
+            backlog.changes.push(change.id);
+            backlog.risk += change.assessment.as_ref().map_or(0, |assessed| u32::from(assessed.assessment.score));
+        }
+    }
+    behind.into_values().collect()
+}

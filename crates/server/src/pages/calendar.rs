@@ -1,0 +1,199 @@
+//! The calendar: a month as a list of days with its freezes, windows and planned changes, and what waits behind each freeze.
+//!
+//! A list, not a grid: it reads the same on a phone, by keyboard and aloud. Shows what the API gives; decides nothing.
+
+use change::Timestamp;
+use change::calendar::month::{Day, Mark, Month, Note};
+use maud::{Markup, html};
+
+use super::frame::{Page, Place, command};
+use crate::api::calendar::{Backlog, CalendarView};
+
+/// What the page of the calendar shows.
+#[derive(Clone, Debug)]
+pub(crate) struct CalendarPage {
+    pub month: Month,
+    pub view: CalendarView,
+    pub service: String,
+    pub team: String,
+    /// The services that the reader sees, to choose from.
+    pub services: Vec<String>,
+    pub base_url: String,
+}
+
+impl CalendarPage {
+    pub(crate) fn page(&self) -> Page {
+        let planned: Vec<(Timestamp, String)> =
+            self.view.planned.iter().map(|one| (one.at, format!("{}: {}", one.change, one.title))).collect();
+        let days = self.month.days(&self.view.occurrences, &planned);
+        let main = html! {
+            div.head {
+                h1 { "Calendar" }
+                p.muted { (self.month.title()) ". Times are those of " (self.month.zone()) "." }
+            }
+            (self.paging())
+            (self.filter())
+            @if !self.view.backlog.is_empty() { (backlog(&self.view.backlog)) }
+            section.card id="days" data-live aria-labelledby="days-h" {
+                h2 id="days-h" { (self.month.title()) }
+                @if self.view.more { p.muted { "There is more than is shown; choose a service or a team." } }
+                (table(&days))
+            }
+            (self.paging())
+            (self.feed())
+        };
+        Page { title: format!("Calendar, {}", self.month.title()), place: Place::Calendar, events: None, main }
+    }
+
+    fn link(&self, month: &str) -> String {
+        let mut link = format!("/calendar?month={month}");
+        for (name, value) in [("service", &self.service), ("team", &self.team)] {
+            if !value.is_empty() {
+                let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+                let each =
+                    value.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") });
+                link.push_str(&format!("&{name}={}", each.collect::<String>()));
+            }
+        }
+        link
+    }
+
+    fn paging(&self) -> Markup {
+        let (before, after) = self.month.neighbours();
+        html! {
+            nav.paging aria-label="Months" {
+                a rel="prev" href=(self.link(&before)) { "Earlier: " (before) }
+                " "
+                a rel="next" href=(self.link(&after)) { "Later: " (after) }
+            }
+        }
+    }
+
+    fn filter(&self) -> Markup {
+        html! {
+            form.filter method="get" action="/calendar" {
+                input type="hidden" name="month" value=(self.month.name());
+                label { "Service " input name="service" value=(self.service) list="services" autocomplete="off"; }
+                datalist id="services" { @for name in &self.services { option value=(name) {} } }
+                label { "Team " input name="team" value=(self.team) autocomplete="off"; }
+                button type="submit" { "Show" }
+            }
+        }
+    }
+
+    fn feed(&self) -> Markup {
+        html! {
+            section.card aria-labelledby="feed-h" {
+                h2 id="feed-h" { "In your own calendar" }
+                p { "Subscribe to " code { (self.base_url) "/api/v1/calendar.ics?service=…&team=…&token=…" } " with a token of yours that may do no more than read:" }
+                (command("clearway token create NAME --name calendar --may read"))
+            }
+        }
+    }
+}
+
+fn backlog(all: &[Backlog]) -> Markup {
+    html! {
+        section.card aria-labelledby="backlog-h" {
+            h2 id="backlog-h" { "Waiting behind freezes" }
+            ul {
+                @for one in all {
+                    li {
+                        strong { (one.count) @if one.count == 1 { " change" } @else { " changes" } }
+                        " behind " code { (one.freeze) } ", with a risk of " (one.risk) " together: "
+                        @for (at, id) in one.changes.iter().take(20).enumerate() {
+                            @if at > 0 { ", " } a href={ "/changes/" (id) } { (id) }
+                        }
+                        @if one.changes.len() > 20 { " and more" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn table(days: &[Day]) -> Markup {
+    html! {
+        table.rows {
+            caption.unseen { "Days with their freezes, windows and planned changes" }
+            thead { tr { th scope="col" { "Day" } th scope="col" { "What" } } }
+            tbody {
+                @for day in days {
+                    tr {
+                        th scope="row" { time datetime=(day.date) { (day.weekday) " " (day.number) } }
+                        td data-label="What" {
+                            @if day.notes.is_empty() { span.muted { "nothing" } } @else { ul { @for note in &day.notes { li { (line(note)) } } } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn line(note: &Note) -> Markup {
+    match note.mark {
+        Mark::Freeze => html! { strong { "Freeze" } " " (note.text) ", " (note.when) },
+        Mark::Window => html! { "Window " (note.text) ", " (note.when) },
+        Mark::Change => {
+            let (id, title) = note.text.split_once(": ").unwrap_or((&note.text, ""));
+            html! { (note.when) " " a href={ "/changes/" (id) } { (id) } " " (title) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::calendar::PlannedView;
+    use change::ChangeId;
+    use change::calendar::{Almanac, Calendar};
+    use change::document::Document;
+    use change::time::TimeZone;
+
+    fn page() -> String {
+        let text = "freezes: [{name: \"<b>year-end\", start: \"2026-12-20T18:00\", end: \"2027-01-03T06:00\", tz: UTC, reason: r, owner: o}]\n";
+        let calendar: Calendar = Document::from_yaml(text).and_then(|document| document.read()).expect("a calendar");
+        let month = Month::read("2026-12", TimeZone::UTC).expect("a month");
+        let (from, to) = month.range();
+        let almanac = Almanac::of(&calendar);
+        let planned = PlannedView {
+            change: ChangeId::new(7),
+            title: "<i>raise".into(),
+            services: vec![],
+            owner: "ada".into(),
+            status: String::new(),
+            at: "2026-12-02T08:30:00Z".parse().expect("an instant"),
+        };
+        let view = CalendarView {
+            from,
+            to,
+            now: from,
+            occurrences: almanac.between(None, from, to).iter().map(|o| o.listed()).collect(),
+            planned: vec![planned],
+            backlog: vec![Backlog { freeze: "year-end".into(), changes: vec![ChangeId::new(8)], count: 1, risk: 30 }],
+            more: false,
+        };
+        let (service, team) = ("a&b".to_owned(), String::new());
+        let page = CalendarPage { month, view, service, team, services: vec![], base_url: "https://c.example".into() };
+        page.page().main.into_string()
+    }
+
+    // X5, D4
+    #[test]
+    fn a_month_is_a_list_of_days_with_links_and_what_waits() {
+        let text = page();
+        assert_eq!(text.matches("<th scope=\"row\">").count(), 31);
+        for wanted in [
+            "Freeze</strong> &lt;b&gt;year-end, from 18:00",
+            "Freeze</strong> &lt;b&gt;year-end, all day",
+            "08:30 <a href=\"/changes/CHG-7\">CHG-7</a> &lt;i&gt;raise",
+            "1 change</strong> behind <code>year-end</code>, with a risk of 30 together",
+            "href=\"/calendar?month=2027-01&amp;service=a%26b\"",
+            "calendar.ics",
+        ] {
+            assert!(text.contains(wanted), "{wanted} in {text}");
+        }
+        assert!(!text.contains("<script") && !text.contains(" style="), "{text}");
+    }
+}
