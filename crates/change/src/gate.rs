@@ -10,12 +10,15 @@ use serde::{Deserialize, Serialize};
 use crate::aftermath::Debt;
 use crate::approval::{self, Standing, Vote};
 use crate::assessment::{Assessment, Denial, Level, POLICY_ERROR, Tick, Window};
+use crate::budget;
 use crate::catalog::Gating;
 use crate::circumstances::OpenDebt;
 use crate::course::Emergency;
 use crate::document::{all, list};
 use crate::exception::{self, Hand};
+use crate::holds;
 use crate::lifecycle::{Change, Given};
+use crate::on_call;
 use crate::rollout::Rollout;
 use crate::schedule::{Frozen, Passage, When};
 use crate::standard;
@@ -101,11 +104,12 @@ impl Gate {
         !self.is_open() && !self.observed
     }
 
-    // Where services are only observed, all but the safety of the target and a stop of everything report and hold nothing.
+    // Where services are only observed, all but the safety of the target and what a person has stopped by name report and hold nothing.
     fn seen_by(mut self, change: &Change, given: &Given) -> Self {
         let is_observed = change.proposal.gating == Gating::Observe && given.gating == Gating::Observe;
         let guards_target = matches!(self.gate, GateName::Validity | GateName::Conflicts);
-        let holds_always = guards_target || self.code() == Some(STOPPED);
+        let by_people = [STOPPED, holds::HELD_BY_HOLD, holds::VETOED];
+        let holds_always = guards_target || self.code().is_some_and(|code| by_people.contains(&code));
         self.observed = is_observed && !holds_always && !self.is_open();
         self
     }
@@ -127,7 +131,7 @@ impl Gate {
     }
 }
 
-fn closed(code: &str, reason: String, opens_at: Option<Timestamp>, who_can: Option<String>) -> GateState {
+pub(crate) fn closed(code: &str, reason: String, opens_at: Option<Timestamp>, who_can: Option<String>) -> GateState {
     GateState::Closed { code: code.to_owned(), reason, opens_at, who_can }
 }
 
@@ -137,11 +141,15 @@ pub fn ask(change: &Change, given: &Given) -> Vec<Gate> {
         (GateName::Validity, validity(change)),
         (GateName::Policy, policy(change, given)),
         (GateName::Conflicts, conflicts(change, given)),
-        (GateName::Windows, windows(change, given)),
+        (GateName::Windows, at_this_time(change, given)),
         (GateName::Approvals, approvals(change, given)),
-        (GateName::Readiness, readiness(change, given)),
+        (GateName::Readiness, on_call::shut(change, given).unwrap_or_else(|| readiness(change, given))),
     ];
-    let warnings = |gate| if gate == GateName::Readiness { given.warnings.clone() } else { vec![] };
+    let warnings = |gate| match gate {
+        GateName::Readiness => given.warnings.iter().cloned().chain(on_call::warnings(change, given)).collect(),
+        GateName::Windows => budget::warnings(given),
+        _ => vec![],
+    };
     let each = gates.into_iter().map(|(gate, state)| Gate { warnings: warnings(gate), ..Gate::new(gate, state) });
     each.map(|gate| gate.seen_by(change, given)).collect()
 }
@@ -249,6 +257,17 @@ fn conflicts(change: &Change, given: &Given) -> GateState {
         None,
         Some(format!("nobody: it opens when {names} is completed")),
     )
+}
+
+/// Whether a step may begin at this time: a stop of everything comes first, then what people on
+/// call hold, then the calendar, then what the error budgets leave.
+fn at_this_time(change: &Change, given: &Given) -> GateState {
+    let held = holds::shut(change, given).filter(|_| given.stopped.is_none());
+    let by_calendar = held.unwrap_or_else(|| windows(change, given));
+    if by_calendar != GateState::Open {
+        return by_calendar;
+    }
+    budget::shut(change, given).unwrap_or(GateState::Open)
 }
 
 fn windows(change: &Change, given: &Given) -> GateState {

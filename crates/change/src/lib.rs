@@ -22,14 +22,18 @@ pub mod lane;
 pub mod lifecycle;
 
 pub mod actor;
+pub mod budget;
 pub mod catalog;
 pub mod circumstances;
 pub mod document;
 pub mod entitlement;
 pub mod glob;
 pub mod governance;
+pub mod holds;
 pub mod id;
+pub mod on_call;
 pub mod query;
+pub mod roster;
 pub mod secret;
 pub mod standard;
 pub mod time;

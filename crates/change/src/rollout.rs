@@ -347,6 +347,10 @@ pub enum PauseReason {
     Verdict,
     /// The outcome of a step is unknown.
     UnknownOutcome,
+    /// Somebody on call holds the service.
+    Hold,
+    /// The error budget of the service burns.
+    Burn,
 }
 
 /// A rollback under way, done or failed.

@@ -32,8 +32,8 @@ const AFTER_FAULT: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct Tasks {
     hints: Mutex<BTreeMap<ChangeId, Arc<Notify>>>,
-    tracker: TaskTracker,
-    stop: CancellationToken,
+    pub(crate) tracker: TaskTracker,
+    pub(crate) stop: CancellationToken,
 }
 
 impl Tasks {

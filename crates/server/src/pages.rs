@@ -7,7 +7,9 @@ pub(crate) mod routes;
 pub(crate) mod visitor;
 
 mod api;
+mod budget;
 mod change;
+mod holds;
 mod list;
 mod log;
 mod login;

@@ -2,6 +2,8 @@
 
 #[path = "suite/asked_again.rs"]
 mod asked_again;
+#[path = "suite/budgets.rs"]
+mod budgets;
 #[path = "suite/checks.rs"]
 mod checks;
 #[path = "suite/comparisons.rs"]
@@ -14,6 +16,8 @@ mod detours;
 mod faults;
 #[path = "suite/govern.rs"]
 mod govern;
+#[path = "suite/holds.rs"]
+mod holds;
 #[path = "suite/interleaved.rs"]
 mod interleaved;
 #[path = "suite/life.rs"]
@@ -22,6 +26,8 @@ mod life;
 mod outside;
 #[path = "suite/plans.rs"]
 mod plans;
+#[path = "suite/rosters.rs"]
+mod rosters;
 #[path = "suite/scan.rs"]
 mod scan;
 #[path = "suite/standards.rs"]
