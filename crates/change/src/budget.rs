@@ -384,7 +384,7 @@ impl BudgetStanding {
         }
         // With the one that began so long ago that only `most - 1` are left, a place is free.
         let free = within.get(within.len() - most).map(|at| after(*at, DAY));
-        let reason = format!("{says}: {most} changes a day may begin, and {} have", within.len());
+        let reason = format!("{says}: {} of {most} that may begin in a day have begun", within.len());
         Some(closed(RATE, reason, free, Some(format!("nobody: it opens when a place is free; {passes}"))))
     }
 

@@ -23,7 +23,7 @@ use crate::document::{Document, Form, Place, Problem};
 use crate::facts::paths::{PathFile, Paths};
 use crate::id::Digest;
 use crate::proposal::{Kind, Proposal};
-use crate::roster::{Copy, Roster, Watch};
+use crate::roster::{Roster, RosterCopy, Watch};
 use crate::schedule::Calendar;
 use crate::secret::AllowList;
 use crate::standard::{self, Template};
@@ -566,7 +566,7 @@ impl Reading<'_> {
             };
             match read(text, &zone) {
                 Ok(watches) => {
-                    copies.insert(schedule.name.clone(), Copy { watches, ..Copy::default() });
+                    copies.insert(schedule.name.clone(), RosterCopy { watches, ..RosterCopy::default() });
                 }
                 Err(why) => self.say(file, "", &why),
             }

@@ -142,5 +142,7 @@ pub(crate) fn shut(change: &Change, given: &Given) -> Option<GateState> {
 
 /// The same where settings.yaml only warns.
 pub(crate) fn warnings(change: &Change, given: &Given) -> Option<String> {
-    untold(change, given).filter(|_| given.tell_on_call.untold == OnUnknown::Warn)
+    // Where the catalog names nobody at all there is nobody who could miss it.
+    let warns = given.tell_on_call.untold == OnUnknown::Warn && !given.duty.named.is_empty();
+    untold(change, given).filter(|_| warns)
 }

@@ -32,7 +32,7 @@ pub struct Roster {
     /// What other tools say, by schedule: fetched by the shell, or read from a file beside this one.
     #[serde(skip)]
     #[schemars(skip)]
-    pub copies: BTreeMap<String, Copy>,
+    pub copies: BTreeMap<String, RosterCopy>,
 }
 
 /// Who is on call when. One of `rotation`, `shifts`, `file` and `source` is given.
@@ -97,7 +97,7 @@ pub struct Shift {
 
 /// What another tool says of a schedule, and when it said so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Copy {
+pub struct RosterCopy {
     /// Nothing for a file beside the roster, which is as new as the roster is.
     pub at: Option<Timestamp>,
     pub watches: Vec<Watch>,
@@ -319,7 +319,7 @@ impl Shift {
     }
 }
 
-impl Copy {
+impl RosterCopy {
     fn turn(&self, schedule: &Schedule, access: &Access, unknown_after: Span, now: Timestamp) -> Turn {
         if let Some(at) = self.at.filter(|at| after(*at, unknown_after) <= now) {
             let why = self.failed.as_ref().map_or_else(String::new, |(_, why)| format!(": {why}"));
@@ -456,7 +456,8 @@ mod tests {
             end: instant("2026-03-29T00:00:00Z"),
         };
         let said = |schedule: &Schedule, who: &str, now: &str| {
-            let copy = Copy { at: Some(instant("2026-03-28T00:00:00Z")), watches: vec![watch(who)], failed: None };
+            let copy =
+                RosterCopy { at: Some(instant("2026-03-28T00:00:00Z")), watches: vec![watch(who)], failed: None };
             let copies = [("primary".to_owned(), copy)].into();
             let roster = Roster { schedules: vec![schedule.clone()], unknown_after: Some(Span::secs(7_200)), copies };
             let turn = roster.turn("primary", &access(), instant(now)).expect("there is the schedule");

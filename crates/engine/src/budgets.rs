@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use change::actor::Part;
 use change::budget::{self, BudgetPolicy, BudgetState, BurnWindow, Burning, ResumeBy};
+use change::catalog::Gating;
 use change::governance::Governance;
 use change::rollout::PauseReason;
 use change::time::{after, to_millis};
@@ -266,7 +267,11 @@ impl Engine {
 
     /// Pauses what rolls out and burns, and lets go on what a burn had paused that is over.
     async fn follow_budgets(self: &Arc<Self>, policy: &BudgetPolicy) -> Result<(), StoreError> {
+        let in_force = self.in_force();
         for change in self.rolling().await? {
+            if in_force.governance.catalog.gating(&change.proposal.services) == Gating::Observe {
+                continue;
+            }
             let burning = self
                 .with_folds(|folds| {
                     let known = change.proposal.services.iter().filter_map(|name| folds.circumstances.budget(name));

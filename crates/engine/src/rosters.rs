@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use change::Timestamp;
 use change::on_call::Duty;
-use change::roster::{Copy, Schedule};
+use change::roster::{RosterCopy, Schedule};
 use change::time::TimeZone;
 use futures::StreamExt as _;
 use schemars::JsonSchema;
@@ -110,14 +110,14 @@ impl Engine {
         *newest = Arc::new(next);
     }
 
-    async fn fetched(&self, schedule: Schedule) -> (Schedule, Result<Copy, String>) {
+    async fn fetched(&self, schedule: Schedule) -> (Schedule, Result<RosterCopy, String>) {
         let source = schedule.source.clone().unwrap_or_default();
         let answer = match TimeZone::get(&schedule.tz) {
             Ok(zone) => self.rosters.turns(&source, &zone).await,
             Err(_) => Err(format!("the time zone `{}` is not known", schedule.tz)),
         };
         let now = change::time::to_millis(self.clock.now());
-        let copy = answer.map(|watches| Copy { at: Some(now), watches, failed: None });
+        let copy = answer.map(|watches| RosterCopy { at: Some(now), watches, failed: None });
         (schedule, copy)
     }
 }

