@@ -13,13 +13,15 @@ pub(crate) enum Mode {
     Compare,
 }
 
-const SCHEMAS: [(&str, &str); 15] = [
+const SCHEMAS: [(&str, &str); 17] = [
     ("change", "change.schema.json"),
     ("release", "release.schema.json"),
     ("config", "clearway-toml.schema.json"),
     ("access", "access.schema.json"),
     ("approvals", "approvals.schema.json"),
     ("calendar", "calendar.schema.json"),
+    ("roster", "roster.schema.json"),
+    ("error-budget", "error-budget.schema.json"),
     ("paths", "paths.schema.json"),
     ("slis", "slis.schema.json"),
     ("judge", "judge.schema.json"),

@@ -39,7 +39,7 @@ pub struct Service {
     pub title: Option<String>,
     /// The user or group that answers for it.
     pub owner: String,
-    /// The user or group that is called when it fails; the owner if absent.
+    /// The user or group that is called when it fails, or a schedule of `roster.yaml`; the owner if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_call: Option<String>,
     /// From 1, whose failure everybody notices, to 4.
@@ -166,6 +166,8 @@ pub struct Catalog {
     origins: Vec<entry::Origin>,
     /// Users and groups that another tool's files name: they can own, and may do nothing.
     owners: BTreeMap<String, At>,
+    /// The schedules of the roster, which may be called like a user or a group.
+    schedules: BTreeSet<String>,
     /// What was said while the files were read.
     said: Vec<Finding>,
 }
@@ -193,6 +195,13 @@ impl Catalog {
     pub fn new(services: Vec<Service>) -> Self {
         let index = Index::of(&services);
         Self { services, index, ..Self::default() }
+    }
+
+    /// The same where services may name these schedules as on call.
+    #[must_use]
+    pub fn with_schedules(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.schedules = names.into_iter().collect();
+        self
     }
 
     /// The services in the order of their files.

@@ -11,11 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
 use crate::aftermath::{self, Debt};
+use crate::budget::{self, BudgetState};
+use crate::catalog::Catalog;
+use crate::holds::ServiceHold;
 use crate::id::{ChangeId, ReleaseId};
 use crate::lifecycle::Event;
+use crate::proposal::Proposal;
 use crate::release::{self, Release};
 use crate::rollout::PauseReason;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, after};
 
 /// The stream of delegations.
 pub const PEOPLE: &str = "people";
@@ -32,6 +36,12 @@ pub fn standard_stream(id: &str) -> String {
 pub struct Circumstances {
     delegations: Vec<Delegation>,
     stopped: Option<Stopped>,
+    /// Those that were not released, ended ones too until another is set.
+    holds: Vec<ServiceHold>,
+    /// By service.
+    budgets: BTreeMap<String, BudgetState>,
+    /// By service, which changes began within the last day, in the order of the log.
+    begun: BTreeMap<String, Vec<(Timestamp, ChangeId)>>,
     standards: BTreeMap<String, Record>,
     /// Of changes that have not counted yet, the standard change that each is an instance of.
     instances: BTreeMap<ChangeId, String>,
@@ -125,6 +135,14 @@ impl Circumstances {
                 self.stopped = Some(Stopped { by: actor.clone(), reason: reason.clone(), since: at });
             }
             Event::StopReleased { .. } => self.stopped = None,
+            Event::HoldSet(order) => {
+                self.holds.retain(|hold| at < hold.order.until && hold.order.hold != order.hold);
+                self.holds.push(ServiceHold { order: (**order).clone(), by: actor.clone(), since: at });
+            }
+            Event::BudgetMoved(state) => {
+                self.budgets.insert(state.service.clone(), (**state).clone());
+            }
+            Event::HoldReleased { hold, .. } => self.holds.retain(|known| known.order.hold != *hold),
             Event::StandardSuspended { standard, reason, .. } => {
                 self.standards.entry(standard.clone()).or_default().suspended = Some(reason.clone());
             }
@@ -174,6 +192,7 @@ impl Circumstances {
             Event::DebtRefused { debt, .. } => {
                 self.debts.entry((id, *debt)).and_modify(|owed| owed.due = owed.due.min(at));
             }
+            Event::StepBegun { step: 0, attempt: 1, .. } => self.begins(id, at),
             Event::Completed => self.counts(id, |record| {
                 record.completed += 1;
                 record.failed_in_a_row = 0;
@@ -197,6 +216,15 @@ impl Circumstances {
             Some(standard) => self.instances.insert(id, standard.id.clone()),
             None => self.instances.remove(&id),
         };
+    }
+
+    fn begins(&mut self, id: ChangeId, at: Timestamp) {
+        let services = self.debtors.get(&id).map(|debtor| debtor.services.clone()).unwrap_or_default();
+        for service in services {
+            let begun = self.begun.entry(service).or_default();
+            begun.retain(|(earlier, other)| *other != id && at < after(*earlier, budget::DAY));
+            begun.push((at, id));
+        }
     }
 
     // An instance counts once, by what came first. A rollback counts when it begins: one that fails for good must not count for less than one that
@@ -234,6 +262,30 @@ impl Circumstances {
     /// All releases, the newest first.
     pub fn releases(&self) -> impl Iterator<Item = &Release> {
         self.releases.values().rev()
+    }
+
+    /// The holds of services that last at `now`, in the order in which they were set.
+    pub fn holds(&self, now: Timestamp) -> impl Iterator<Item = &ServiceHold> {
+        self.holds.iter().filter(move |hold| now < hold.order.until)
+    }
+
+    /// Those of them that cover a change.
+    pub fn holds_of(&self, proposal: &Proposal, catalog: &Catalog, now: Timestamp) -> Vec<ServiceHold> {
+        self.holds(now).filter(|hold| hold.order.covers(proposal, catalog)).cloned().collect()
+    }
+
+    /// What the log says of the budget of a service.
+    pub fn budget(&self, service: &str) -> Option<&BudgetState> {
+        self.budgets.get(service)
+    }
+
+    /// When other changes of a service began within the last day, the earliest first.
+    pub fn begun(&self, service: &str, but: ChangeId, now: Timestamp) -> Vec<Timestamp> {
+        let begun = self.begun.get(service).into_iter().flatten();
+        let mut times: Vec<Timestamp> =
+            begun.filter(|(at, id)| *id != but && now < after(*at, budget::DAY)).map(|(at, _)| *at).collect();
+        times.sort_unstable();
+        times
     }
 
     /// How a standard change has fared.
@@ -275,7 +327,7 @@ impl Delegation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::{Span, after};
+    use crate::time::Span;
 
     fn fold(events: &[Event]) -> Circumstances {
         let mut all = Circumstances::default();

@@ -133,7 +133,7 @@ fn closing<'a>(change: &'a Change, given: &Given) -> Option<(&'a Rollout, Closin
 /// A page about this step: the key makes it one page however often it is owed before it is sent.
 pub fn page(change: &Change, rollout: &Rollout, about: &str, reason: String) -> Event {
     let key = format!("{}/{}/{}/{about}", change.id, rollout.step, rollout.attempt);
-    Event::PageOwed { key, reason, to: [].into(), urgency: Urgency::Page }
+    Event::PageOwed { key, reason, to: [].into(), urgency: Urgency::Page, at: None }
 }
 
 /// When the step that is being verified runs out of time.

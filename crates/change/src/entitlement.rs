@@ -85,7 +85,8 @@ impl Entitlement<'_> {
         let named: Vec<&String> = services.filter_map(|service| service.on_call.as_ref()).collect();
         let is = |principal: &String| principal == user || groups.contains(principal);
         if !named.is_empty() {
-            return named.into_iter().any(is);
+            let has_the_turn = |name: &String| self.governance.on_call_by(name, self.now).users.contains(user);
+            return named.into_iter().any(|name| is(name) || has_the_turn(name));
         }
         let owner = &self.proposal().owner;
         let is_team = self.governance.access.groups.iter().any(|group| group.id == *owner);

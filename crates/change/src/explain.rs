@@ -98,7 +98,10 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::Completed => "completed".into(),
         Event::PageOwed { reason, urgency: Urgency::Notice, .. } => format!("people are to hear of it: {reason}"),
         Event::PageOwed { reason, .. } => format!("people have to be told: {reason}"),
-        Event::Paged { channel, .. } => format!("people were told through {channel}"),
+        Event::Paged { channel, to, .. } if to.is_empty() => format!("people were told through {channel}"),
+        Event::Paged { channel, to, .. } => {
+            format!("{} on call were told through {channel}", list(to.iter().map(String::as_str)))
+        }
         Event::DebtOwed { debt, reason, due } => format!("the {debt} is owed by {due}{}", because(reason)),
         Event::DebtRefused { debt, reason } => format!("refused the {debt} that is owed{}", because(reason)),
         Event::DebtPaid { debt, summary } => format!("the {debt} that was owed is done: {summary}"),
@@ -124,6 +127,15 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::DelegationEnded { from, to: None } => format!("`{from}` is back"),
         Event::AllStopped { reason } => format!("stopped everything{}", because(reason)),
         Event::StopReleased { reason } => format!("released the stop{}", because(reason)),
+        Event::HoldSet(order) => {
+            let paused = if order.pause { ", and paused what was rolling out" } else { "" };
+            format!("holds {} until {}{paused}{}", order.in_words(), order.until, because(&order.reason))
+        }
+        Event::HoldReleased { hold, reason } => format!("released the hold `{hold}`{}", because(reason)),
+        Event::BudgetMoved(state) => crate::budget::in_words(state),
+        Event::BudgetDrawn { change } => format!("`{change}` took a place of the day that the budget leaves"),
+        Event::Vetoed { until, reason } => format!("vetoed until {until}{}", because(reason)),
+        Event::VetoLifted { reason } => format!("lifted the veto{}", because(reason)),
         Event::StandardSuspended { standard, reason, .. } => {
             format!("the standard change `{standard}` is suspended{}", because(reason))
         }

@@ -11,13 +11,16 @@ use serde::{Deserialize, Serialize};
 use crate::aftermath::Debt;
 use crate::approval::{self, Standing, Vote};
 use crate::assessment::{Assessment, Denial, Level, POLICY_ERROR, Tick, Window};
+use crate::budget;
 use crate::calendar::{Exception, Frozen, OnClose, Opening, Passes, Windows, few};
 use crate::catalog::Gating;
 use crate::circumstances::OpenDebt;
 use crate::course::Emergency;
 use crate::document::{all, list};
 use crate::exception::{self, Hand};
+use crate::holds;
 use crate::lifecycle::{Change, Given};
+use crate::on_call;
 use crate::release;
 use crate::rollout::Rollout;
 use crate::schedule::When;
@@ -104,11 +107,12 @@ impl Gate {
         !self.is_open() && !self.observed
     }
 
-    // Where services are only observed, all but the safety of the target and a stop of everything report and hold nothing.
+    // Where services are only observed, all but the safety of the target and what a person has stopped by name report and hold nothing.
     fn seen_by(mut self, change: &Change, given: &Given) -> Self {
         let is_observed = change.proposal.gating == Gating::Observe && given.gating == Gating::Observe;
         let guards_target = matches!(self.gate, GateName::Validity | GateName::Conflicts);
-        let holds_always = guards_target || self.code() == Some(STOPPED);
+        let by_people = [STOPPED, holds::HELD_BY_HOLD, holds::VETOED];
+        let holds_always = guards_target || self.code().is_some_and(|code| by_people.contains(&code));
         self.observed = is_observed && !holds_always && !self.is_open();
         self
     }
@@ -130,7 +134,7 @@ impl Gate {
     }
 }
 
-fn closed(code: &str, reason: String, opens_at: Option<Timestamp>, who_can: Option<String>) -> GateState {
+pub(crate) fn closed(code: &str, reason: String, opens_at: Option<Timestamp>, who_can: Option<String>) -> GateState {
     GateState::Closed { code: code.to_owned(), reason, opens_at, who_can }
 }
 
@@ -140,13 +144,13 @@ pub fn ask(change: &Change, given: &Given) -> Vec<Gate> {
         (GateName::Validity, validity(change)),
         (GateName::Policy, policy(change, given)),
         (GateName::Conflicts, conflicts(change, given)),
-        (GateName::Windows, windows(change, given)),
+        (GateName::Windows, at_this_time(change, given)),
         (GateName::Approvals, approvals(change, given)),
-        (GateName::Readiness, readiness(change, given)),
+        (GateName::Readiness, on_call::shut(change, given).unwrap_or_else(|| readiness(change, given))),
     ];
     let warnings = |gate| match gate {
-        GateName::Readiness => given.warnings.clone(),
-        GateName::Windows => passing(change, given),
+        GateName::Readiness => given.warnings.iter().cloned().chain(on_call::warnings(change, given)).collect(),
+        GateName::Windows => passing(change, given).into_iter().chain(budget::warnings(given)).collect(),
         _ => vec![],
     };
     let each = gates.into_iter().map(|(gate, state)| Gate { warnings: warnings(gate), ..Gate::new(gate, state) });
@@ -270,6 +274,17 @@ fn release(change: &Change, given: &Given) -> Option<GateState> {
     };
     let holding = release::holds(release, change, given.now)?;
     Some(closed("release", holding.reason, holding.opens_at, Some(holding.who_can)))
+}
+
+/// Whether a step may begin at this time: a stop of everything comes first, then what people on
+/// call hold, then the calendar, then what the error budgets leave.
+fn at_this_time(change: &Change, given: &Given) -> GateState {
+    let held = holds::shut(change, given).filter(|_| given.stopped.is_none());
+    let by_calendar = held.unwrap_or_else(|| windows(change, given));
+    if by_calendar != GateState::Open {
+        return by_calendar;
+    }
+    budget::shut(change, given).unwrap_or(GateState::Open)
 }
 
 fn windows(change: &Change, given: &Given) -> GateState {

@@ -1,6 +1,6 @@
 //! Governance: the files by which an organisation rules its changes, read as one value.
 //!
-//! `settings.yaml`, `access.yaml`, `approvals.yaml`, `calendar.yaml`, `paths.yaml`, `slis.yaml`, `slos/*.yaml`, `services/*.yaml`, `standards/*.yaml`
+//! `settings.yaml`, `access.yaml`, `approvals.yaml`, `calendar.yaml`, `roster.yaml`, `error_budget.yaml`, `paths.yaml`, `slis.yaml`, `slos/*.yaml`, `services/*.yaml`, `standards/*.yaml`
 //! and `policy/*.rego`. Each load is an event with the digest of them all. A set of files with one problem in it is refused as a whole: half a policy is none. The files in
 //! `slos/` are OpenSLO, and those in `services/` may be Backstage's: other tools' formats, whose [`Readers`] come from outside.
 
@@ -16,6 +16,7 @@ use crate::actor::Access;
 use crate::approval::signers::{self, Signer};
 use crate::approval::{APPROVERS, KNOWN_GROUPS};
 use crate::assessment::{Item, Requirement, Risk, Signing, Tick, Window};
+use crate::budget::BudgetPolicy;
 use crate::calendar::Calendar;
 use crate::catalog::{At, Catalog, Entries, Entry, Finding, FindingKind, Service, Severity};
 use crate::course::EmergencyRules;
@@ -23,9 +24,10 @@ use crate::document::{Document, Form, Place, Problem};
 use crate::facts::paths::{PathFile, Paths};
 use crate::id::Digest;
 use crate::proposal::{Kind, Proposal};
+use crate::roster::{Roster, RosterCopy, Watch};
 use crate::secret::AllowList;
 use crate::standard::{self, Template};
-use crate::time::Span;
+use crate::time::{Span, TimeZone};
 use crate::verification::Sli;
 
 pub use settings::Settings;
@@ -37,6 +39,10 @@ pub struct Governance {
     pub access: Access,
     pub approvals: Matrix,
     pub calendar: Calendar,
+    /// Who is on call when.
+    pub roster: Roster,
+    /// How fast services may be changed by what is left of their error budgets; nothing where no budget is read.
+    pub budgets: Option<BudgetPolicy>,
     /// Which kind of thing each file of a repository is.
     pub paths: Paths,
     pub slis: Vec<Sli>,
@@ -281,11 +287,15 @@ pub type SloReader<'a> = &'a dyn Fn(&BTreeMap<String, String>) -> Slos;
 /// Takes over the documents of another tool's files in `services/`, given by path.
 pub type CatalogReader<'a> = &'a dyn Fn(&BTreeMap<String, Vec<Document>>) -> Entries;
 
+/// Reads the turns of an iCalendar file; local times are of this zone.
+pub type TurnReader<'a> = &'a dyn Fn(&str, &TimeZone) -> Result<Vec<Watch>, String>;
+
 /// The readers of other tools' files.
 #[derive(Clone, Copy)]
 pub struct Readers<'a> {
     pub slos: SloReader<'a>,
     pub catalog: CatalogReader<'a>,
+    pub turns: TurnReader<'a>,
 }
 
 impl std::fmt::Debug for Readers<'_> {
@@ -297,7 +307,7 @@ impl std::fmt::Debug for Readers<'_> {
 impl Readers<'static> {
     /// No reader at all: a file of another tool is refused, not passed over.
     pub fn none() -> Self {
-        Self { slos: &refuse_slos, catalog: &refuse_entries }
+        Self { slos: &refuse_slos, catalog: &refuse_entries, turns: &refuse_turns }
     }
 }
 
@@ -308,6 +318,10 @@ fn refuse_slos(files: &BTreeMap<String, String>) -> Slos {
 fn refuse_entries(files: &BTreeMap<String, Vec<Document>>) -> Entries {
     let findings = files.keys().map(|path| Finding::unreadable(path, unread("Backstage"))).collect();
     Entries { findings, ..Entries::default() }
+}
+
+fn refuse_turns(_: &str, _: &TimeZone) -> Result<Vec<Watch>, String> {
+    Err(unread("iCalendar").message)
 }
 
 fn unread(tool: &str) -> Problem {
@@ -331,6 +345,9 @@ impl Survey {
         let access: Option<Access> = reading.file("access.yaml");
         let slis = reading.slis(readers.slos);
         let catalog = reading.catalog(readers.catalog);
+        let roster: Option<Roster> = reading.file("roster.yaml");
+        let schedules = roster.into_iter().flat_map(|roster| roster.schedules).map(|schedule| schedule.name);
+        let catalog = catalog.with_schedules(schedules);
         let mut findings = match &access {
             Some(access) => catalog.findings(access, &slis),
             None => catalog.findings_without_people(&slis),
@@ -353,6 +370,8 @@ impl Governance {
             access: Access::of_one(admin),
             approvals: Matrix::default_rules(),
             calendar: Calendar::default(),
+            roster: Roster::default(),
+            budgets: None,
             paths: Paths::default(),
             slis: vec![],
             catalog: Catalog::default(),
@@ -387,6 +406,9 @@ impl Governance {
         let paths = reading.paths();
         let slis = reading.slis(readers.slos);
         let catalog = reading.catalog(readers.catalog);
+        let roster = reading.roster(readers.turns);
+        let catalog = catalog.with_schedules(roster.schedules.iter().map(|schedule| schedule.name.clone()));
+        let budgets: Option<BudgetPolicy> = reading.file("error_budget.yaml");
         if !files.contains_key("access.yaml") {
             reading.say("access.yaml", "", "the file is missing: it says who there is and what each may do");
         }
@@ -408,6 +430,12 @@ impl Governance {
         for remark in calendar.problems() {
             reading.advise("calendar.yaml", &remark.pointer, &remark.message, remark.help);
         }
+        for (pointer, message) in roster.problems(&access) {
+            reading.say("roster.yaml", &pointer, &message);
+        }
+        for (pointer, message) in budgets.iter().flat_map(BudgetPolicy::problems) {
+            reading.say("error_budget.yaml", &pointer, &message);
+        }
         for (pointer, message) in secrets.problems(&access) {
             reading.say("secrets.yaml", &pointer, &message);
         }
@@ -424,6 +452,8 @@ impl Governance {
             access,
             approvals,
             calendar,
+            roster,
+            budgets,
             paths,
             slis,
             catalog,
@@ -522,6 +552,27 @@ impl Reading<'_> {
             self.say(path, "", &format!("there is an SLI `{}` in `slis.yaml` already", sli.name));
         }
         found.into_iter().map(|(_, sli)| sli).collect()
+    }
+
+    /// The schedules of `roster.yaml`, with the calendars that lie beside it.
+    fn roster(&mut self, read: TurnReader<'_>) -> Roster {
+        let mut roster: Roster = self.file("roster.yaml").unwrap_or_default();
+        let mut copies = BTreeMap::new();
+        for (i, schedule) in roster.schedules.iter().enumerate() {
+            let (Some(file), Ok(zone)) = (&schedule.file, TimeZone::get(&schedule.tz)) else { continue };
+            let Some(text) = self.files.get(file) else {
+                self.say("roster.yaml", &format!("/schedules/{i}/file"), &format!("there is no file `{file}`"));
+                continue;
+            };
+            match read(text, &zone) {
+                Ok(watches) => {
+                    copies.insert(schedule.name.clone(), RosterCopy { watches, ..RosterCopy::default() });
+                }
+                Err(why) => self.say(file, "", &why),
+            }
+        }
+        roster.copies = copies;
+        roster
     }
 
     /// The templates of `standards/`.

@@ -27,19 +27,23 @@ use crate::actor::{Actor, Permission};
 use crate::aftermath::{Debt, Owed, Refused};
 use crate::approval::{self, AskedFor, ChangesRequested, Signature, Signed, Standing, Voided, Vote};
 use crate::assessment::Assessment;
+use crate::budget::{BudgetStanding, BudgetState};
 use crate::calendar::{Exception, Frozen, OnClose, Opening, Windows};
 use crate::catalog::Gating;
 use crate::circumstances::{Delegation, OpenDebt, Stopped};
 use crate::exception::{self, Hand, SetAside, Ticked};
 use crate::facts::material::Committer;
 use crate::gate::{Gate, Readiness};
+use crate::governance::settings::TellOnCall;
+use crate::holds::{self, HoldOrder, ServiceHold, Veto};
 use crate::id::{ChangeId, Digest, ReleaseId};
 use crate::lane::Lane;
+use crate::on_call::Duty;
 use crate::proposal::{Carry, Hands, Proposal, Proposed};
 use crate::release::{self, Release};
 use crate::rollout::{BackState, Failure, PauseReason, Rollout, StepState};
 use crate::standard;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::verification::{EvidenceTaken, Judgement};
 
 /// Where a change stands. Derived from its state, never stored.
@@ -155,6 +159,9 @@ pub struct Change {
     pub spent: BTreeMap<Actor, Timestamp>,
     pub stage: Stage,
     pub hold: Option<Hold>,
+    /// Who does not let it go on, and until when; an ended one too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub veto: Option<Veto>,
     /// By key.
     pub pages: BTreeMap<String, Page>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -223,6 +230,10 @@ pub struct Page {
     pub to: BTreeSet<String>,
     #[serde(default)]
     pub urgency: Urgency,
+    /// Not before this instant; at once if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub at: Option<Timestamp>,
     #[schemars(with = "Option<String>")]
     pub sent_at: Option<Timestamp>,
 }
@@ -452,6 +463,23 @@ pub enum Command {
     Pause {
         reason: String,
     },
+    /// Pauses what rolls out because of something beside the change: a hold of its service, or a budget that burns.
+    Halt {
+        why: PauseReason,
+        reason: String,
+    },
+    /// Goes on after what halted it is over.
+    GoOn {
+        why: PauseReason,
+    },
+    /// Somebody on call does not let it go on before an instant.
+    Veto {
+        reason: String,
+        until: Timestamp,
+    },
+    LiftVeto {
+        reason: String,
+    },
     /// After an unknown outcome, says what a person found.
     Resume {
         found: Option<Found>,
@@ -481,6 +509,8 @@ pub enum Command {
     ReportPaged {
         key: String,
         channel: String,
+        /// The users who were on call then, where they were told by their schedule.
+        to: BTreeSet<String>,
     },
     Review {
         summary: String,
@@ -544,6 +574,16 @@ pub struct Given {
     /// Those with a hand on the glass who have a part in the change.
     pub insiders: BTreeSet<Actor>,
     pub stopped: Option<Stopped>,
+    /// The holds of its services by people on call.
+    pub holds: Vec<ServiceHold>,
+    /// How long a veto may last.
+    pub longest_hold: Span,
+    /// Who is on call for its services.
+    pub duty: Duty,
+    /// Whether and when those hear of it before it begins.
+    pub tell_on_call: TellOnCall,
+    /// The error budgets of its services that are read.
+    pub budgets: Vec<BudgetStanding>,
     /// Whether gates hold changes of these services, or only report.
     pub gating: Gating,
     /// What the owner of the change owes and should have paid.
@@ -581,6 +621,11 @@ impl Given {
             hands_off: BTreeSet::new(),
             insiders: BTreeSet::new(),
             stopped: None,
+            holds: vec![],
+            longest_hold: holds::LONGEST,
+            duty: Duty::default(),
+            tell_on_call: TellOnCall::default(),
+            budgets: vec![],
             gating: Gating::Enforce,
             overdue: vec![],
             debts_escalate_to: None,
@@ -773,10 +818,17 @@ pub enum Event {
         to: BTreeSet<String>,
         #[serde(default)]
         urgency: Urgency,
+        /// Not before this instant; at once if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<String>")]
+        at: Option<Timestamp>,
     },
     Paged {
         key: String,
         channel: String,
+        /// The users who were on call then, where they were told by their schedule.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        to: BTreeSet<String>,
     },
     DebtOwed {
         debt: Debt,
@@ -838,6 +890,27 @@ pub enum Event {
         reason: String,
     },
     StopReleased {
+        reason: String,
+    },
+    /// The rollouts of services are held until an instant.
+    HoldSet(Box<HoldOrder>),
+    HoldReleased {
+        hold: String,
+        reason: String,
+    },
+    /// The error budget of a service has moved: into another band, into a burn or out of it, or out of sight.
+    BudgetMoved(Box<BudgetState>),
+    /// A change took one of the places that the budget of a service leaves in a day.
+    BudgetDrawn {
+        change: ChangeId,
+    },
+    /// Somebody on call does not let this change go on before an instant.
+    Vetoed {
+        #[schemars(with = "String")]
+        until: Timestamp,
+        reason: String,
+    },
+    VetoLifted {
         reason: String,
     },
     StandardSuspended {

@@ -711,5 +711,5 @@ fn stop(release: &mut Release, actor: &Actor, cause: Option<ChangeId>, reason: &
 }
 
 fn owed(reason: String, to: BTreeSet<String>, urgency: Urgency) -> Page {
-    Page { reason, to, urgency, sent_at: None }
+    Page { reason, to, urgency, at: None, sent_at: None }
 }

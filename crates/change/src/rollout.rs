@@ -357,6 +357,10 @@ pub enum PauseReason {
     UnknownOutcome,
     /// A freeze has begun, or a window has ended.
     Calendar,
+    /// Somebody on call holds the service.
+    Hold,
+    /// The error budget of the service burns.
+    Burn,
 }
 
 /// A rollback under way, done or failed.

@@ -221,6 +221,36 @@ pub(crate) enum Command {
         #[arg(long, requires = "reason")]
         release: bool,
     },
+    /// Error budgets: how much is left, and how fast it is used up.
+    #[command(after_help = "Examples:\n  clearway budget\n  clearway budget checkout --json")]
+    Budget {
+        /// The service; all with an objective if absent.
+        service: Option<String>,
+    },
+    /// Say who is on call, for one service or for all.
+    #[command(
+        after_help = "Examples:\n  clearway on-call checkout\n  clearway on-call --at '2026-12-24T20:00 Europe/Berlin'\n  clearway on-call checkout --json"
+    )]
+    OnCall {
+        /// The service; all of the catalog if absent.
+        service: Option<String>,
+        /// At this instant, with its zone; now if absent.
+        #[arg(long, value_name = "TIME", value_parser = change::time::parse_instant)]
+        at: Option<change::Timestamp>,
+    },
+    /// Hold every rollout of a service until an end: stop the line. Rollbacks pass, and emergencies unless you forbid them.
+    #[command(
+        after_help = "Examples:\n  clearway hold checkout --for 2h --reason 'we are looking at the payment errors'\n  clearway hold --team team-shop --environment production --until '2026-12-01T18:00 Europe/Berlin' --reason 'an incident'\n  clearway hold checkout --for 30m --pause --emergency forbid --reason 'the database is being moved'\n  clearway hold --release HOLD-3 --reason 'it is over'\n\nWhoever is on call for the services may, and whoever may `freeze` them."
+    )]
+    Hold(HoldOptions),
+    /// List the holds that last now.
+    #[command(after_help = "Example:\n  clearway holds --json")]
+    Holds,
+    /// Close the gate of one change until an end: it does not begin, or its next step does not. A rollback passes.
+    #[command(
+        after_help = "Examples:\n  clearway veto CHG-7 --for 4h --reason 'not during the incident'\n  clearway veto CHG-7 --lift --reason 'the incident is over'\n\nWhoever is on call for its services may, and whoever may `freeze` them."
+    )]
+    Veto(VetoOptions),
     /// Begin the step that is next, in a pipeline that deploys by itself: the gates are asked, and it is refused while one is closed.
     #[command(after_help = "Example:\n  clearway begin CHG-7      exit code 4 with the reasons while a gate is closed")]
     Begin { change: ChangeId },
@@ -424,6 +454,68 @@ pub(crate) enum Until {
     Open,
     /// It has ended, or its pipeline has to roll it back.
     Done,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct HoldOptions {
+    /// The services.
+    #[arg(value_name = "SERVICE", required_unless_present_any = ["team", "release"], conflicts_with = "release")]
+    pub services: Vec<String>,
+    /// All services that this team owns.
+    #[arg(long, value_name = "TEAM", conflicts_with = "release")]
+    pub team: Option<String>,
+    /// In this environment; in all if absent.
+    #[arg(long, conflicts_with = "release")]
+    pub environment: Option<String>,
+    /// For how long, such as `2h`.
+    #[arg(long = "for", value_name = "TIME", conflicts_with_all = ["until", "release"])]
+    pub lasts: Option<change::Span>,
+    /// Until when, with its zone.
+    #[arg(long, value_name = "TIME", value_parser = change::time::parse_instant, conflicts_with = "release")]
+    pub until: Option<change::Timestamp>,
+    #[arg(long)]
+    pub reason: String,
+    /// Whether emergencies pass it.
+    #[arg(long, value_enum, conflicts_with = "release")]
+    pub emergency: Option<Emergencies>,
+    /// Pause what rolls out now, too: it goes on when somebody resumes it.
+    #[arg(long, conflicts_with = "release")]
+    pub pause: bool,
+    /// Release this hold before its end.
+    #[arg(long, value_name = "HOLD")]
+    pub release: Option<String>,
+}
+
+/// Whether emergencies pass a hold.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Emergencies {
+    Allow,
+    Forbid,
+}
+
+impl Emergencies {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Forbid => "forbid",
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VetoOptions {
+    pub change: ChangeId,
+    /// For how long, such as `4h`.
+    #[arg(long = "for", value_name = "TIME", conflicts_with_all = ["until", "lift"])]
+    pub lasts: Option<change::Span>,
+    /// Until when, with its zone.
+    #[arg(long, value_name = "TIME", value_parser = change::time::parse_instant, conflicts_with = "lift")]
+    pub until: Option<change::Timestamp>,
+    #[arg(long)]
+    pub reason: String,
+    /// Lift it.
+    #[arg(long)]
+    pub lift: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -1257,6 +1349,8 @@ pub(crate) enum Schema {
     Access,
     Approvals,
     Calendar,
+    Roster,
+    ErrorBudget,
     Paths,
     Slis,
     Judge,

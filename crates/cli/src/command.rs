@@ -3,6 +3,7 @@
 mod access;
 mod approve;
 mod audit;
+mod budget;
 mod calendar;
 mod catalog;
 mod changes;
@@ -10,10 +11,12 @@ mod figures;
 mod files;
 mod governance;
 mod here;
+mod holds;
 mod import;
 mod init;
 mod judge;
 mod material;
+mod on_call;
 mod outside;
 mod people;
 mod plan;
@@ -78,6 +81,9 @@ async fn short(args: Args) -> Outcome {
         Command::Delegate(_) | Command::StopAll { .. } | Command::Debts { .. } => {
             people::run(&args, &Client::find(&args)?).await
         }
+        Command::Budget { service } => budget::run(&args, &Client::find(&args)?, service.as_deref()).await,
+        Command::OnCall { service, at } => on_call::run(&args, &Client::find(&args)?, service.as_deref(), *at).await,
+        Command::Hold(_) | Command::Holds | Command::Veto(_) => holds::run(&args, &Client::find(&args)?).await,
         Command::Standard(asked) => standard::run(&args, &Client::find(&args)?, asked).await,
         Command::Release(asked) => release::run(&args, &Client::find(&args)?, asked).await,
         Command::Token(token) => token::run(&args, token).await,

@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub routers: BTreeMap<String, Router>,
     /// Telemetry sources that SLIs may name.
     pub sources: BTreeMap<String, Source>,
+    /// Rosters of other tools that schedules in roster.yaml may name as their `source`.
+    pub rosters: BTreeMap<String, RosterSource>,
     /// How people are told.
     pub notify: Notify,
     /// Whether a governance is taken in which nobody may govern; said on the command line only.
@@ -50,6 +52,7 @@ impl Default for Config {
             checks: Checks::default(),
             routers: BTreeMap::new(),
             sources: BTreeMap::new(),
+            rosters: BTreeMap::new(),
             notify: Notify::default(),
             without_administrator: false,
         }
@@ -166,6 +169,35 @@ impl Source {
     }
 }
 
+/// Where another tool says who is on call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RosterSource {
+    /// The address, where it is no secret.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^https?://[^ ]+$"), example = "https://pager.example/oncall.ics")]
+    pub url: Option<String>,
+    /// A file that holds the address, where whoever knows it may read the roster.
+    #[serde(default)]
+    pub url_file: Option<PathBuf>,
+    #[serde(default)]
+    pub form: RosterForm,
+    /// A file that holds a bearer token.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+}
+
+/// How a roster is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RosterForm {
+    /// An iCalendar of turns.
+    #[default]
+    Icalendar,
+    /// `{"turns": [{"who": ["bob"], "start": "2026-12-01T09:00:00Z", "end": "2026-12-02T09:00:00Z"}]}`.
+    Json,
+}
+
 /// How people are told, beside the server's own log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -196,6 +228,12 @@ impl Config {
                 problems.push(document.problem(&format!("/checks/allow/{i}"), message, None));
             }
         }
+        for (name, roster) in &config.rosters {
+            if roster.url.is_some() == roster.url_file.is_some() {
+                let message = "a roster has one of `url` and `url_file`";
+                problems.push(document.problem(&format!("/rosters/{name}"), message, None));
+            }
+        }
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -209,6 +247,10 @@ impl Config {
         beside(&mut config.commands.dir);
         beside(&mut config.checks.ca_dir);
         config.routers.values_mut().for_each(|r| beside(&mut r.token_file));
+        for roster in config.rosters.values_mut() {
+            beside(&mut roster.token_file);
+            beside(&mut roster.url_file);
+        }
         for source in config.sources.values_mut() {
             beside(&mut source.token_file);
             beside(&mut source.path);

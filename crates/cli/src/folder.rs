@@ -23,9 +23,13 @@ const YAML: &[&str] = &["yaml", "yml"];
 pub(crate) fn read(folder: &Path) -> Outcome<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     add(folder, "", &["yaml"], 0, &mut files)?;
-    for (below, endings, deep) in
-        [("services", YAML, DEEPEST), ("slos", YAML, 0), ("standards", YAML, 0), ("policy", &["rego"], 0)]
-    {
+    for (below, endings, deep) in [
+        ("services", YAML, DEEPEST),
+        ("slos", YAML, 0),
+        ("standards", YAML, 0),
+        ("policy", &["rego"], 0),
+        ("roster", &["ics"], 0),
+    ] {
         let dir = folder.join(below);
         if dir.exists() {
             add(&dir, &format!("{below}/"), endings, deep, &mut files)?;

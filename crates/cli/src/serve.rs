@@ -144,6 +144,7 @@ pub(crate) async fn start(place: &Place, config: &Config, admin: &str) -> Outcom
         drivers,
         eyes,
         voice,
+        rosters: Arc::new(rosters(config)?),
         clock: Arc::new(SystemClock),
         scrub,
         in_force,
@@ -312,6 +313,25 @@ fn hands_eyes_voice(place: &Place, config: &Config, url: &str) -> Outcome<Ports>
         channels.push(Box::new(drivers::Webhook::new(settings).map_err(invalid)?));
     }
     Ok((hands, Arc::new(eyes), Arc::new(drivers::Voices::new(channels))))
+}
+
+/// The sources of rosters.
+fn rosters(config: &Config) -> Outcome<drivers::RosterSources> {
+    let mut sources = BTreeMap::new();
+    for (name, roster) in &config.rosters {
+        let token = roster.token_file.as_deref().map(read_private).transpose()?;
+        let token = token.map(|bytes| drivers::Token::new(String::from_utf8_lossy(&bytes).trim()));
+        let url = match &roster.url_file {
+            Some(file) => String::from_utf8_lossy(&read_private(file)?).trim().to_owned(),
+            None => roster.url.clone().unwrap_or_default(),
+        };
+        let form = match roster.form {
+            crate::config::RosterForm::Icalendar => drivers::RosterForm::ICalendar,
+            crate::config::RosterForm::Json => drivers::RosterForm::Json,
+        };
+        sources.insert(name.clone(), drivers::RosterSettings { url, form, token });
+    }
+    drivers::RosterSources::new(sources).map_err(|e| Failure::new(INVALID, e.to_string()))
 }
 
 fn check_settings(checks: &crate::config::Checks) -> Outcome<drivers::CheckSettings> {

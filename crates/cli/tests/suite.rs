@@ -34,6 +34,8 @@ mod judge;
 mod killed;
 #[path = "suite/lanes.rs"]
 mod lanes;
+#[path = "suite/on_call.rs"]
+mod on_call;
 #[path = "suite/pages.rs"]
 mod pages;
 #[path = "suite/plan.rs"]

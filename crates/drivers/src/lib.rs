@@ -11,6 +11,8 @@ pub mod notify;
 
 pub mod read;
 
+mod rosters;
+
 pub mod conformance;
 mod http;
 mod process;
@@ -24,3 +26,4 @@ pub use probe::{
 };
 pub use process::CommandSettings;
 pub use rollout::{ExecDriver, ExecSettings, PipelineDriver, RouterDriver, RouterSettings};
+pub use rosters::{RosterForm, RosterSettings, RosterSources};

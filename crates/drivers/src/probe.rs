@@ -23,12 +23,12 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use change::Span;
 use change::document::{list, nearest};
 use change::query::{self, DEFAULT_LABELS, Filling, Language};
 use change::rollout::PartProblem;
 use change::verification::synthetic::SyntheticCheck;
 use change::verification::{CheckCommand, Query, Sli};
+use change::{Span, Timestamp};
 use engine::ports::{Act, Answer, Ask, Cohorts, Eyes, Glance, Part, Probed, Series, Side};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder};
@@ -294,6 +294,15 @@ impl Eyes for Probes {
             Probe::Prometheus(prometheus) => {
                 prometheus.read(&self.client, &self.limits, asks, glance, Moment::Past).await
             }
+            Probe::Scrape(_) | Probe::Json(_) | Probe::File(_) => {
+                Err(format!("the source `{source}` keeps no history"))
+            }
+        }
+    }
+
+    async fn over(&self, source: &str, asks: &[Ask], window: Span, now: Timestamp) -> Result<Vec<Answer>, String> {
+        match self.probe(source)? {
+            Probe::Prometheus(prometheus) => prometheus.over(&self.client, &self.limits, asks, window, now).await,
             Probe::Scrape(_) | Probe::Json(_) | Probe::File(_) => {
                 Err(format!("the source `{source}` keeps no history"))
             }

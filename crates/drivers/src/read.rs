@@ -18,6 +18,7 @@ pub mod backstage;
 pub mod calls;
 pub mod cost;
 pub mod git;
+pub mod icalendar;
 pub mod junit;
 pub mod manifests;
 pub mod migration;
@@ -43,5 +44,5 @@ pub use imported::{Format, Given, Imported, JudgeFile, Level, Note};
 
 /// The readers of other tools' files that a governance folder may hold.
 pub fn readers() -> change::governance::Readers<'static> {
-    change::governance::Readers { slos: &openslo::slis, catalog: &backstage::entries }
+    change::governance::Readers { slos: &openslo::slis, catalog: &backstage::entries, turns: &icalendar::watches }
 }

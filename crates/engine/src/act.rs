@@ -3,6 +3,7 @@
 //! The intent is in the log as begun before it comes here; the report may be lost, and the intent comes again. Chooses nothing: what a step is stands
 //! in the plan, what follows from its outcome is the core's to say.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,6 +159,7 @@ impl Engine {
         let history = self.with_folds(|folds| folds.measures.history(services, effect, author, now)).await?;
         let governance = &in_force.governance;
         let facts = Facts::of(proposal, &change::explain::actor(author), &governance.catalog, history, now);
+        let facts = Facts { error_budget_left: self.budgets.left(services), ..facts };
         Ok(facts.in_zone(now, &in_force.zone).made_of(proposal, &governance.paths, &governance.access))
     }
 
@@ -298,16 +300,27 @@ impl Engine {
             return Ok(Done::Again(Span::millis(round.pages_at.0 - now.0)));
         }
         let Some(page) = change.pages.get(&key) else { return Ok(Done::Again(PAGE_AGAIN)) };
-        let message =
-            Message { title: &change.proposal.title, reason: &page.reason, to: &page.to, urgency: page.urgency };
+        let (to, on_call) = self.told(&page.to);
+        let message = Message { title: &change.proposal.title, reason: &page.reason, to: &to, urgency: page.urgency };
         match self.voice.tell(change.id, &message).await {
-            Ok(channel) => self.tell(change, Part::Notify, Command::ReportPaged { key, channel }).await,
+            Ok(channel) => self.tell(change, Part::Notify, Command::ReportPaged { key, channel, to: on_call }).await,
             Err(error) => {
                 tracing::error!(change = %change.id, %error, "people could not be told; trying again");
                 round.pages_at = BootMillis(self.clock.boot().0 + PAGE_AGAIN.as_millis());
                 Ok(Done::Again(PAGE_AGAIN))
             }
         }
+    }
+
+    /// Who is told: of a schedule those whose turn it is now. And these alone.
+    fn told(&self, to: &BTreeSet<String>) -> (BTreeSet<String>, BTreeSet<String>) {
+        let in_force = self.in_force();
+        let now = change::time::to_millis(self.clock.now());
+        let (schedules, others): (Vec<&String>, Vec<&String>) =
+            to.iter().partition(|name| in_force.governance.roster.schedule(name).is_some());
+        let turns = schedules.into_iter().map(|name| in_force.governance.on_call_by(name, now));
+        let on_call: BTreeSet<String> = turns.flat_map(|duty| duty.users).collect();
+        (others.into_iter().cloned().chain(on_call.iter().cloned()).collect(), on_call)
     }
 
     /// Whether the step is the one that is being verified.

@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use change::budget;
 use change::calendar::Standing;
 use change::circumstances::{STOPS, standard_stream};
 use change::entitlement::Entitlement;
 use change::gate::Readiness;
+use change::holds::HOLDS;
 use change::lane::{self, Lane};
 use change::proposal::Proposal;
 use change::release;
@@ -18,7 +20,7 @@ use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission,
 
 use crate::handle::{CommandError, Engine};
 use crate::in_force::InForce;
-use crate::ports::{Batch, LookRow, NewEvent, StoreError, StreamWrite};
+use crate::ports::{Batch, LookRow, NewEvent, Store, StoreError, StreamWrite};
 use crate::project::{self, ChangeRow};
 use crate::scrub;
 use crate::signing;
@@ -143,7 +145,12 @@ impl Engine {
             writes.push(StreamWrite { stream: lane::stream(resource), expected, events });
         }
         if begins {
-            writes.extend(rests_on.conditions.iter().cloned());
+            let drawn = if before.rollout().is_none() { budget::drawn(given) } else { vec![] };
+            for condition in &rests_on.conditions {
+                // Of two that would take the last place of a day at once, one finds that the stream has moved.
+                let taken = drawn.contains(&condition.stream).then(|| fresh(Event::BudgetDrawn { change: id }));
+                writes.push(StreamWrite { events: taken.into_iter().collect(), ..condition.clone() });
+            }
         }
         // INVARIANT: how a release stands is written with the move of its member, and a step begins only if the release stands as it was asked: two
         // members can't pass each other by.
@@ -175,8 +182,10 @@ impl Engine {
     async fn conditions(&self, change: &Change) -> Result<Vec<StreamWrite>, StoreError> {
         let standard = change.proposal.course.standard().map(|standard| standard_stream(&standard.id));
         let mut conditions = Vec::new();
-        for stream in std::iter::once(STOPS.to_owned()).chain(standard) {
-            let expected = self.store.read(&stream, 0).await?.last().map_or(0, |last| last.version);
+        let is_read = self.in_force().governance.budgets.is_some();
+        let budgets = change.proposal.services.iter().filter(|_| is_read).map(|service| budget::stream(service));
+        for stream in [STOPS, HOLDS].map(str::to_owned).into_iter().chain(standard).chain(budgets) {
+            let expected = self.ends.of(&*self.store, &stream).await?;
             conditions.push(StreamWrite { stream, expected, events: vec![] });
         }
         Ok(conditions)
@@ -260,9 +269,33 @@ fn of_people(mut given: Given, entitlement: &Entitlement<'_>) -> Given {
     given.release = change.release.and_then(|id| circumstances.release(id).cloned());
     given.gating = entitlement.gating();
     given.stopped = circumstances.stopped().cloned();
+    given.holds = circumstances.holds_of(&change.proposal, &governance.catalog, now);
+    given.longest_hold = governance.settings.longest_hold;
+    given.duty = governance.on_call(&change.proposal.services, now);
+    given.tell_on_call = governance.settings.tell_on_call.clone();
+    given.budgets = budget::standings(change, governance, circumstances, now);
     given.overdue = entitlement.overdue();
     given.debts_escalate_to.clone_from(&governance.approvals.emergency.escalate);
     given
+}
+
+/// Where streams end, as far as they have been read: each is read once, and then from there on.
+#[derive(Default)]
+pub(crate) struct Ends(Mutex<BTreeMap<String, u64>>);
+
+impl Ends {
+    async fn of(&self, store: &dyn Store, stream: &str) -> Result<u64, StoreError> {
+        let known = self.known().get(stream).copied().unwrap_or(0);
+        let end = store.read(stream, known).await?.last().map_or(known, |last| last.version);
+        let mut all = self.known();
+        let newest = all.entry(stream.to_owned()).or_default();
+        *newest = end.max(*newest);
+        Ok(end)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, u64>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 impl LaneCache {

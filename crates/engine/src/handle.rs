@@ -17,18 +17,19 @@ use change::proposal::{self, Files, Proposal, Proposed};
 use change::secret::Finding;
 use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, ReleaseId, Span, Timestamp};
 use measure::Fold;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::asked::LastAsked;
+use crate::budgets::Budgets;
 use crate::checks::Rehearsals;
-use crate::commit::{Attempt, LaneCache};
+use crate::commit::{Attempt, Ends, LaneCache};
 use crate::edits;
 use crate::in_force::{Drivers, Here, InForce, Recovered};
 use crate::planning::Forecasts;
 use crate::ports::{
-    Batch, Clock, Driver, Eyes, IdempotencyKey, ListQuery, LookRow, NewEvent, Recorded, Scrub, Store, StoreError,
-    StreamWrite, Voice,
+    Batch, Clock, Driver, Eyes, IdempotencyKey, ListQuery, LookRow, NewEvent, Recorded, Rosters, Scrub, Store,
+    StoreError, StreamWrite, Voice,
 };
 use crate::project::{self, ChangeRow};
 use crate::reconcile::Tasks;
@@ -62,6 +63,8 @@ pub struct Settings {
     pub most_acts: usize,
     /// Synthetic rollouts from which a proposal is warned that its steps can't decide; 0 for no such warnings.
     pub plan_runs: u32,
+    /// How often rosters of other tools are fetched.
+    pub roster_every: Span,
 }
 
 impl Default for Settings {
@@ -73,6 +76,7 @@ impl Default for Settings {
             recheck: Span::secs(5),
             most_acts: 64,
             plan_runs: 20,
+            roster_every: Span::secs(300),
         }
     }
 }
@@ -83,6 +87,7 @@ pub struct Parts {
     pub drivers: Drivers,
     pub eyes: Arc<dyn Eyes>,
     pub voice: Arc<dyn Voice>,
+    pub rosters: Arc<dyn Rosters>,
     pub clock: Arc<dyn Clock>,
     pub scrub: Arc<dyn Scrub>,
     pub in_force: InForce,
@@ -114,11 +119,14 @@ pub(crate) struct Engine {
     pub drivers: Drivers,
     pub eyes: Arc<dyn Eyes>,
     pub voice: Arc<dyn Voice>,
+    pub rosters: Arc<dyn Rosters>,
     pub clock: Arc<dyn Clock>,
     pub scrub: Arc<dyn Scrub>,
     pub in_force: RwLock<Arc<InForce>>,
     pub settings: Settings,
+    pub budgets: Budgets,
     pub lanes: LaneCache,
+    pub ends: Ends,
     pub rehearsals: Rehearsals,
     pub assessed: LastAsked,
     pub forecasts: Forecasts,
@@ -129,6 +137,8 @@ pub(crate) struct Engine {
     /// One explanation of policies at a time: the others wait.
     pub explaining: Semaphore,
     pub notices: broadcast::Sender<Notice>,
+    /// Another governance is in force: what is read by it is read anew.
+    pub news: Arc<Notify>,
     pub folds: tokio::sync::Mutex<Folds>,
     pub refusals: Mutex<Refusals>,
     /// The administrators who were recovered on this machine, ended ones too.
@@ -236,6 +246,7 @@ impl Handle {
             drivers: parts.drivers.into_iter().map(|(name, driver)| (name, clean(driver))).collect(),
             eyes: Arc::new(Clean::new(parts.eyes, &scrub)),
             voice: Arc::new(Clean::new(parts.voice, &scrub)),
+            rosters: Arc::new(Clean::new(parts.rosters, &scrub)),
             clock: parts.clock,
             scrub,
             in_force: RwLock::new(Arc::new(parts.in_force.at(now, &[]))),
@@ -243,12 +254,15 @@ impl Handle {
             replaying: Semaphore::new(1),
             explaining: Semaphore::new(1),
             settings: parts.settings,
+            budgets: Budgets::default(),
             lanes: LaneCache::default(),
+            ends: Ends::default(),
             rehearsals: Rehearsals::default(),
             assessed: LastAsked::default(),
             forecasts: Forecasts::default(),
             tasks: Tasks::default(),
             notices,
+            news: Arc::new(Notify::new()),
             folds: tokio::sync::Mutex::default(),
             refusals: Mutex::default(),
             recovered: RwLock::default(),
@@ -267,6 +281,8 @@ impl Handle {
             .await?;
         handle.record_governance(&handle.in_force()).await?;
         handle.remember_recovered().await?;
+        handle.attend_rosters();
+        handle.attend_budgets();
         handle.wake_all().await?;
         Ok(handle)
     }
@@ -720,8 +736,10 @@ impl Handle {
         {
             let mut newest = self.engine.in_force.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             // Asked now: somebody may have been recovered while the load was written.
+            let in_force = in_force.with_copies_of(&newest);
             *newest = Arc::new(in_force.at(self.now(), &self.engine.all_recovered()));
         }
+        self.engine.news.notify_waiters();
         {
             let mut loads = self.engine.loads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             *loads = Loads { tried: loads.tried + 1, refused: None };
@@ -768,6 +786,7 @@ fn command_name(command: &Command) -> &'static str {
         | Command::ReportUndone { .. }
         | Command::ReportUndoFailed { .. } => "finish",
         Command::Pause { .. } => "pause",
+        Command::Veto { .. } | Command::LiftVeto { .. } => "veto",
         Command::Resume { .. } => "resume",
         Command::Promote { .. } => "promote",
         Command::Rollback { .. } => "rollback",
@@ -835,6 +854,23 @@ impl Engine {
     /// Appends one event to a stream that has no state of its own. Where it ends is learnt from the conflict, which costs less than reading it.
     pub(crate) async fn note(&self, stream: &str, event: Event, actor: &Actor) -> Result<(), StoreError> {
         self.note_with(stream, event, actor, vec![]).await
+    }
+
+    /// Appends one event to a stream that must not have moved.
+    pub(crate) async fn note_at(
+        &self,
+        stream: &str,
+        expected: u64,
+        event: Event,
+        actor: &Actor,
+    ) -> Result<(), StoreError> {
+        let event = scrub::whole(&*self.scrub, event)?;
+        let time = change::time::to_millis(self.clock.now());
+        let event = NewEvent { event, actor: actor.clone(), change: None, time };
+        let writes = vec![StreamWrite { stream: stream.to_owned(), expected, events: vec![event] }];
+        let appended = self.write(Batch { writes, ..Batch::default() }).await?;
+        self.announce(None, appended.size);
+        Ok(())
     }
 
     /// The same, with what is kept beside it.

@@ -61,6 +61,19 @@ impl InForce {
         Self { bundle: self.bundle.in_child(&launch), launch: Some(launch), ..self }
     }
 
+    /// The same with what other tools said of the schedules that the one before had from them too.
+    #[must_use]
+    pub(crate) fn with_copies_of(mut self, before: &Self) -> Self {
+        let (roster, known) = (&mut self.governance.roster, &before.governance.roster);
+        for schedule in roster.schedules.iter().filter(|schedule| schedule.source.is_some()) {
+            let same = known.schedule(&schedule.name).is_some_and(|other| other.source == schedule.source);
+            if let Some(copy) = known.copies.get(&schedule.name).filter(|_| same) {
+                roster.copies.insert(schedule.name.clone(), copy.clone());
+            }
+        }
+        self
+    }
+
     /// The same, as its repository says that it was edited.
     #[must_use]
     pub fn edited(self, edits: Option<Edits>) -> Self {

@@ -5,11 +5,13 @@
 
 mod act;
 mod asked;
+pub mod budgets;
 mod checks;
 pub mod clock;
 mod commit;
 pub mod edits;
 pub mod handle;
+pub mod holds;
 pub mod in_force;
 mod judging;
 mod look;
@@ -23,6 +25,7 @@ pub mod recovery;
 mod refusals;
 pub mod releases;
 pub mod replay;
+pub mod rosters;
 mod scanning;
 pub mod scrub;
 pub mod signing;

@@ -249,7 +249,7 @@ fn wanted(proposal: &Proposal, cohorts: &Cohorts) -> BTreeMap<String, Vec<Ask>> 
 }
 
 /// All queries of an SLI for one version.
-fn asks(sli: &Sli, side: Side, cohorts: &Cohorts) -> Vec<Ask> {
+pub(crate) fn asks(sli: &Sli, side: Side, cohorts: &Cohorts) -> Vec<Ask> {
     let part = |pointer: &str| match pointer {
         "/latency/histogram" => Part::Buckets,
         "/gauge/value" => Part::Value,

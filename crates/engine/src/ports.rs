@@ -10,6 +10,8 @@ use change::lifecycle::Urgency;
 use change::proposal::Claims;
 use change::query::{self, Filling, Language};
 use change::rollout::{Desired, Failure, PartProblem, Plan, Target};
+use change::roster::Watch;
+use change::time::TimeZone;
 use change::verification::Sli;
 use change::verification::synthetic::SyntheticCheck;
 use change::{ChangeId, Digest, Event, Span, Timestamp};
@@ -254,6 +256,11 @@ pub trait Eyes: Send + Sync + 'static {
         let _ = (matcher, glance, most);
         Err(format!("the source `{source}` can't list its series"))
     }
+    /// What happened in the last so-long up to now, whole: increments of counters and of buckets. An error too where the source can't say.
+    async fn over(&self, source: &str, asks: &[Ask], window: Span, now: Timestamp) -> Result<Vec<Answer>, String> {
+        let _ = (asks, window, now);
+        Err(format!("the source `{source}` keeps no history"))
+    }
     /// What a source says against the queries of an SLI when its file is checked.
     fn query_problems(&self, sli: &Sli) -> Vec<PartProblem> {
         sli.undivided()
@@ -360,6 +367,24 @@ pub struct Series {
     pub value: f64,
     /// When the value was taken, where the source says; the time of the look otherwise.
     pub at: Option<Timestamp>,
+}
+
+/// The rosters that other tools keep.
+#[async_trait]
+pub trait Rosters: Send + Sync + 'static {
+    /// The turns of a source, as clearway.toml names it; local times are of this zone.
+    async fn turns(&self, source: &str, zone: &TimeZone) -> Result<Vec<Watch>, String>;
+}
+
+/// No source at all.
+#[derive(Clone, Copy, Debug)]
+pub struct NoRosters;
+
+#[async_trait]
+impl Rosters for NoRosters {
+    async fn turns(&self, source: &str, _: &TimeZone) -> Result<Vec<Watch>, String> {
+        Err(format!("there is no source `{source}` under `[rosters]` of clearway.toml"))
+    }
 }
 
 /// The voice: tells people.

@@ -11,16 +11,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use change::proposal::Claims;
 use change::rollout::{Desired, PartProblem, Plan, Target};
+use change::roster::Watch;
+use change::time::TimeZone;
 use change::verification::synthetic::SyntheticCheck;
 use change::verification::{CheckCommand, Sli};
-use change::{ChangeId, Span};
+use change::{ChangeId, Span, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::ports::{
-    Act, Answer, Ask, Cohorts, Driver, Eyes, Glance, Message, Outcome, Probed, Scrub, Series, Spotted, StoreError,
-    Voice,
+    Act, Answer, Ask, Cohorts, Driver, Eyes, Glance, Message, Outcome, Probed, Rosters, Scrub, Series, Spotted,
+    StoreError, Voice,
 };
 
 /// A text without its secrets.
@@ -227,6 +229,17 @@ impl Clean<dyn Eyes> {
 }
 
 #[async_trait]
+impl Rosters for Clean<dyn Rosters> {
+    async fn turns(&self, source: &str, zone: &TimeZone) -> Result<Vec<Watch>, String> {
+        let mut turns = self.inner.turns(source, zone).await.map_err(|error| self.own(error))?;
+        for name in turns.iter_mut().flat_map(|turn| &mut turn.who) {
+            *name = self.own(std::mem::take(name));
+        }
+        Ok(turns)
+    }
+}
+
+#[async_trait]
 impl Eyes for Clean<dyn Eyes> {
     fn sources(&self) -> Vec<String> {
         self.inner.sources()
@@ -243,6 +256,10 @@ impl Eyes for Clean<dyn Eyes> {
     async fn series(&self, source: &str, matcher: &Ask, glance: &Glance, most: usize) -> Result<Vec<Series>, String> {
         let found = self.inner.series(source, matcher, glance, most).await;
         found.map(|series| self.series_of(series)).map_err(|error| self.own(error))
+    }
+
+    async fn over(&self, source: &str, asks: &[Ask], window: Span, now: Timestamp) -> Result<Vec<Answer>, String> {
+        self.answers(self.inner.over(source, asks, window, now).await)
     }
 
     fn query_problems(&self, sli: &Sli) -> Vec<PartProblem> {

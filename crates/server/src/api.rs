@@ -2,11 +2,14 @@
 //!
 //! Each handler reads a request, asks the handle and shows the answer. The description of each stands beside it and becomes the OpenAPI document.
 
+pub(crate) mod budgets;
 pub(crate) mod calendar;
 pub(crate) mod catalog;
 pub(crate) mod changes;
 pub(crate) mod commands;
 pub(crate) mod diffs;
+pub(crate) mod holds;
+pub(crate) mod on_call;
 pub(crate) mod outside;
 pub(crate) mod people;
 pub(crate) mod plans;

@@ -7,8 +7,10 @@ pub(crate) mod routes;
 pub(crate) mod visitor;
 
 mod api;
+mod budget;
 mod calendar;
 mod change;
+mod holds;
 mod list;
 mod log;
 mod login;

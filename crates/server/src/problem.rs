@@ -161,7 +161,9 @@ impl From<Rejection> for Problem {
             | Rejection::NotFreezeOwner { .. }
             | Rejection::BadSignature { .. }
             | Rejection::SignatureNeeded { .. } => StatusCode::FORBIDDEN,
-            Rejection::ReasonNeeded | Rejection::OutcomeNeeded { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Rejection::BadEnd { .. } | Rejection::ReasonNeeded | Rejection::OutcomeNeeded { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Rejection::WrongPhase { .. }
             | Rejection::AlreadyVoted { .. }
             | Rejection::SeatTaken { .. }

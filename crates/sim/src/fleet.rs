@@ -123,6 +123,7 @@ impl Fleet {
             voice: Arc::new(self.clone()),
             clock: Arc::new(FleetClock { timers: TimerClock::starting_at(now), fleet: self.clone() }),
             scrub: Arc::new(drivers::read::secrets::Scrubber::default()),
+            rosters: Arc::new(engine::ports::NoRosters),
             in_force: InForce::new(governance)?,
             settings,
             build: "simulation".into(),

@@ -12,13 +12,16 @@ use change::lifecycle::Urgency;
 use change::proposal::{Claims, Closure};
 use change::query::{DEFAULT_LABELS, Language};
 use change::rollout::{Desired, Failure, Plan, Target, Weight};
+use change::roster::Watch;
+use change::time::TimeZone;
 use change::verification::CheckCommand;
 use change::verification::synthetic::SyntheticCheck;
 use change::{Actor, ChangeId, Span, Timestamp, time};
 use engine::clock::TimerClock;
 use engine::handle::Parts;
 use engine::ports::{
-    Act, Answer, Ask, Clock, Cohorts, Driver, Eyes, Glance, Meaning, Message, Outcome, Probed, Series, Store, Voice,
+    Act, Answer, Ask, Clock, Cohorts, Driver, Eyes, Glance, Meaning, Message, Outcome, Probed, Rosters, Series, Store,
+    Voice,
 };
 use engine::{Handle, InForce, Settings};
 use rand::rngs::StdRng;
@@ -154,6 +157,9 @@ struct State {
     now: Timestamp,
     plan_runs: u32,
     ready_takes: Span,
+    rosters: BTreeMap<String, Result<Vec<Watch>, String>>,
+    /// Since when which share of the whole service's requests fails, whatever the versions do.
+    burns: Vec<(Timestamp, f64)>,
 }
 
 /// A series that no change file names.
@@ -212,6 +218,8 @@ impl World {
             now: epoch(),
             plan_runs: 0,
             ready_takes: Span::secs(0),
+            rosters: BTreeMap::new(),
+            burns: vec![(Timestamp::UNIX_EPOCH, 0.0)],
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -227,6 +235,18 @@ impl World {
     /// How long the target takes to say that it is ready.
     pub fn set_ready_takes(&self, takes: Span) {
         self.state().ready_takes = takes;
+    }
+
+    /// From now on this share of the whole service's requests fails, as its budget counts them.
+    pub fn set_burn(&self, share: f64) {
+        let mut state = self.state();
+        let now = state.now;
+        state.burns.push((now, share));
+    }
+
+    /// What a source of rosters answers from now on.
+    pub fn set_roster(&self, source: &str, answer: Result<Vec<Watch>, String>) {
+        self.state().rosters.insert(source.to_owned(), answer);
     }
 
     pub fn set_behaviour(&self, behaviour: Behaviour) {
@@ -331,6 +351,7 @@ impl World {
             drivers,
             eyes: Arc::new(self.clone()),
             voice: Arc::new(self.clone()),
+            rosters: Arc::new(self.clone()),
             clock: Arc::new(clock),
             scrub: Arc::new(drivers::read::secrets::Scrubber::default()),
             in_force,
@@ -362,6 +383,18 @@ impl Clock for WorldClock {
 }
 
 impl State {
+    /// The bad events and all events of the whole service in a window up to `now`.
+    fn burnt(&mut self, window: Span, now: Timestamp) -> (f64, f64) {
+        let start = time::before(now, window);
+        let mut bad = 0.0;
+        for (i, (since, share)) in self.burns.iter().enumerate() {
+            let until = self.burns.get(i + 1).map_or(now, |(at, _)| *at).min(now);
+            let seconds = time::between((*since).max(start), until).as_millis() as f64 / 1_000.0;
+            bad += seconds * self.rate * share;
+        }
+        (bad, window.as_millis() as f64 / 1_000.0 * self.rate)
+    }
+
     /// Lets the traffic since the last count happen.
     fn count(&mut self) {
         let now = self.now;
@@ -580,6 +613,23 @@ impl Eyes for World {
         asks.iter().map(answer).collect()
     }
 
+    async fn over(&self, _: &str, asks: &[Ask], window: Span, now: Timestamp) -> Result<Vec<Answer>, String> {
+        let mut state = self.state();
+        if state.telemetry == Telemetry::Failing {
+            return Err("the telemetry of the world is down".into());
+        }
+        let (bad, all) = state.burnt(window, now);
+        let answer = |ask: &Ask| {
+            let value = if ask.query.starts_with("bad") { bad } else { all };
+            Answer {
+                asked: ask.query.clone(),
+                meaning: Meaning::Window(window),
+                series: vec![Series { labels: BTreeMap::new(), value, at: None }],
+            }
+        };
+        Ok(asks.iter().map(answer).collect())
+    }
+
     async fn series(&self, _: &str, matcher: &Ask, _: &Glance, most: usize) -> Result<Vec<Series>, String> {
         let mut state = self.state();
         state.count();
@@ -620,6 +670,13 @@ impl Eyes for World {
                 if state.rng.random_bool(errors) { failed("status 500 instead of 200-399") } else { Probed::Passed }
             }
         }
+    }
+}
+
+#[async_trait]
+impl Rosters for World {
+    async fn turns(&self, source: &str, _: &TimeZone) -> Result<Vec<Watch>, String> {
+        self.state().rosters.get(source).cloned().unwrap_or_else(|| Err(format!("`{source}` does not answer")))
     }
 }
 

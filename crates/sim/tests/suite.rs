@@ -2,6 +2,8 @@
 
 #[path = "suite/asked_again.rs"]
 mod asked_again;
+#[path = "suite/budgets.rs"]
+mod budgets;
 #[path = "suite/calendar.rs"]
 mod calendar;
 #[path = "suite/checks.rs"]
@@ -16,6 +18,8 @@ mod detours;
 mod faults;
 #[path = "suite/govern.rs"]
 mod govern;
+#[path = "suite/holds.rs"]
+mod holds;
 #[path = "suite/interleaved.rs"]
 mod interleaved;
 #[path = "suite/life.rs"]
@@ -26,6 +30,8 @@ mod outside;
 mod plans;
 #[path = "suite/releases.rs"]
 mod releases;
+#[path = "suite/rosters.rs"]
+mod rosters;
 #[path = "suite/scan.rs"]
 mod scan;
 #[path = "suite/standards.rs"]

@@ -495,7 +495,13 @@ async fn rows_are_rebuilt_as_they_were(store: &dyn Store) {
     append(
         store,
         changes[3].goes([
-            Event::PageOwed { key: "k".into(), reason: "r".into(), to: [].into(), urgency: Default::default() },
+            Event::PageOwed {
+                key: "k".into(),
+                reason: "r".into(),
+                to: [].into(),
+                urgency: Default::default(),
+                at: None,
+            },
             Event::Released,
         ]),
     )

@@ -48,7 +48,7 @@ const fn everywhere(action: &'static str, needs: Permission, says: &'static str,
 }
 
 /// What needs what. One row for each thing that can be asked.
-pub const TABLE: [Row; 31] = [
+pub const TABLE: [Row; 33] = [
     Row {
         action: "read",
         needs: None,
@@ -112,6 +112,18 @@ pub const TABLE: [Row; 31] = [
             "or `approve`, as the owner of the freeze; never of one's own",
         )
     },
+    on_change(
+        "hold",
+        Permission::Freeze,
+        "hold the rollouts of services for a time, and release that",
+        "whoever is on call for all of them may too; rollbacks pass",
+    ),
+    on_change(
+        "veto",
+        Permission::Freeze,
+        "close the gate of one change for a time, and lift that",
+        "whoever is on call for its services may too; a rollback passes",
+    ),
     on_change("override", Permission::Override, "pass a soft rule, with a reason", "hard rules never"),
     on_change(
         "break-glass",

@@ -60,12 +60,12 @@ impl Catalog {
             let help = "add it to access.yaml: what people may do comes from there alone";
             found.push(Finding::warning(FindingKind::OwnerMayNothing, self.place(at, "/owner"), message).help(help));
         }
-        if let Some(gone) = service.on_call.as_ref().filter(|id| !known(id)) {
+        let is_gone = |id: &&String| !known(id) && !self.schedules.contains(*id);
+        if let Some(gone) = service.on_call.as_ref().filter(is_gone) {
             let message = format!("there is no user or group `{gone}` to be called");
-            found.push(
-                Finding::warning(FindingKind::OnCallGone, self.place(at, "/on_call"), message)
-                    .help("name a user or group of access.yaml; until then the owner is called"),
-            );
+            found.push(Finding::warning(FindingKind::OnCallGone, self.place(at, "/on_call"), message).help(
+                "name a user or group of access.yaml, or a schedule of roster.yaml; until then the owner is called",
+            ));
         }
         found.into_iter().map(|finding| finding.about(&service.name)).collect()
     }

@@ -3,7 +3,7 @@
 //! A file is ours, or it is another tool's, whose reader comes from outside and yields the same [`Entries`]. Two entries of one name are an error, and
 //! both places are said. What the services say of one another is looked at afterwards: [`check`](super::check).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{At, Catalog, Finding, FindingKind, Index, Service};
 use crate::document::Document;
@@ -81,7 +81,8 @@ impl Catalog {
         }
         let (services, origins): (Vec<_>, Vec<_>) =
             kept.into_iter().map(|e| (e.service, Origin { at: e.at, fields: e.fields })).unzip();
-        Self { index: Index::of(&services), services, origins, owners: foreign.owners, said }
+        let owners = foreign.owners;
+        Self { index: Index::of(&services), services, origins, owners, schedules: BTreeSet::new(), said }
     }
 }
 

@@ -98,7 +98,7 @@ fn everything_that_is_wrong_with_a_catalog_is_said_with_its_file_and_line() {
             services/cart.yaml:4:26: warning: `depends_on[2]`: `cart` has tier 1 and depends on `stock` of tier 4, which matters less
               help: what it needs matters as much as it does: lower the number there, or do without it
             services/mail.yaml:3:1: warning: `on_call`: there is no user or group `cem` to be called
-              help: name a user or group of access.yaml; until then the owner is called"#]],
+              help: name a user or group of access.yaml, or a schedule of roster.yaml; until then the owner is called"#]],
     );
 }
 

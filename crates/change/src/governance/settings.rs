@@ -7,6 +7,9 @@ use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::budget::OnUnknown;
+use crate::time::Span;
+
 /// `settings.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -14,6 +17,32 @@ pub struct Settings {
     /// The zone of `input.now`: a name of the time-zone database, such as `Europe/Berlin`.
     #[serde(default = "utc")]
     pub time_zone: String,
+    /// How long a hold of a service, or a veto, may last: `7d` by default.
+    #[serde(default = "longest_hold")]
+    pub longest_hold: Span,
+    /// Whether and when people on call hear of changes of high risk before they begin.
+    #[serde(default)]
+    pub tell_on_call: TellOnCall,
+}
+
+/// What people on call hear of changes of high risk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TellOnCall {
+    /// How long before a start that is planned they hear of it once more, beside hearing of it when it is scheduled.
+    pub before: Span,
+    /// What becomes of a change of which nobody on call could be told.
+    pub untold: OnUnknown,
+}
+
+impl Default for TellOnCall {
+    fn default() -> Self {
+        Self { before: Span::secs(1_800), untold: OnUnknown::Warn }
+    }
+}
+
+fn longest_hold() -> Span {
+    crate::holds::LONGEST
 }
 
 fn utc() -> String {
@@ -22,7 +51,7 @@ fn utc() -> String {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { time_zone: utc() }
+        Self { time_zone: utc(), longest_hold: longest_hold(), tell_on_call: TellOnCall::default() }
     }
 }
 
@@ -57,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_zone_that_nobody_knows_is_a_problem_with_its_place_and_without_a_file_it_is_utc() {
-        let of = |zone: &str| Settings { time_zone: zone.into() };
+        let of = |zone: &str| Settings { time_zone: zone.into(), ..Settings::default() };
         assert_eq!((of("Europe/Berlin").problems(), Settings::default().time_zone), (vec![], "UTC".to_owned()));
         let problems = of("Europe/Atlantis").problems();
         assert_eq!(problems[0].0, "/time_zone");

@@ -2,20 +2,24 @@
 //!
 //! Straight dispatch. Who may is asked first, then whether the phase allows it, then the room decides.
 
+use std::collections::BTreeSet;
+
 use super::{Assessed, Change, Command, Event, Found, Given, Phase, Rejection, Stage, people};
 use crate::actor::{Actor, Part, Permission};
 use crate::aftermath::{self, Debt};
-use crate::approval::{Voided, Vote};
+use crate::approval::{ON_CALL, Voided, Vote};
 use crate::assessment::{Assessment, Window};
 use crate::course::Afterwards;
 use crate::decision;
 use crate::gate::{self, Gate};
+use crate::holds;
 use crate::id::{ChangeId, ReleaseId};
+use crate::on_call;
 use crate::proposal::{self, Carry, Proposal};
 use crate::release::Release;
 use crate::rollout::{BackState, Failure, MOST_ATTEMPTS, PauseReason, Rollout, StepState};
 use crate::schedule::When;
-use crate::time::after;
+use crate::time::{Timestamp, after};
 use crate::verification::{Answer, EvidenceTaken, Judgement};
 
 type Decision = Result<Vec<Event>, Rejection>;
@@ -54,6 +58,10 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
         Command::ReportFailed { step, attempt, failure, error } => report_failed(change, step, attempt, failure, error),
         Command::Judge { judgement, evidence } => judge(change, given, *judgement, evidence),
         Command::Pause { reason } => pause(change, reason),
+        Command::Halt { why, reason } => Ok(halt(change, given, why, reason)),
+        Command::GoOn { why } => Ok(go_on(change, why)),
+        Command::Veto { reason, until } => veto(change, given, reason, until),
+        Command::LiftVeto { reason } => lift_veto(change, given, reason),
         Command::Resume { found } => resume(change, found),
         Command::Promote { reason } => promote(change, reason),
         Command::Rollback { reason } => roll_back(change, given, reason),
@@ -62,7 +70,7 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
         Command::ReportUndoFailed { attempt, failure, error } => report_undo_failed(change, attempt, failure, error),
         Command::CompleteByHand { evidence } => complete_by_hand(change, given, evidence),
         Command::SupersedeWatch { by } => supersede_watch(change, by),
-        Command::ReportPaged { key, channel } => Ok(report_paged(change, key, channel)),
+        Command::ReportPaged { key, channel, to } => Ok(report_paged(change, key, channel, to)),
         Command::Review { summary } => people::review(change, given, summary),
         Command::Join { release } => join(change, release),
         Command::Complete => complete(change, given),
@@ -93,6 +101,9 @@ fn authorise(change: &Change, command: &Command, given: &Given) -> Result<(), Re
         Command::GrantException { .. } => Permission::Freeze,
         _ if is_report_of_pipeline(change, command) && given.actor.user().is_some() => Permission::Propose,
         Command::Pause { .. } => Permission::Pause,
+        // Whoever is on call may, whatever else they may.
+        Command::Veto { .. } | Command::LiftVeto { .. } if given.groups.contains(ON_CALL) => return Ok(()),
+        Command::Veto { .. } | Command::LiftVeto { .. } => Permission::Freeze,
         Command::Resume { .. } => Permission::Resume,
         Command::Promote { .. } => Permission::Promote,
         Command::Rollback { .. } | Command::CompleteByHand { .. } => Permission::Rollback,
@@ -213,7 +224,8 @@ fn schedule(change: &Change, given: &Given) -> Decision {
     // Where no window comes, it waits at the gate, which says so.
     let opening = given.opening.as_ref().and_then(|opening| opening.at);
     let not_before = if change.proposal.when == When::NextWindow { opening.unwrap_or(asked) } else { asked };
-    Ok(vec![Event::Scheduled { not_before }])
+    let notices = on_call::notices(change, given, not_before);
+    Ok(std::iter::once(Event::Scheduled { not_before }).chain(notices).collect())
 }
 
 fn begin_step(change: &Change, given: &Given, seen: serde_json::Value) -> Decision {
@@ -316,6 +328,44 @@ fn pause(change: &Change, reason: String) -> Decision {
         return Err(wrong_phase(change, "its rollback has stopped already"));
     }
     Ok(vec![Event::Paused { why: PauseReason::Person, reason: with_reason(reason)? }])
+}
+
+/// What is beside the change pauses what rolls out, and never a rollback. A pause that is there already says more.
+fn halt(change: &Change, given: &Given, why: PauseReason, reason: String) -> Vec<Event> {
+    let Some(rollout) = change.rollout().filter(|r| r.pause.is_none() && r.back.is_none()) else { return vec![] };
+    let told = |page: Event| match page {
+        Event::PageOwed { key, reason, urgency, at, .. } => {
+            Event::PageOwed { key, reason, to: given.duty.named.clone(), urgency, at }
+        }
+        other => other,
+    };
+    let page = (why == PauseReason::Burn).then(|| told(decision::page(change, rollout, "burn", reason.clone())));
+    std::iter::once(Event::Paused { why, reason }).chain(page).collect()
+}
+
+fn go_on(change: &Change, why: PauseReason) -> Vec<Event> {
+    let pause = change.rollout().filter(|r| r.back.is_none()).and_then(|r| r.pause.as_ref());
+    pause.filter(|pause| pause.why == why).map(|_| Event::Resumed { found: None }).into_iter().collect()
+}
+
+fn veto(change: &Change, given: &Given, reason: String, until: Timestamp) -> Decision {
+    let is_rolling_back = change.rollout().is_some_and(|r| r.back.is_some());
+    if change.phase().is_terminal() || is_rolling_back {
+        return Err(wrong_phase(change, "a veto holds what goes on; a rollback passes, and what has ended is over"));
+    }
+    holds::ends_in_time("veto", until, given.now, given.longest_hold).map_err(|why| Rejection::BadEnd { why })?;
+    let reason = with_reason(reason)?;
+    match &change.veto {
+        Some(veto) if veto.until == until && veto.reason == reason && veto.by == given.actor => Ok(vec![]),
+        _ => Ok(vec![Event::Vetoed { until, reason }]),
+    }
+}
+
+fn lift_veto(change: &Change, given: &Given, reason: String) -> Decision {
+    if change.veto.as_ref().is_none_or(|veto| veto.until <= given.now) {
+        return Err(wrong_phase(change, "nobody has vetoed it"));
+    }
+    Ok(vec![Event::VetoLifted { reason: with_reason(reason)? }])
 }
 
 fn resume(change: &Change, found: Option<Found>) -> Decision {
@@ -505,7 +555,7 @@ fn complete(change: &Change, given: &Given) -> Decision {
     Ok(vec![Event::Completed])
 }
 
-fn report_paged(change: &Change, key: String, channel: String) -> Vec<Event> {
+fn report_paged(change: &Change, key: String, channel: String, to: BTreeSet<String>) -> Vec<Event> {
     let owed = change.pages.get(&key).is_some_and(|page| page.sent_at.is_none());
-    if owed { vec![Event::Paged { key, channel }] } else { vec![] }
+    if owed { vec![Event::Paged { key, channel, to }] } else { vec![] }
 }

@@ -81,7 +81,11 @@ impl Due {
 /// What is due for a change at `now`. The same state always gives the same intents: after a crash they are derived again.
 pub fn due(change: &Change, now: Timestamp) -> Due {
     let unsent = change.pages.iter().filter(|(_, page)| page.sent_at.is_none());
-    let pages = Due::act(unsent.map(|(key, _)| Intent::Page { key: key.clone() }).collect());
+    let each = unsent.map(|(key, page)| match page.at {
+        Some(at) => Due::at(at, now, Intent::Page { key: key.clone() }),
+        None => Due::act(vec![Intent::Page { key: key.clone() }]),
+    });
+    let pages = each.fold(Due::default(), Due::and);
     // People are told last: a channel that does not answer must not stand in front of a rollback.
     let due = match &change.stage {
         Stage::Waiting => due_while_waiting(change, now).or_the_end(),

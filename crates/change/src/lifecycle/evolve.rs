@@ -13,7 +13,9 @@ use crate::assessment::{Assessment, Requirement};
 use crate::calendar::exception::{Exception, Granted};
 use crate::exception::{Hand, SetAside, Ticked};
 use crate::facts::material::names_all_committers;
+use crate::holds::Veto;
 use crate::id::{ChangeId, Digest};
+use crate::on_call;
 use crate::proposal::{Carry, Proposed};
 use crate::rollout::{Back, BackState, Failure, Pause, PauseReason, Rollout, StepState, retry_at};
 use crate::schedule::When;
@@ -55,6 +57,7 @@ fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
         spent: Default::default(),
         stage: Stage::Waiting,
         hold: None,
+        veto: None,
         pages: Default::default(),
         debts: Default::default(),
         release: None,
@@ -63,6 +66,11 @@ fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
     };
     keep_committers(&mut change);
     change
+}
+
+/// What people on call were still to hear of a start: it is another one now, or none.
+fn forget_notices(change: &mut Change) {
+    change.pages.retain(|key, page| page.sent_at.is_some() || !on_call::is_notice(key));
 }
 
 /// What one revision told of who committed to it holds for those after it, which may tell less.
@@ -80,6 +88,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
                 change.planned_at = at;
             }
             change.proposal = (**proposal).clone();
+            forget_notices(change);
             change.revision += 1;
             change.assessment = None;
             wait(change);
@@ -179,6 +188,10 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
         Event::Scheduled { not_before } => scheduled(change, *not_before),
         Event::Held { gates } => change.hold = Some(Hold { gates: gates.clone(), since: at }),
         Event::Released => change.hold = None,
+        Event::Vetoed { until, reason } => {
+            change.veto = Some(Veto { by: actor.clone(), reason: reason.clone(), since: at, until: *until });
+        }
+        Event::VetoLifted { .. } => change.veto = None,
         Event::StepBegun { step, attempt, effect, observed, .. } => {
             begin_step(change, *step, *attempt, *effect, observed, at);
         }
@@ -188,9 +201,9 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             end(change, End::RolledBack, &reason);
         }
         Event::Completed => end(change, End::Completed, "every step and the watch have passed"),
-        Event::PageOwed { key, reason, to, urgency } => {
+        Event::PageOwed { key, reason, to, urgency, at } => {
             // A page that is owed once more after it was sent has a new cause: it is sent once more.
-            change.pages.insert(key.clone(), Page::owed(reason, to, *urgency));
+            change.pages.insert(key.clone(), Page { at: *at, ..Page::owed(reason, to, *urgency) });
         }
         Event::Paged { key, .. } => {
             change.pages.entry(key.clone()).and_modify(|page| page.sent_at = Some(at));
@@ -319,6 +332,7 @@ fn end(change: &mut Change, end: End, reason: &str) {
     };
     change.stage = Stage::Ended { end, reason: reason.to_owned(), rollout };
     change.hold = None;
+    forget_notices(change);
 }
 
 fn begin_step(

@@ -176,7 +176,7 @@ fn refuse_afterwards(change: &Change, given: &Given, reason: String) -> Decision
     let paused = runs.then(|| Event::Paused { why: PauseReason::Person, reason: told.clone() });
     let refused = [
         Event::DebtRefused { debt: Debt::Approval, reason },
-        Event::PageOwed { key, reason: told, to, urgency: Urgency::Page },
+        Event::PageOwed { key, reason: told, to, urgency: Urgency::Page, at: None },
     ];
     Ok(refused.into_iter().chain(paused).collect())
 }
@@ -361,7 +361,7 @@ pub(super) fn break_glass(change: &Change, given: &Given, reason: String) -> Dec
             let key = format!("{id}/glass");
             Ok(vec![
                 Event::GlassBroken { codes, by, effect, reason },
-                Event::PageOwed { key, reason: told.clone(), to: [].into(), urgency: Urgency::Page },
+                Event::PageOwed { key, reason: told.clone(), to: [].into(), urgency: Urgency::Page, at: None },
                 Event::DebtOwed { debt: Debt::Review, reason: told, due: aftermath::review_due(given.now) },
             ])
         }
@@ -503,7 +503,7 @@ fn owner(change: &Change) -> BTreeSet<String> {
 }
 
 fn notice(change: &Change, about: &str, reason: String, to: BTreeSet<String>) -> Event {
-    Event::PageOwed { key: format!("{}/{about}", change.id), reason, to, urgency: Urgency::Notice }
+    Event::PageOwed { key: format!("{}/{about}", change.id), reason, to, urgency: Urgency::Notice, at: None }
 }
 
 pub(super) fn lapse(change: &Change, given: &Given) -> Decision {
@@ -551,6 +551,6 @@ pub(super) fn review(change: &Change, given: &Given, summary: String) -> Decisio
 impl Page {
     /// One that is owed, to these people.
     pub(super) fn owed(reason: &str, to: &BTreeSet<String>, urgency: Urgency) -> Self {
-        Self { reason: reason.to_owned(), to: to.clone(), urgency, sent_at: None }
+        Self { reason: reason.to_owned(), to: to.clone(), urgency, at: None, sent_at: None }
     }
 }

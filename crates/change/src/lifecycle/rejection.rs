@@ -41,6 +41,9 @@ pub enum Rejection {
     OutcomeNeeded { step: String },
     #[error("this is about {what}, which is not what `{change}` is doing now")]
     Stale { change: ChangeId, what: String },
+    /// Of a veto: a sentence that says what to do.
+    #[error("{why}")]
+    BadEnd { why: String },
     #[error("a reason is needed")]
     ReasonNeeded,
     #[error("`{actor}` can't vote on `{change}`: {why}")]
@@ -87,6 +90,7 @@ impl Rejection {
             Self::LaneTaken { .. } => "lane_taken",
             Self::OutcomeNeeded { .. } => "outcome_needed",
             Self::Stale { .. } => "stale",
+            Self::BadEnd { .. } => "bad_end",
             Self::ReasonNeeded => "reason_needed",
             Self::Excluded { .. } => "excluded",
             Self::NoSuchDenial { .. } => "no_such_denial",

@@ -20,6 +20,8 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("request-changes", Command::RequestChanges { reason: why() }),
         ("override", Command::Override { code: "x".into(), reason: why() }),
         ("break-glass", Command::BreakGlass { reason: why() }),
+        ("veto", Command::Veto { reason: why(), until: after(start(), Span::secs(60)) }),
+        ("veto", Command::LiftVeto { reason: why() }),
         ("pause", Command::Pause { reason: why() }),
         ("resume", Command::Resume { found: None }),
         ("promote", Command::Promote { reason: why() }),

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use change::assessment::Assessment;
 use change::lifecycle::{Command, Found, Phase, Rejection};
-use change::rollout::Failure;
+use change::rollout::{Failure, PauseReason};
 use change::time::{Span, Timestamp, after};
 use change::verification::Answer;
 use change::{Actor, Change, ReleaseId, decide};
@@ -92,6 +92,7 @@ columns! {
     Phase::Scheduled => "scheduled": fresh().scheduled();
     Phase::Held { .. } =>
         "held": held(fresh().scheduled()),
+        "vetoed": fresh().scheduled().then(Command::Veto { reason: reason(), until: minutes(start(), 60) }).then(Command::BeginStep { observed: json!(null) }),
         "held, mid-rollout": held(fresh().scheduled().step_begun().step_applied().judged(Answer::Pass));
     Phase::RollingOut { .. } =>
         "step begun": fresh().scheduled().step_begun(),
@@ -103,6 +104,8 @@ columns! {
         "paused, begun": paused(fresh().scheduled().step_begun()),
         "paused, applied": paused(fresh().scheduled().step_begun().step_applied()),
         "paused, unknown": failed(fresh().scheduled().step_begun(), Failure::Unknown),
+        "paused, burning":
+            fresh().scheduled().step_begun().step_applied().then(Command::Halt { why: PauseReason::Burn, reason: reason() }),
         "paused, undoing": paused(undoing());
     Phase::Watching =>
         "watching": fresh().watching(),
@@ -240,6 +243,12 @@ rows! {
         "Judge, unreachable": |c, now| judged(c, now, Answer::Unreachable),
         "  after the deadline": |c, now| judged(c, minutes(now, 31), Answer::Unreachable);
     Command::Pause { .. } => "Pause": |_, now| (Command::Pause { reason: reason() }, now);
+    Command::Halt { .. } =>
+        "Halt, a hold": |_, now| (Command::Halt { why: PauseReason::Hold, reason: reason() }, now),
+        "Halt, a burn": |_, now| (Command::Halt { why: PauseReason::Burn, reason: reason() }, now);
+    Command::GoOn { .. } => "GoOn": |_, now| (Command::GoOn { why: PauseReason::Burn }, now);
+    Command::Veto { .. } => "Veto": |_, now| (Command::Veto { reason: reason(), until: minutes(now, 60) }, now);
+    Command::LiftVeto { .. } => "LiftVeto": |_, now| (Command::LiftVeto { reason: reason() }, now);
     Command::Resume { .. } =>
         "Resume": |_, now| (Command::Resume { found: None }, now),
         "Resume, found applied": |_, now| (Command::Resume { found: Some(Found::Applied) }, now),
@@ -261,7 +270,7 @@ rows! {
     Command::SupersedeWatch { .. } => "SupersedeWatch": |_, now| (Command::SupersedeWatch { by: OTHER }, now);
     Command::ReportPaged { .. } => "ReportPaged": |c, now| {
         let key = c.pages.keys().next().cloned().unwrap_or_else(|| "CHG-7/0/1/none".into());
-        (Command::ReportPaged { key, channel: "pager".into() }, now)
+        (Command::ReportPaged { key, channel: "pager".into(), to: [].into() }, now)
     };
     Command::Review { .. } => "Review": |_, now| (Command::Review { summary: reason() }, now);
     Command::Join { .. } => "Join": |_, now| (Command::Join { release: ReleaseId::new(2) }, now);
@@ -363,6 +372,8 @@ fn what_clearway_does_by_itself_is_not_for_people_however_much_they_may() {
         AskException             accepted, wrong_phase
         GrantException           no_such_exception, wrong_phase
         Pause                    accepted, wrong_phase
+        Veto                     accepted, wrong_phase
+        LiftVeto                 accepted, wrong_phase
         Resume                   accepted, outcome_needed, wrong_phase
         Resume, found applied    accepted, wrong_phase
         Resume, not applied      accepted, wrong_phase
@@ -391,6 +402,8 @@ fn somebody_without_permissions_is_refused_everything_in_every_phase() {
         GrantException           not_allowed
         ApproveByAutomation      wrong_phase
         Pause                    not_allowed
+        Veto                     not_allowed
+        LiftVeto                 not_allowed
         Resume                   not_allowed
         Resume, found applied    not_allowed
         Resume, not applied      not_allowed
@@ -421,6 +434,8 @@ fn the_author_may_amend_and_withdraw_without_a_role_and_nothing_else() {
         AskException             not_allowed
         GrantException           not_allowed
         Pause                    not_allowed
+        Veto                     not_allowed
+        LiftVeto                 not_allowed
         Resume                   not_allowed
         Resume, found applied    not_allowed
         Resume, not applied      not_allowed

@@ -429,6 +429,7 @@ impl Hash for State {
             spent: _,
             stage,
             hold,
+            veto,
             pages,
             debts,
             version: _,
@@ -444,6 +445,7 @@ impl Hash for State {
         (hold.is_some(), closed.collect::<Vec<_>>()).hash(into);
         pages.iter().for_each(|(key, page)| (key, page.sent_at.is_some()).hash(into));
         (debts.is_empty(), exceptions).hash(into);
+        veto.as_ref().map(|veto| veto.until.as_second()).hash(into);
         match stage {
             Stage::Waiting => 0.hash(into),
             Stage::Scheduled { not_before } => (1, not_before.as_second()).hash(into),
@@ -612,7 +614,7 @@ impl World {
             Action::Supersede => Command::SupersedeWatch { by: OTHER },
             Action::Paged => {
                 let key = change.pages.keys().next().cloned()?;
-                Command::ReportPaged { key, channel: "pager".into() }
+                Command::ReportPaged { key, channel: "pager".into(), to: [].into() }
             }
         })
     }

@@ -141,7 +141,7 @@ fn carried_out(change: &Change, intent: &Intent, salt: u8, now: Timestamp) -> Co
             Command::ReportUndoFailed { attempt: *attempt, failure: failure(salt / 3), error: "refused".into() }
         }
         Intent::Undo { .. } => Command::ReportUndone { observed: json!({"weight": "0%"}) },
-        Intent::Page { key } => Command::ReportPaged { key: key.clone(), channel: "pager".into() },
+        Intent::Page { key } => Command::ReportPaged { key: key.clone(), channel: "pager".into(), to: [].into() },
     }
 }
 

@@ -198,9 +198,14 @@ pub(crate) fn judge(answer: Answer, step: usize, attempt: u32, at: Timestamp) ->
 pub(crate) fn part(command: &Command) -> Option<Part> {
     match command {
         Command::Assess(_) | Command::ApproveByAutomation | Command::RevokeVotes => Some(Part::Policy),
-        Command::LapseVotes | Command::Lapse | Command::Schedule | Command::Call | Command::Nag | Command::Close => {
-            Some(Part::Clock)
-        }
+        Command::LapseVotes
+        | Command::Lapse
+        | Command::Schedule
+        | Command::Call
+        | Command::Nag
+        | Command::Close
+        | Command::Halt { .. }
+        | Command::GoOn { .. } => Some(Part::Clock),
         Command::BeginStep { .. }
         | Command::ReportApplied { .. }
         | Command::ReportFailed { .. }
@@ -223,6 +228,8 @@ pub(crate) fn part(command: &Command) -> Option<Part> {
         | Command::GrantException { .. }
         | Command::Tick { .. }
         | Command::Pause { .. }
+        | Command::Veto { .. }
+        | Command::LiftVeto { .. }
         | Command::Resume { .. }
         | Command::Promote { .. }
         | Command::Rollback { .. }

@@ -178,6 +178,8 @@ pub(super) fn schema(kind: Schema) -> Outcome {
         Schema::Approvals => schemars::schema_for!(change::governance::Matrix),
         Schema::Paths => schemars::schema_for!(change::facts::paths::PathFile),
         Schema::Calendar => schemars::schema_for!(change::calendar::Calendar),
+        Schema::Roster => schemars::schema_for!(change::roster::Roster),
+        Schema::ErrorBudget => schemars::schema_for!(change::budget::BudgetPolicy),
         Schema::Judge => schemars::schema_for!(crate::judging::config::JudgeConfig),
         Schema::Slis => schemars::schema_for!(change::governance::SliFile),
         Schema::Service => schemars::schema_for!(change::catalog::Service),

@@ -191,8 +191,10 @@ fn test(args: &Args, options: &PolicyTest) -> Outcome {
 
 /// Plays the inputs that were given, or those that the tests are written around, through a year.
 fn sweep(args: &Args, options: &PolicyTest, modules: &BTreeMap<String, String>) -> Outcome<Vec<Swept>> {
-    let settings: Settings = file(args, &options.dir, "settings.yaml")?.unwrap_or_default();
-    let settings = options.time_zone.clone().map_or(settings, |time_zone| Settings { time_zone });
+    let mut settings: Settings = file(args, &options.dir, "settings.yaml")?.unwrap_or_default();
+    if let Some(time_zone) = &options.time_zone {
+        settings.time_zone.clone_from(time_zone);
+    }
     let zone = settings.zone().map_err(|e| Failure::new(INVALID, e))?;
     let bundle = Bundle::compile(modules).map_err(|e| invalid(&e))?;
     let mut inputs = Vec::new();

@@ -219,3 +219,67 @@ async fn a_query_that_finds_nothing_at_prometheus_is_named_before_anything_begin
     assert!(house.run(&["amend", "CHG-1", &file]).status.success());
     house.wait_for("CHG-1", &["completed"]);
 }
+
+/// Sets the weights of both versions at the router by hand, as somebody would who goes past Clearway.
+fn set_weights(house: &House, backend: &str, v1: u64, v2: u64) {
+    let url = format!("http://{}/backends/{backend}", house.router_admin);
+    let put = async {
+        let client = reqwest::Client::new();
+        let state: Value = client.get(&url).send().await.expect("the router answers").json().await.expect("JSON");
+        let wish = serde_json::json!({"weights": {"v1": v1, "v2": v2}, "if_revision": state["revision"]});
+        let answer = client.put(format!("{url}/weights")).json(&wish).send().await.expect("the router answers");
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
+    };
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(put));
+}
+
+/// Waits until the budget of the shop is as wanted.
+fn budget_until(house: &House, wanted: impl Fn(&Value) -> bool) {
+    let patience = Instant::now() + Duration::from_secs(90);
+    loop {
+        let view = house.json(&["budget", "shop"]);
+        if wanted(&view["budgets"][0]) {
+            return;
+        }
+        assert!(Instant::now() < patience, "{view:#}\n{}", house.server_log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+// A2, I3: a burn that Prometheus shows holds the rollouts of the service and lets them go when it is over; a Prometheus that is gone is no full budget.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burn_that_prometheus_shows_holds_the_service_until_it_is_over() {
+    let mut house = House::build(1, "failing");
+    let Some(mut prometheus) = Prometheus::start(&house) else { return };
+    house.configure(&format!("[sources.prom]\nprometheus = \"http://{}\"\n", prometheus.address));
+    let governance = house.dir.path().join("governance");
+    let shop = "name: shop\nowner: ada\nslis: [shop-errors]\ntier: 3\n";
+    let slis = "slis:\n  - {name: shop-errors, source: prom, ratio: {bad: 'clearway_router_requests_total{backend=\"b0\",version=\"$cohort\",code=\"5xx\"}', total: 'clearway_router_requests_total{backend=\"b0\",version=\"$cohort\"}'}, objective: 99.5%}\n";
+    let policy = "period: 1h\nevery: 1s\nleast_events: 20\nwindows: [{long: 15s, short: 5s, factor: 2}]\nbands: []\n";
+    std::fs::create_dir_all(governance.join("services")).expect("a folder");
+    for (path, text) in [("services/shop.yaml", shop), ("slis.yaml", slis), ("error_budget.yaml", policy)] {
+        std::fs::write(governance.join(path), text).expect("a file");
+    }
+    house.send_visitors(0, 300.0);
+    house.start_server();
+    budget_until(&house, |budget| budget["reading"]["slis"][0]["windows"][0]["burns"] == false);
+    set_weights(&house, "b0", 2_000, 8_000);
+    budget_until(&house, |budget| budget["state"]["burning"]["rate"].as_f64().is_some_and(|rate| rate > 2.0));
+    let steps = "{weight: 50%, bake: 2s, deadline: 40s}, {weight: 100%, bake: 2s, deadline: 40s}";
+    house.json(&["propose", &change_file(&house, "back.yaml", "v1", "v2", steps)]);
+    house.wait_for("CHG-1", &["held"]);
+    let why = text(&house.run(&["why", "CHG-1"]));
+    assert!(why.contains("the error budget of `shop` burns") && why.contains("`shop-errors`"), "{why}");
+    let said = text(&house.run(&["budget"]));
+    assert!(said.contains("times as fast as expected over 15s by `shop-errors`"), "{said}");
+    assert_eq!(events(&house, "CHG-1", "StepBegun").len(), 0);
+    set_weights(&house, "b0", 10_000, 0);
+    budget_until(&house, |budget| budget["state"]["burning"].is_null());
+    house.wait_until("CHG-1", |view| {
+        view["change"]["hold"].is_null() || !view["change"]["hold"].to_string().contains("budget_burns")
+    });
+    prometheus.kill();
+    budget_until(&house, |budget| {
+        budget["state"]["unknown"].as_str().is_some_and(|why| why.contains("Connection refused"))
+    });
+}

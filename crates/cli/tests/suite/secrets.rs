@@ -116,6 +116,16 @@ const INPUTS: &[Input] = &[
         fate: Fate::Refused,
         send: |s, x| s.api("changes/CHG-1/withdraw", &json!({"reason": x.line})),
     },
+    Input {
+        name: "hold",
+        fate: Fate::Refused,
+        send: |s, x| s.api("holds", &json!({"services": ["shop"], "lasts": "1h", "reason": x.line})),
+    },
+    Input {
+        name: "veto",
+        fate: Fate::Refused,
+        send: |s, x| s.api("changes/CHG-1/veto", &json!({"lasts": "1h", "reason": x.line})),
+    },
     Input { name: "pause", fate: Fate::Refused, send: |s, x| s.api("changes/CHG-1/pause", &json!({"reason": x.line})) },
     Input {
         name: "resume",

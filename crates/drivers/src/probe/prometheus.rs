@@ -93,6 +93,21 @@ impl Prometheus {
         try_join_all(answers).await.map_err(|error| self.named(&error))
     }
 
+    /// What happened in a window up to now, as Prometheus computes it: of a counter its increase, of a histogram that of each bucket.
+    pub(crate) async fn over(
+        &self,
+        client: &Client,
+        limits: &Limits,
+        asks: &[Ask],
+        window: Span,
+        now: Timestamp,
+    ) -> Result<Vec<Answer>, String> {
+        let glance = Glance { now, every: LEAST_LOOKBACK };
+        let reading = Reading { prometheus: self, client, limits, glance: &glance, moment: Moment::Now };
+        let answers = asks.iter().map(|ask| reading.increase(ask, window));
+        try_join_all(answers).await.map_err(|error| self.named(&error))
+    }
+
     /// All series of a matcher as an instant query has them; native histograms, which are not one number, are left out.
     pub(crate) async fn series(
         &self,
@@ -175,6 +190,21 @@ impl Reading<'_> {
                 Ok(Answer { series: self.instant(&asked, at).await?, meaning: Meaning::Total, asked })
             }
         }
+    }
+
+    /// The increase over a window, asked as one query.
+    async fn increase(&self, ask: &Ask, window: Span) -> Result<Answer, String> {
+        let filled = self.prometheus.filled(ask, window)?;
+        let asked = match shape(&filled)? {
+            Shape::Selector(selector) if ask.part == Part::Buckets => {
+                format!("sum by (le) (increase({}[{window}]))", selector.buckets()?)
+            }
+            Shape::Selector(selector) => format!("sum(increase({selector}[{window}]))"),
+            Shape::Expression if uses(&ask.query, "window") => filled,
+            Shape::Expression => return Err(format!("can't be asked: `{filled}` does not say of which time it is")),
+        };
+        let series = self.instant(&asked, None).await?;
+        Ok(Answer { asked, meaning: Meaning::Window(window), series })
     }
 
     /// The classic buckets of a histogram, or else its native ones.

@@ -114,8 +114,20 @@ pub(crate) async fn schema(
 }
 
 /// The kinds of files that have a schema.
-pub(crate) const KINDS: [&str; 10] =
-    ["change", "release", "access", "approvals", "calendar", "paths", "settings", "slis", "standard", "service"];
+pub(crate) const KINDS: [&str; 12] = [
+    "change",
+    "release",
+    "access",
+    "approvals",
+    "calendar",
+    "roster",
+    "error-budget",
+    "paths",
+    "settings",
+    "slis",
+    "standard",
+    "service",
+];
 
 fn file_schema(kind: &str) -> Option<Value> {
     let schema = match kind {
@@ -124,6 +136,8 @@ fn file_schema(kind: &str) -> Option<Value> {
         "access" => schemars::schema_for!(change::actor::Access),
         "approvals" => schemars::schema_for!(change::governance::Matrix),
         "calendar" => schemars::schema_for!(change::calendar::Calendar),
+        "roster" => schemars::schema_for!(change::roster::Roster),
+        "error-budget" => schemars::schema_for!(change::budget::BudgetPolicy),
         "paths" => schemars::schema_for!(change::facts::paths::PathFile),
         "slis" => schemars::schema_for!(change::governance::SliFile),
         "settings" => schemars::schema_for!(change::governance::Settings),

@@ -11,8 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    about, access, calendar, catalog, changes, commands, diffs, log, outside, people, plans, policies, releases, standards,
-    tokens, votes,
+    about, access, budgets, calendar, catalog, changes, commands, diffs, holds, log, on_call, outside, people, plans,
+    policies, releases, standards, tokens, votes,
 };
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
@@ -63,6 +63,12 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(people::stopped, people::stop))
         .routes(routes!(people::release))
         .routes(routes!(people::debts))
+        .routes(routes!(on_call::all))
+        .routes(routes!(budgets::all))
+        .routes(routes!(holds::list, holds::hold))
+        .routes(routes!(holds::release))
+        .routes(routes!(holds::veto))
+        .routes(routes!(holds::lift_veto))
         .routes(routes!(events::of_change))
         .routes(routes!(events::of_all))
         .routes(routes!(log::entries))
@@ -197,6 +203,7 @@ mod tests {
             get /api/v1/changes/{id}/events listenToChange
             post /api/v1/changes/{id}/finish finishStep
             get /api/v1/changes/{id}/gates askGates
+            post /api/v1/changes/{id}/lift-veto liftVeto
             get /api/v1/changes/{id}/log showChangeLog
             get /api/v1/changes/{id}/looks showLooks
             post /api/v1/changes/{id}/override overrideRule
@@ -213,6 +220,7 @@ mod tests {
             get /api/v1/changes/{id}/statement showStatement
             post /api/v1/changes/{id}/take-back takeBack
             post /api/v1/changes/{id}/tick tickPoint
+            post /api/v1/changes/{id}/veto vetoChange
             post /api/v1/changes/{id}/withdraw withdrawChange
             get /api/v1/debts listDebts
             get /api/v1/decisions listDecisions
@@ -223,9 +231,13 @@ mod tests {
             get /api/v1/events listen
             post /api/v1/facts showFacts
             get /api/v1/governance showGovernance
+            get /api/v1/holds listHolds
+            post /api/v1/holds holdServices
+            post /api/v1/holds/{hold}/release releaseHold
             get /api/v1/log showLog
             get /api/v1/log/{position}/proof proveEntry
             get /api/v1/measures measure
+            get /api/v1/on-call listOnCall
             post /api/v1/plans planFile
             post /api/v1/policy/replay replayPolicy
             get /api/v1/schemas/{kind} showSchema

@@ -12,7 +12,9 @@ use change::diff::Diff;
 use change::gate::{Gate, GateState};
 use maud::{Markup, html};
 
+use super::budget;
 use super::frame::{Page, Place};
+use super::holds;
 use super::svg;
 use super::words::{self, prose};
 use crate::offers::{Act, Offers};
@@ -30,6 +32,10 @@ pub(crate) struct ChangePage {
     pub since: Option<Diff>,
     /// What the reader has just done.
     pub done: Option<Act>,
+    /// What people on call hold of its services now.
+    pub holds: Vec<change::holds::ServiceHold>,
+    /// The error budgets of its services, where they are read.
+    pub budgets: Vec<engine::budgets::BudgetOverview>,
 }
 
 impl ChangePage {
@@ -38,6 +44,7 @@ impl ChangePage {
         let main = html! {
             @if let Some(done) = self.done { p.done role="status" { (svg::mark(svg::Mark::Check)) " " (done.done()) } }
             (self.head())
+            (holds::banner(&self.holds))
             div.columns {
                 div.column {
                     (since::section(self.since.as_ref()))
@@ -47,7 +54,7 @@ impl ChangePage {
                     (gates(&self.view.gates))
                     (self.timeline())
                 }
-                aside.column aria-label="About this change" { (about::sections(&self.view)) }
+                aside.column aria-label="About this change" { (budget::card(&self.budgets)) (about::sections(&self.view)) }
             }
         };
         Page {
@@ -173,6 +180,8 @@ pub(crate) mod tests {
             csrf: "form-token".into(),
             since: None,
             done: None,
+            holds: vec![],
+            budgets: vec![],
         }
     }
 

@@ -20,7 +20,15 @@ use crate::view::{ChangeList, LogEntry, no_plan};
 
 fn list(rows: Vec<ChangeRow>) -> Page {
     let list = ChangeList::page(rows, 50);
-    ListPage { list, group: None, service: String::new(), services: vec!["checkout".into()], is_older: false }.page()
+    ListPage {
+        list,
+        group: None,
+        service: String::new(),
+        services: vec!["checkout".into()],
+        is_older: false,
+        holds: vec![],
+    }
+    .page()
 }
 
 fn pages() -> Vec<(&'static str, Page)> {

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::frame::{Page, Place, command};
+use super::holds;
 use super::words::{self, prose};
 use crate::view::{ChangeList, Group, Row};
 
@@ -16,12 +17,15 @@ pub(crate) struct ListPage {
     pub services: Vec<String>,
     /// Whether newer changes are left out.
     pub is_older: bool,
+    /// What people on call hold now.
+    pub holds: Vec<change::holds::ServiceHold>,
 }
 
 impl ListPage {
     pub(crate) fn page(&self) -> Page {
         let main = html! {
             div.head { h1 { "Changes" } (self.filter()) }
+            (holds::banner(&self.holds))
             section id="rows" data-live aria-label="Changes" {
                 @if self.list.changes.is_empty() { (self.empty()) } @else { (table(&self.list.changes)) }
             }
@@ -141,6 +145,7 @@ mod tests {
             service: "a&b".into(),
             services: vec!["checkout".into()],
             is_older: false,
+            holds: vec![],
         }
     }
 

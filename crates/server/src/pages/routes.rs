@@ -81,6 +81,7 @@ async fn list_page(server: &Shared, caller: &Caller, query: ListQuery) -> Result
         service,
         services: services(server, caller),
         is_older: params.before.is_some(),
+        holds: server.handle.holds().await?,
     };
     Ok(page.page())
 }
@@ -156,14 +157,13 @@ async fn change_page(
     let overview = changes::overview(server, &visitor.0.caller, id).await?;
     let looks = server.handle.looks(id, 0).await?;
     let plan = &overview.change.proposal.plan;
+    let given = server.handle.given(&overview.change, &change::Actor::User(visitor.0.caller.user.clone())).await?;
     let page = ChangePage {
         log: overview.log.iter().map(|recorded| LogEntry::of(recorded, plan)).collect(),
         looks: looks.into_iter().map(LookView::of).collect(),
-        offers: Offers::to(
-            &visitor.0.caller.limits,
-            &overview.change,
-            &server.handle.given(&overview.change, &change::Actor::User(visitor.0.caller.user.clone())).await?,
-        ),
+        offers: Offers::to(&visitor.0.caller.limits, &overview.change, &given),
+        budgets: budgets_of(server, &overview.change).await?,
+        holds: if overview.change.phase().is_terminal() { vec![] } else { given.holds },
         view: ChangeView::of(&overview, &server.base_url),
         csrf: visitor.0.csrf.clone(),
         since: diffs::since_vote(&overview, &change::Actor::User(visitor.0.caller.user.clone())),
@@ -191,6 +191,15 @@ async fn release_page(server: &Shared, caller: &Caller, id: &str) -> Result<Page
     let id = releases::id_of(id)?;
     let view = releases::show(server, caller, id).await?;
     Ok(ReleasePage { view, log: releases::entries(server, id).await? }.page())
+}
+
+/// The budgets of the services of a change that has not ended.
+async fn budgets_of(server: &Shared, change: &Change) -> Result<Vec<engine::budgets::BudgetOverview>, Problem> {
+    if change.phase().is_terminal() {
+        return Ok(vec![]);
+    }
+    let all = server.handle.budgets(None).await?.unwrap_or_default();
+    Ok(all.into_iter().filter(|budget| change.proposal.services.contains(&budget.service)).collect())
 }
 
 /// What the forms of a change send.

@@ -48,6 +48,13 @@ const TABLE: &str = "
     get  /api/v1/calendar.ics                  401 200 200 200 200
     get  /api/v1/catalog                       401 200 200 200 200
     get  /api/v1/debts                         401 200 200 200 200
+    get  /api/v1/holds                         401 200 200 200 200
+    post /api/v1/holds                         401 403 403 403 200
+    post /api/v1/holds/{hold}/release          401 422 422 422 422
+    post /api/v1/changes/{id}/veto             401 404 403 403 200
+    post /api/v1/changes/{id}/lift-veto        401 404 403 403 409
+    get  /api/v1/budgets                       401 200 200 200 200
+    get  /api/v1/on-call                       401 200 200 200 200
     get  /api/v1/decisions                     401 403 403 200 200
     get  /api/v1/delegations                   401 200 200 200 200
     post /api/v1/delegations                   401 200 200 200 200
@@ -115,6 +122,8 @@ fn body(path: &str, effect: &Value) -> Value {
         "grant-exception" => json!({"freeze": "none"}),
         "tick" => json!({"list": "none", "code": "none", "note": "seen"}),
         "delegations" => json!({"lasts": "1d"}),
+        "holds" => json!({"services": ["checkout"], "lasts": "1h", "reason": "because"}),
+        "veto" => json!({"lasts": "1h", "reason": "because"}),
         "end" => json!({}),
         "amend" => json!({"file": FILE.replace("Raise", "Lower")}),
         "approve" => json!({"effect": effect}),
@@ -146,6 +155,7 @@ async fn ask(world: &World, verb: &str, path: &str, person: &str, effect: &Value
             .replace("{position}", "2")
             .replace("{kind}", "change")
             .replace("{name}", "nothing")
+            .replace("{hold}", "HOLD-9")
             .replace("{path}", "entries/000"),
     };
     let method: Method = verb.to_uppercase().parse().expect("a method");

@@ -380,6 +380,7 @@ impl World {
             drivers: BTreeMap::from([("paper".to_owned(), driver)]),
             eyes: Arc::new(Blind),
             voice: Arc::new(Blind),
+            rosters: Arc::new(engine::ports::NoRosters),
             clock: Arc::new(SystemClock),
             scrub: Arc::new(OneWord),
             in_force: InForce::new(governance).expect("its policies compile"),

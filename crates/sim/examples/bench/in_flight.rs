@@ -98,6 +98,7 @@ async fn start(dir: &Path) -> Result<Handle> {
         drivers: BTreeMap::from([("world".to_owned(), world.clone() as Arc<dyn Driver>)]),
         eyes: Arc::new(Steady { since: Instant::now() }),
         voice: world,
+        rosters: Arc::new(engine::ports::NoRosters),
         clock: Arc::new(SystemClock),
         scrub: Arc::new(drivers::read::secrets::Scrubber::default()),
         in_force: InForce::new(governance(NOBODY))?,

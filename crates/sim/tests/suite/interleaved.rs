@@ -15,13 +15,13 @@ use sim::world::{Behaviour, NOBODY, World, bob, change_file, epoch, governance};
 use crate::support::*;
 
 /// A store in which an event of another stream is appended right before the first step that begins.
-struct Interleaved {
+pub(crate) struct Interleaved {
     store: Arc<dyn Store>,
     first: Mutex<Option<(String, Event)>>,
 }
 
 impl Interleaved {
-    fn with(stream: &str, event: Event) -> (Arc<dyn Store>, Arc<dyn Store>) {
+    pub(crate) fn with(stream: &str, event: Event) -> (Arc<dyn Store>, Arc<dyn Store>) {
         let store = memory();
         let first = Mutex::new(Some((stream.to_owned(), event)));
         (store.clone(), Arc::new(Self { store, first }))

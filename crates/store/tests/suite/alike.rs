@@ -82,6 +82,7 @@ fn batch(deed: &Deed, going: &mut [Going; 3]) -> Batch {
                     reason: "why".into(),
                     to: [].into(),
                     urgency: Default::default(),
+                    at: None,
                 },
             };
             let events: Vec<_> = (0..*events).map(next).collect();

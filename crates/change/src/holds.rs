@@ -1,0 +1,167 @@
+//! Holds: who has stopped the line of a service, or vetoed one change, and until when?
+//!
+//! Somebody on call may hold every rollout of a service, and veto one change. Both have a reason and an end: what has none stands in the way when nobody
+//! remembers why. Must never hold a rollback. Holds of services have a stream of their own; a veto stands in the log of its change. Who is on call
+//! is asked of [`on_call`](crate::on_call); the answer reaches a change through [`gate`](crate::gate).
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::actor::Actor;
+use crate::catalog::Catalog;
+use crate::document::{list, nearest};
+use crate::explain;
+use crate::gate::{GateState, closed};
+use crate::governance::Governance;
+use crate::lifecycle::{Change, Given};
+use crate::proposal::Proposal;
+use crate::calendar::Passage;
+use crate::time::{Span, Timestamp, after};
+
+/// The stream of holds of services.
+pub const HOLDS: &str = "holds";
+/// The code of a gate that a hold of a service closes.
+pub const HELD_BY_HOLD: &str = "service_hold";
+/// The code of a gate that a veto closes.
+pub const VETOED: &str = "vetoed";
+/// How long a hold or a veto may last where settings.yaml says nothing: who needs longer has a freeze to write.
+pub const LONGEST: Span = Span::secs(7 * 86_400);
+
+/// What somebody holds: services by name, those that a team owns, or both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HoldOrder {
+    /// `HOLD-3`.
+    pub hold: String,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub services: BTreeSet<String>,
+    /// Whose services are held: those that it owns at the moment of a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// In this environment; in all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+    /// Whether emergencies pass it.
+    #[serde(default)]
+    pub emergency: Passage,
+    /// Whether what was rolling out was paused at once.
+    #[serde(default)]
+    pub pause: bool,
+    pub reason: String,
+}
+
+/// A hold of services, as it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceHold {
+    #[serde(flatten)]
+    pub order: HoldOrder,
+    pub by: Actor,
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+}
+
+/// One change that somebody does not let go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Veto {
+    pub by: Actor,
+    pub reason: String,
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+}
+
+impl HoldOrder {
+    /// Whether it covers a change: one of its services is enough.
+    pub fn covers(&self, proposal: &Proposal, catalog: &Catalog) -> bool {
+        let here = self.environment.as_ref().is_none_or(|environment| *environment == proposal.environment);
+        let team = self.team.as_deref();
+        let owned =
+            || team.is_some_and(|team| proposal.owner == team || catalog.owners(&proposal.services).contains(team));
+        here && (!self.services.is_disjoint(&proposal.services) || owned())
+    }
+
+    /// The services that it covers now.
+    pub fn covered(&self, catalog: &Catalog) -> BTreeSet<String> {
+        let owned = catalog.services().iter().filter(|service| self.team.as_deref() == Some(service.owner.as_str()));
+        self.services.iter().cloned().chain(owned.map(|service| service.name.clone())).collect()
+    }
+
+    /// What it covers, in words: `shop, till in production`.
+    pub fn in_words(&self) -> String {
+        let mut what: Vec<String> = self.services.iter().map(|service| format!("`{service}`")).collect();
+        what.extend(self.team.iter().map(|team| format!("all services of `{team}`")));
+        let place = self.environment.as_ref().map_or_else(String::new, |environment| format!(" in `{environment}`"));
+        format!("{}{place}", what.join(", "))
+    }
+
+    /// Why it can't be, where it can't.
+    ///
+    /// # Errors
+    /// A sentence that says what to do.
+    pub fn possible(&self, governance: &Governance, now: Timestamp) -> Result<(), String> {
+        if self.services.is_empty() && self.team.is_none() {
+            return Err("a hold names a service or a team".into());
+        }
+        let catalog = &governance.catalog;
+        let names = || catalog.services().iter().map(|service| service.name.as_str());
+        let is_unknown = |service: &&String| !catalog.services().is_empty() && catalog.service(service).is_none();
+        if let Some(unknown) = self.services.iter().find(is_unknown) {
+            let near = nearest(unknown, names()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return Err(format!("there is no service `{unknown}` in the catalog{near}"));
+        }
+        if let Some(team) = self.team.as_ref().filter(|_| self.covered(catalog).is_empty()) {
+            let owners: BTreeSet<&str> = catalog.services().iter().map(|service| service.owner.as_str()).collect();
+            let known = list(owners);
+            return Err(format!("`{team}` owns no service of the catalog; the teams that own one: {known}"));
+        }
+        ends_in_time("hold", self.until, now, governance.settings.longest_hold)
+    }
+}
+
+/// Whether an end is one that a hold or a veto may have.
+///
+/// # Errors
+/// A sentence that says what to do.
+pub fn ends_in_time(what: &str, until: Timestamp, now: Timestamp, longest: Span) -> Result<(), String> {
+    if until <= now {
+        return Err(format!("`{until}` is over already; a {what} ends later than now"));
+    }
+    if until > after(now, longest) {
+        return Err(format!(
+            "`{until}` is too far: a {what} lasts at most {longest} (`longest_hold` in settings.yaml); name an earlier end and renew it, or write a freeze into calendar.yaml"
+        ));
+    }
+    Ok(())
+}
+
+/// Why somebody on call does not let the next step of a change begin: a veto of this change, or a hold of one of its services.
+pub(crate) fn shut(change: &Change, given: &Given) -> Option<GateState> {
+    vetoed(change, given.now).or_else(|| held(change, given))
+}
+
+fn vetoed(change: &Change, now: Timestamp) -> Option<GateState> {
+    let veto = change.veto.as_ref().filter(|veto| now < veto.until)?;
+    let by = explain::actor(&veto.by);
+    let reason = format!("{by} has vetoed it until `{}`: {}", veto.until, veto.reason);
+    let who = format!("{by}, or somebody else on call or who may freeze, with `clearway veto {} --lift`", change.id);
+    Some(closed(VETOED, reason, Some(veto.until), Some(who)))
+}
+
+fn held(change: &Change, given: &Given) -> Option<GateState> {
+    let is_emergency = change.proposal.course.emergency().is_some_and(|emergency| given.now < emergency.until);
+    let holds =
+        |hold: &&ServiceHold| given.now < hold.order.until && !(is_emergency && hold.order.emergency == Passage::Allow);
+    // The one that ends last says when the gate opens.
+    let hold = given.holds.iter().filter(holds).max_by_key(|hold| hold.order.until)?;
+    let (by, order) = (explain::actor(&hold.by), &hold.order);
+    let reason = format!("{by} holds {} until `{}`: {}", order.in_words(), order.until, order.reason);
+    let who = format!(
+        "{by}, or somebody else on call or who may freeze, with `clearway hold --release {} --reason ...`",
+        order.hold
+    );
+    Some(closed(HELD_BY_HOLD, reason, Some(order.until), Some(who)))
+}

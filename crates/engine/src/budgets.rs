@@ -1,0 +1,514 @@
+//! Budgets: asks the sources of the verdict how error budgets fare, at an interval, and puts into the log what has moved.
+//!
+//! One question for each SLI and length of time, a few at once; an answer is kept with its time. The arithmetic is `measure`'s, what follows for a change
+//! is the core's to say. A source that fails is never a budget that is full: it is unknown, and said. After a crash the next round derives again
+//! whom a burn has to pause and who may go on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use change::actor::Part;
+use change::budget::{self, BudgetPolicy, BudgetState, BurnWindow, Burning, ResumeBy};
+use change::catalog::Gating;
+use change::governance::Governance;
+use change::rollout::PauseReason;
+use change::time::{after, to_millis};
+use change::verification::{Objective, Sli};
+use change::{Actor, Change, Command, Event, Span, Timestamp};
+use futures::StreamExt as _;
+use measure::burn::{self, Counted};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::commit::Attempt;
+use crate::handle::{Engine, Handle};
+use crate::look;
+use crate::ports::{Answer, Cohorts, Side, StoreError};
+
+/// Questions that are under way at once.
+const AT_ONCE: usize = 8;
+/// Rounds for which a source may fail before its budgets are unknown: one answer that is lost is no news.
+const PATIENCE: u64 = 3;
+/// A long window moves slowly: it is asked again after this part of its length.
+const PART_OF_WINDOW: u64 = 60;
+/// And after this at the latest.
+const LATEST: Span = Span::secs(300);
+
+/// What was read last, of all services.
+#[derive(Default)]
+pub(crate) struct Budgets {
+    kept: Mutex<BTreeMap<Question, Kept>>,
+    readings: Mutex<BTreeMap<String, BudgetReading>>,
+}
+
+/// What is asked: how many events of an SLI there were within so long.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Question {
+    service: String,
+    sli: String,
+    window: Span,
+}
+
+/// The last answer to a question.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    good: Option<(Timestamp, Counted)>,
+    /// Since when there is none.
+    failed: Option<(Timestamp, String)>,
+    asked_at: Option<Timestamp>,
+}
+
+/// How the error budget of a service fares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BudgetReading {
+    pub service: String,
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// For how long objectives are promised.
+    pub period: Span,
+    pub slis: Vec<SliBudget>,
+}
+
+/// How the error budget of one SLI fares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SliBudget {
+    pub sli: String,
+    pub source: String,
+    /// The share of good events that is promised, such as `99.5%`.
+    pub objective: Objective,
+    /// What is left of the budget of the period, in percent; nothing where too little was counted, or the source did not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_percent: Option<f64>,
+    /// Events of the period, as its source computes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad_events: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all_events: Option<f64>,
+    pub windows: Vec<WindowBurn>,
+    /// Why its source could not be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreachable: Option<String>,
+}
+
+/// How fast a budget is used up within a window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WindowBurn {
+    #[serde(flatten)]
+    pub window: BurnWindow,
+    /// How many times as fast as expected, over the long one; nothing where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long_rate: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_rate: Option<f64>,
+    /// Nothing where that can't be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burns: Option<bool>,
+}
+
+/// A budget as people see it: what was read last, what the log says, and how many changes began within a day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BudgetOverview {
+    pub service: String,
+    /// Nothing before the first reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<BudgetReading>,
+    /// Nothing as long as it was never in a band, in a burn or out of sight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<BudgetState>,
+    pub begun_within_a_day: usize,
+}
+
+impl Budgets {
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<Question, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn readings(&self) -> MutexGuard<'_, BTreeMap<String, BudgetReading>> {
+        self.readings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The least share of a budget that is left among these services, 0 to 1, as it was read last.
+    pub(crate) fn left(&self, services: &BTreeSet<String>) -> Option<f64> {
+        let readings = self.readings();
+        let slis = services.iter().filter_map(|service| readings.get(service)).flat_map(|reading| &reading.slis);
+        let least = slis.filter_map(|sli| sli.left_percent).reduce(f64::min)?;
+        Some((least / 100.0).clamp(0.0, 1.0))
+    }
+}
+
+impl Handle {
+    /// The budgets of one service, or of every service with an objective. Nothing where no budget is read by this governance.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn budgets(&self, service: Option<&str>) -> Result<Option<Vec<BudgetOverview>>, StoreError> {
+        let in_force = self.in_force();
+        if in_force.governance.budgets.is_none() {
+            return Ok(None);
+        }
+        let mut services: Vec<String> = promises(&in_force.governance).into_iter().map(|(name, _)| name).collect();
+        services.dedup();
+        services.retain(|name| service.is_none_or(|wanted| wanted == name));
+        let readings = self.engine.budgets.readings().clone();
+        let now = to_millis(self.now());
+        let nobody = change::ChangeId::new(0);
+        let one = |folds: &crate::handle::Folds, service: String| BudgetOverview {
+            reading: readings.get(&service).cloned(),
+            state: folds.circumstances.budget(&service).cloned(),
+            begun_within_a_day: folds.circumstances.begun(&service, nobody, now).len(),
+            service,
+        };
+        let found = self.engine.with_folds(|folds| services.into_iter().map(|name| one(folds, name)).collect()).await?;
+        Ok(Some(found))
+    }
+
+    /// Reads budgets from now on, until the engine is drained or gone.
+    pub(crate) fn attend_budgets(&self) {
+        let engine = Arc::downgrade(&self.engine);
+        let (stop, news) = (self.engine.tasks.stop.clone(), self.engine.news.clone());
+        self.engine.tasks.tracker.spawn(async move {
+            loop {
+                let Some(engine) = engine.upgrade() else { return };
+                if let Err(error) = engine.round_of_budgets().await {
+                    tracing::error!(%error, "the store failed; budgets are read again later");
+                }
+                let every = engine.in_force().governance.budgets.as_ref().map_or(LATEST, |policy| policy.every);
+                drop(engine);
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(every.as_millis())) => {}
+                    () = news.notified() => {}
+                    () = stop.cancelled() => return,
+                }
+            }
+        });
+    }
+}
+
+impl Engine {
+    async fn round_of_budgets(self: &Arc<Self>) -> Result<(), StoreError> {
+        let in_force = self.in_force();
+        let Some(policy) = &in_force.governance.budgets else { return Ok(()) };
+        let promises = promises(&in_force.governance);
+        self.ask_sources(policy, &promises).await;
+        let now = to_millis(self.clock.now());
+        let mut services: Vec<&String> = promises.iter().map(|(service, _)| service).collect();
+        services.dedup();
+        let mut moved = false;
+        for service in services {
+            let slis: Vec<&Sli> = promises.iter().filter(|(name, _)| name == service).map(|(_, sli)| sli).collect();
+            let reading = self.reading(service, policy, &slis, now);
+            let before = self.with_folds(|folds| folds.circumstances.budget(service).cloned()).await?;
+            let next = state(&reading, policy, before.as_ref(), now);
+            self.budgets.readings().insert(service.clone(), reading);
+            let is_news = match &before {
+                Some(before) => !before.says_the_same(&next),
+                None => next.band.is_some() || next.burning.is_some() || next.unknown.is_some(),
+            };
+            if is_news {
+                let clock = Actor::Clearway(Part::Clock);
+                self.note(&budget::stream(service), Event::BudgetMoved(Box::new(next)), &clock).await?;
+                moved = true;
+            }
+        }
+        self.follow_budgets(policy).await?;
+        if moved { Handle { engine: self.clone() }.wake_all().await } else { Ok(()) }
+    }
+
+    /// Asks what is due, a few questions at once, and keeps the answers.
+    async fn ask_sources(&self, policy: &BudgetPolicy, promises: &[(String, Sli)]) {
+        let now = to_millis(self.clock.now());
+        let mut due = Vec::new();
+        for (service, sli) in promises {
+            for window in policy.lengths() {
+                let question = Question { service: service.clone(), sli: sli.name.clone(), window };
+                let pace = Span::millis(window.as_millis() / PART_OF_WINDOW).min(LATEST).max(policy.every);
+                let asked_at = self.budgets.kept().get(&question).and_then(|kept| kept.asked_at);
+                if asked_at.is_none_or(|at| after(at, pace) <= now || at > now) {
+                    due.push(self.asked_of(question, sli.clone(), now));
+                }
+            }
+        }
+        let answers: Vec<(Question, Result<Counted, String>)> =
+            futures::stream::iter(due).buffer_unordered(AT_ONCE).collect().await;
+        let mut kept = self.budgets.kept();
+        for (question, answer) in answers {
+            let entry = kept.entry(question).or_default();
+            entry.asked_at = Some(now);
+            match answer {
+                Ok(counted) => (entry.good, entry.failed) = (Some((now, counted)), None),
+                Err(why) => {
+                    let since = entry.failed.take().map_or(now, |(since, _)| since);
+                    entry.failed = Some((since, why));
+                }
+            }
+        }
+    }
+
+    async fn asked_of(&self, question: Question, sli: Sli, now: Timestamp) -> (Question, Result<Counted, String>) {
+        let nobody = Cohorts { canary: String::new(), stable: String::new() };
+        let asks = look::asks(&sli, Side::Baseline, &nobody);
+        let answers = self.eyes.over(&sli.source, &asks, question.window, now).await;
+        let counted = answers.and_then(|answers| counted(&sli, &answers));
+        (question, counted)
+    }
+
+    fn reading(&self, service: &str, policy: &BudgetPolicy, slis: &[&Sli], now: Timestamp) -> BudgetReading {
+        let kept = self.budgets.kept();
+        let patience = policy.every.times(PATIENCE);
+        let of = |sli: &&Sli| {
+            let question = |window| Question { service: service.to_owned(), sli: sli.name.clone(), window };
+            let known = |window| kept.get(&question(window)).cloned().unwrap_or_default();
+            sli_budget(sli, policy, &known, |since| after(since, patience) <= now)
+        };
+        let slis = slis.iter().filter_map(of).collect();
+        BudgetReading { service: service.to_owned(), at: now, period: policy.period, slis }
+    }
+
+    /// Pauses what rolls out and burns, and lets go on what a burn had paused that is over.
+    async fn follow_budgets(self: &Arc<Self>, policy: &BudgetPolicy) -> Result<(), StoreError> {
+        let in_force = self.in_force();
+        for change in self.rolling().await? {
+            if in_force.governance.catalog.gating(&change.proposal.services) == Gating::Observe {
+                continue;
+            }
+            let burning = self
+                .with_folds(|folds| {
+                    let known = change.proposal.services.iter().filter_map(|name| folds.circumstances.budget(name));
+                    known.filter(|state| state.burning.is_some()).cloned().collect::<Vec<_>>()
+                })
+                .await?;
+            let pause = change.rollout().and_then(|rollout| rollout.pause.as_ref()).map(|pause| pause.why);
+            match burning.first() {
+                Some(state) if pause.is_none() && !policy.let_through.lets(&change.proposal) => {
+                    if !self.was_paused(&change, state).await? {
+                        let reason = budget::in_words(state);
+                        self.halt(&change, Command::Halt { why: PauseReason::Burn, reason }).await?;
+                    }
+                }
+                None if pause == Some(PauseReason::Burn) && policy.resume == ResumeBy::Automatic => {
+                    self.halt(&change, Command::GoOn { why: PauseReason::Burn }).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this very burn has paused a change already: whoever resumed it since has decided so.
+    async fn was_paused(&self, change: &Change, state: &BudgetState) -> Result<bool, StoreError> {
+        let Some(burning) = &state.burning else { return Ok(true) };
+        let log = self.store.read(&change.id.stream(), 0).await?;
+        let by_burn = |event: &Event| matches!(event, Event::Paused { why: PauseReason::Burn, .. });
+        Ok(log.iter().any(|recorded| recorded.time >= burning.since && by_burn(&recorded.event)))
+    }
+
+    async fn halt(self: &Arc<Self>, change: &Change, command: Command) -> Result<(), StoreError> {
+        let attempt = Attempt::by(&Actor::Clearway(Part::Clock));
+        self.report(change, command, attempt).await.map(|_| ())
+    }
+}
+
+/// The SLIs with an objective that services name, each for all versions together, in the order of the catalog.
+fn promises(governance: &Governance) -> Vec<(String, Sli)> {
+    let mut found = Vec::new();
+    for service in governance.catalog.services() {
+        let names: BTreeSet<&str> = service.indicators().collect();
+        let named = governance.slis.iter().filter(|sli| sli.objective.is_some() && names.contains(sli.name.as_str()));
+        // A query that can only be asked of one version says nothing of the service.
+        found.extend(named.filter_map(Sli::of_all_versions).map(|sli| (service.name.clone(), sli)));
+    }
+    found
+}
+
+fn sli_budget(
+    sli: &Sli,
+    policy: &BudgetPolicy,
+    known: &dyn Fn(Span) -> Kept,
+    is_lost: impl Fn(Timestamp) -> bool,
+) -> Option<SliBudget> {
+    let objective = sli.objective?;
+    let least = f64::from(policy.least_events);
+    let counted = |window| known(window).good.map(|(_, counted)| counted);
+    let rate = |window| burn::rate(counted(window)?, objective.share(), least);
+    let windows = policy.windows.iter().map(|window| {
+        let (long_rate, short_rate) = (rate(window.long), rate(window.short));
+        let burns = burn::burns(long_rate, short_rate, window.factor);
+        WindowBurn { window: *window, long_rate, short_rate, burns }
+    });
+    let of_period = counted(policy.period);
+    let failures = policy.lengths().into_iter().filter_map(|window| known(window).failed);
+    let unreachable = failures.filter(|(since, _)| is_lost(*since)).map(|(_, why)| why).next();
+    Some(SliBudget {
+        sli: sli.name.clone(),
+        source: sli.source.clone(),
+        objective,
+        left_percent: of_period.and_then(|c| burn::left(c, objective.share(), least)).map(|left| left * 100.0),
+        bad_events: of_period.map(|counted| counted.bad),
+        all_events: of_period.map(|counted| counted.all),
+        windows: windows.collect(),
+        unreachable,
+    })
+}
+
+/// What the log is to say of a reading, after what it said before.
+fn state(reading: &BudgetReading, policy: &BudgetPolicy, before: Option<&BudgetState>, now: Timestamp) -> BudgetState {
+    let least = reading.slis.iter().filter(|sli| sli.left_percent.is_some());
+    let least = least.min_by(|a, b| a.left_percent.unwrap_or(f64::MAX).total_cmp(&b.left_percent.unwrap_or(f64::MAX)));
+    let left_percent = least.and_then(|sli| sli.left_percent).map(rounded);
+    let band = left_percent.and_then(|left| policy.band(left, before.and_then(|state| state.band)));
+    let wanted = band.map(|band| f64::from(band.at_most_percent) / 100.0 + 0.01);
+    let span =
+        left_percent.zip(wanted).and_then(|(left, wanted)| burn::recovers_in(left / 100.0, wanted, policy.period));
+    let sli = least.map(|sli| sli.sli.clone());
+    let measured = match least {
+        Some(sli) => {
+            format!("by `{}` with the objective {} over {}, read at `{now}`", sli.sli, sli.objective, policy.period)
+        }
+        None => format!("too few events were counted over {}, at `{now}`", policy.period),
+    };
+    BudgetState {
+        service: reading.service.clone(),
+        sli,
+        left_percent,
+        band: band.map(|band| band.at_most_percent),
+        burning: burning(reading, before, now),
+        unknown: reading.slis.iter().find_map(|sli| Some(format!("`{}`: {}", sli.sli, sli.unreachable.as_ref()?))),
+        expected_at: span.map(|span| after(now, span)),
+        measured,
+    }
+}
+
+/// The worst burn. One that was is over once every window says so: what can't be said ends nothing.
+fn burning(reading: &BudgetReading, before: Option<&BudgetState>, now: Timestamp) -> Option<Burning> {
+    let known = before.and_then(|state| state.burning.as_ref());
+    let all = || reading.slis.iter().flat_map(|sli| sli.windows.iter().map(move |window| (sli, window)));
+    let burns = all().filter(|(_, window)| window.burns == Some(true));
+    let worst = burns.max_by(|(_, a), (_, b)| a.long_rate.unwrap_or(0.0).total_cmp(&b.long_rate.unwrap_or(0.0)));
+    if let Some((sli, window)) = worst {
+        let since = known.map_or(now, |burning| burning.since);
+        let rate = rounded(window.long_rate.unwrap_or(0.0));
+        return Some(Burning { sli: sli.sli.clone(), window: window.window, rate, since });
+    }
+    let is_unsure = all().any(|(sli, window)| window.burns.is_none() && known.is_some_and(|b| b.sli == sli.sli));
+    known.filter(|_| is_unsure).cloned()
+}
+
+/// To a tenth: more is noise, and the log is read by people.
+fn rounded(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+/// The events of an answer. What is no count is a failure; no series of all events is nothing counted.
+fn counted(sli: &Sli, answers: &[Answer]) -> Result<Counted, String> {
+    match (&sli.ratio, &sli.latency, answers) {
+        (Some(ratio), _, [part, total]) => {
+            let all = sum(total)?;
+            let bad = match (ratio.bad.is_some(), part.series.is_empty()) {
+                (true, _) => sum(part)?,
+                (false, true) if all > 0.0 => return Err(format!("`{}` finds nothing beside events", part.asked)),
+                (false, _) => all - sum(part)?,
+            };
+            // A source that reckons increases from samples may be a little beside the whole.
+            Ok(Counted { bad: bad.clamp(0.0, all), all })
+        }
+        (None, Some(latency), [buckets]) => {
+            let below = latency.below.ok_or("an objective on latency needs `below`")?.as_millis() as f64 / 1_000.0;
+            of_buckets(buckets, below)
+        }
+        _ => Err("it counts no events".into()),
+    }
+}
+
+fn of_buckets(buckets: &Answer, below: f64) -> Result<Counted, String> {
+    let mut edges = Vec::new();
+    for series in &buckets.series {
+        let edge = series.labels.get("le").and_then(|le| le.parse::<f64>().ok());
+        edges.push((
+            edge.ok_or_else(|| format!("`{}` has a series without `le`", buckets.asked))?,
+            number(series.value)?,
+        ));
+    }
+    if edges.is_empty() {
+        return Ok(Counted::default());
+    }
+    let all = edges.iter().filter(|(edge, _)| edge.is_infinite()).map(|(_, count)| count).sum::<f64>();
+    // Of a bucket that reaches above the limit nobody knows which were fast enough: they count as bad.
+    let good = edges.iter().filter(|(edge, _)| *edge <= below * (1.0 + 1e-9)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let good = good.map_or(0.0, |(_, count)| *count);
+    Ok(Counted { bad: (all - good).clamp(0.0, all.max(0.0)), all: all.max(0.0) })
+}
+
+fn sum(answer: &Answer) -> Result<f64, String> {
+    answer.series.iter().try_fold(0.0, |sum, series| Ok(sum + number(series.value)?))
+}
+
+fn number(value: f64) -> Result<f64, String> {
+    if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(format!("`{value}` is no count")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use change::document::Document;
+
+    use super::*;
+    use crate::ports::{Meaning, Series};
+
+    fn sli(text: &str) -> Sli {
+        Document::from_yaml(text).and_then(|document| document.read()).expect("an SLI")
+    }
+
+    fn answer(series: &[(&str, f64)]) -> Answer {
+        let one = |(le, value): &(&str, f64)| {
+            let labels = if le.is_empty() { BTreeMap::new() } else { [("le".to_owned(), (*le).to_owned())].into() };
+            Series { labels, value: *value, at: None }
+        };
+        Answer { asked: "x".into(), meaning: Meaning::Window(Span::secs(60)), series: series.iter().map(one).collect() }
+    }
+
+    // A2, F1: what is no count is a failure; nothing counted is no zero either.
+    #[test]
+    fn events_are_counted_of_ratios_and_histograms_and_what_is_no_count_fails() {
+        let bad = sli("name: a\nsource: s\nratio: {bad: b, total: t}\nobjective: 99%\n");
+        let good = sli("name: a\nsource: s\nratio: {good: g, total: t}\nobjective: 99%\n");
+        let fast = sli("name: a\nsource: s\nlatency: {histogram: h, below: 250ms}\nobjective: 99%\n");
+        let of = |sli: &Sli, answers: &[Answer]| counted(sli, answers).map(|c| (c.bad, c.all));
+        assert_eq!(of(&bad, &[answer(&[]), answer(&[("", 10.0)])]), Ok((0.0, 10.0)));
+        assert_eq!(of(&bad, &[answer(&[("", 11.0)]), answer(&[("", 10.0)])]), Ok((10.0, 10.0)));
+        assert_eq!(of(&good, &[answer(&[("", 7.0)]), answer(&[("", 10.0)])]), Ok((3.0, 10.0)));
+        assert!(of(&good, &[answer(&[]), answer(&[("", 10.0)])]).is_err());
+        assert_eq!(of(&bad, &[answer(&[]), answer(&[])]), Ok((0.0, 0.0)));
+        assert!(of(&bad, &[answer(&[("", f64::NAN)]), answer(&[("", 10.0)])]).is_err());
+        let buckets = answer(&[("0.1", 5.0), ("0.25", 8.0), ("0.5", 9.0), ("+Inf", 10.0)]);
+        assert_eq!(of(&fast, &[buckets]), Ok((2.0, 10.0)));
+    }
+
+    // A2: a burn ends when every window says so; a silence ends nothing.
+    #[test]
+    fn a_burn_goes_on_while_nobody_can_say_that_it_is_over() {
+        let window = BurnWindow { long: Span::secs(3_600), short: Span::secs(300), factor: 2.0 };
+        let reading = |burns: Option<bool>| BudgetReading {
+            service: "shop".into(),
+            at: Timestamp::UNIX_EPOCH,
+            period: Span::secs(86_400),
+            slis: vec![SliBudget {
+                sli: "errors".into(),
+                source: "s".into(),
+                objective: "99%".parse().expect("an objective"),
+                left_percent: Some(40.0),
+                bad_events: None,
+                all_events: None,
+                windows: vec![WindowBurn { window, long_rate: Some(3.0), short_rate: None, burns }],
+                unreachable: None,
+            }],
+        };
+        let policy = BudgetPolicy::default();
+        let told = |burns, before: Option<&BudgetState>| state(&reading(burns), &policy, before, Timestamp::UNIX_EPOCH);
+        let began = told(Some(true), None);
+        assert_eq!(began.burning.as_ref().map(|burning| burning.rate), Some(3.0));
+        assert!(told(None, Some(&began)).burning.is_some(), "unsure");
+        assert!(told(Some(false), Some(&began)).burning.is_none());
+        assert!(told(None, None).burning.is_none());
+        assert_eq!((began.band, began.left_percent), (Some(50), Some(40.0)));
+    }
+}

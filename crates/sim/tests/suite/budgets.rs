@@ -1,0 +1,185 @@
+//! A2: error budgets in a world in which hours pass: a burn that begins in mid-rollout, bands that slow changes down, and a source that falls silent.
+
+use std::time::Duration;
+
+use change::budget::stream;
+use change::governance::Governance;
+use change::rollout::PauseReason;
+use change::{Change, Command, Event, Phase};
+use engine::Handle;
+use engine::budgets::BudgetOverview;
+use sim::world::{Behaviour, Telemetry, World, ada, change_file};
+
+use crate::govern::{EMERGENCY, draft, reasons, rules};
+use crate::support::*;
+
+const SHOP: &str = "name: shop\nowner: sre\nslis: [shop-errors]\ntier: 3\n";
+const SLIS: &str = "slis:\n  - {name: shop-errors, source: world, ratio: {bad: 'bad{v=\"$cohort\"}', total: 'all{v=\"$cohort\"}'}, objective: 99%}\n";
+const LONG: [(&str, &str); 2] = [("25%", "20m"), ("100%", "30s")];
+const SHORT: [(&str, &str); 2] = [("25%", "30s"), ("100%", "30s")];
+
+fn budgets(policy: &str) -> Governance {
+    let files = [("services/shop.yaml", SHOP), ("slis.yaml", SLIS), ("error_budget.yaml", policy)];
+    rules(&format!("rules: [{{require: []}}]\n{EMERGENCY}"), &files)
+}
+
+async fn minutes(minutes: u64) {
+    tokio::time::sleep(Duration::from_secs(60 * minutes)).await;
+}
+
+async fn budget(handle: &Handle) -> BudgetOverview {
+    handle.budgets(Some("shop")).await.expect("the store answers").expect("budgets are read").remove(0)
+}
+
+fn codes(change: &Change) -> Vec<String> {
+    change.hold.iter().flat_map(|hold| &hold.gates).filter_map(|gate| gate.code()).map(str::to_owned).collect()
+}
+
+fn pause_of(change: &Change) -> Option<PauseReason> {
+    change.rollout().and_then(|rollout| rollout.pause.as_ref()).map(|pause| pause.why)
+}
+
+// A2: a burn that begins in mid-rollout pauses it and tells people; others don't begin; when it is over, all go on by themselves.
+#[test]
+fn a_burn_in_mid_rollout_pauses_and_what_was_paused_goes_on_when_it_is_over() {
+    paused().block_on(async {
+        let (world, store) = (World::new(1, Behaviour::GOOD), memory());
+        let policy = "windows: [{long: 30m, short: 5m, factor: 2}]\nbands: []\n";
+        let handle = start(&world, &store, budgets(policy)).await;
+        let id = propose(&handle, &change_file("a", &LONG, "")).await;
+        until(&handle, id, |p| matches!(p, Phase::RollingOut { step: 0 })).await;
+        world.set_burn(0.05);
+        let stopped = until(&handle, id, |p| matches!(p, Phase::Paused { .. })).await;
+        assert_eq!(pause_of(&stopped), Some(PauseReason::Burn));
+        assert!(reasons(&stopped).contains("the error budget of `shop` burns"), "{}", reasons(&stopped));
+        minutes(1).await;
+        assert!(
+            world.pages().iter().any(|(_, reason)| reason.contains("times as fast as expected")),
+            "{:?}",
+            world.pages()
+        );
+        let burning = budget(&handle).await.state.and_then(|state| state.burning).expect("it burns");
+        assert!(burning.rate > 2.0, "{burning:?}");
+        world.set_burn(0.0);
+        assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
+        let told = story(&log(&store, id).await);
+        let place = |name: &str| told.iter().position(|n| n == name).expect("it is in the log");
+        assert!(place("Paused") < place("Resumed") && place("Resumed") < place("Completed"), "{told:?}");
+        let moves = store.read(&stream("shop"), 0).await.expect("the store answers");
+        assert_eq!(moves.len(), 2, "a beginning and an end, not every look: {moves:#?}");
+    });
+}
+
+// A2: with `resume: ask` a person resumes; what is let through is neither paused nor held, and a rollback passes.
+#[test]
+fn what_a_burn_paused_waits_for_a_person_where_the_policy_asks_and_a_rollback_passes() {
+    paused().block_on(async {
+        let (world, store) = (World::new(2, Behaviour::GOOD), memory());
+        let policy = "windows: [{long: 30m, short: 5m, factor: 2}]\nbands: []\nresume: ask\n";
+        let handle = start(&world, &store, budgets(policy)).await;
+        let id = propose(&handle, &change_file("a", &LONG, "")).await;
+        until(&handle, id, |p| matches!(p, Phase::RollingOut { step: 0 })).await;
+        world.set_burn(0.05);
+        until(&handle, id, |p| matches!(p, Phase::Paused { .. })).await;
+        handle.command(&ada(), id, Command::Resume { found: None }).await.expect("ada may");
+        minutes(5).await;
+        assert_eq!(pause_of(&state(&handle, id).await), None, "who resumes in a burn has decided so");
+        let held = until(&handle, id, |p| matches!(p, Phase::Held { step: Some(1) })).await;
+        assert_eq!(codes(&held), ["budget_burns"], "the next step waits all the same");
+        handle.command(&ada(), id, Command::Rollback { reason: "to be sure".into() }).await.expect("ada may");
+        assert_eq!(until_ended(&handle, id).await.phase(), Phase::RolledBack);
+        world.set_burn(0.0);
+        minutes(90).await;
+        let next = propose(&handle, &change_file("b", &LONG, "")).await;
+        until(&handle, next, |p| matches!(p, Phase::RollingOut { step: 0 })).await;
+        world.set_burn(0.05);
+        until(&handle, next, |p| matches!(p, Phase::Paused { .. })).await;
+        world.set_burn(0.0);
+        minutes(120).await;
+        assert_eq!(pause_of(&state(&handle, next).await), Some(PauseReason::Burn), "it waits for a person");
+        handle.command(&ada(), next, Command::Resume { found: None }).await.expect("ada may");
+        assert_eq!(until_ended(&handle, next).await.phase(), Phase::Completed);
+    });
+}
+
+// A2: what is left sets how many changes may begin in a day; the next one goes when a place is free.
+#[test]
+fn a_band_lets_so_many_changes_begin_in_a_day_and_the_next_goes_when_a_place_is_free() {
+    paused().block_on(async {
+        let (world, store) = (World::new(3, Behaviour::GOOD), memory());
+        world.set_burn(0.006);
+        let policy = "period: 1d\nwindows: [{long: 1h, short: 5m, factor: 5}]\nbands: [{at_most_percent: 50, changes_per_day: 1}]\n";
+        let handle = start(&world, &store, budgets(policy)).await;
+        minutes(60 * 24).await;
+        let seen = budget(&handle).await;
+        assert_eq!(seen.state.and_then(|state| state.band), Some(50));
+        let left = seen.reading.and_then(|reading| reading.slis[0].left_percent).expect("enough was counted");
+        assert!((left - 40.0).abs() < 1.0, "{left}");
+        let first = propose(&handle, &change_file("a", &SHORT, "")).await;
+        assert_eq!(until_ended(&handle, first).await.phase(), Phase::Completed);
+        let second = propose(&handle, &change_file("b", &SHORT, "")).await;
+        let held = until(&handle, second, |p| matches!(p, Phase::Held { step: None })).await;
+        assert_eq!(codes(&held)[0], "budget_rate");
+        assert!(reasons(&held).contains("1 of 1 that may begin in a day have begun"), "{}", reasons(&held));
+        let done = until_ended(&handle, second).await;
+        assert_eq!(done.phase(), Phase::Completed);
+        let begun = |entries: Vec<engine::ports::Recorded>| {
+            let first = entries.into_iter().find(|r| matches!(r.event, Event::StepBegun { .. }));
+            first.expect("it began").time
+        };
+        let (earlier, later) = (begun(log(&store, first).await), begun(log(&store, second).await));
+        assert!(change::time::after(earlier, change::budget::DAY) <= later, "{earlier} {later}");
+    });
+}
+
+// A2, PA6: a spent budget closes the gate for all but what the policy lets through.
+#[test]
+fn a_spent_budget_closes_the_gate_for_all_but_what_is_let_through() {
+    paused().block_on(async {
+        let (world, store) = (World::new(4, Behaviour::GOOD), memory());
+        world.set_burn(0.02);
+        let policy = "period: 1d\nwindows: [{long: 1h, short: 5m, factor: 5}]\nbands: [{at_most_percent: 0}]\n";
+        let handle = start(&world, &store, budgets(policy)).await;
+        minutes(60 * 24).await;
+        let id = propose(&handle, &change_file("a", &SHORT, "")).await;
+        let held = until(&handle, id, |p| matches!(p, Phase::Held { step: None })).await;
+        assert_eq!(codes(&held)[0], "budget_spent");
+        let why = reasons(&held);
+        let wanted =
+            "% of the error budget of `shop` is left (by `shop-errors` with the objective 99% over 1d, read at `";
+        assert!(why.contains(wanted) && why.contains("nothing else may be changed"), "{why}");
+        let facts = handle.facts(&ada(), &change_file("c", &SHORT, ""), &Default::default(), &Default::default()).await;
+        assert_eq!(facts.ok().and_then(|facts| facts.error_budget_left), Some(0.0));
+        let way = engine::Way::Emergency { incident: "INC-1".into(), reason: "the shop is down".into() };
+        let fix = handle.propose_draft(&ada(), &draft("fix", way), None).await.expect("ada may").id;
+        until(&handle, fix, |p| p == Phase::Assessed).await;
+        crate::govern::approve(&handle, "dan", fix).await.expect("dan may");
+        assert_eq!(until_ended(&handle, fix).await.phase(), Phase::Completed);
+        assert!(matches!(state(&handle, id).await.phase(), Phase::Held { .. }));
+    });
+}
+
+// A2, F1: a source that falls silent is neither a full budget nor a spent one: it is said, and holds where the policy says so.
+#[test]
+fn a_budget_that_nobody_can_read_is_said_and_holds_where_the_policy_says_so() {
+    paused().block_on(async {
+        for (choice, holds) in [("warn", false), ("hold", true)] {
+            let (world, store) = (World::new(5, Behaviour::GOOD), memory());
+            let handle = start(&world, &store, budgets(&format!("on_unreachable: {choice}\n"))).await;
+            world.set_telemetry(Telemetry::Failing);
+            minutes(30).await;
+            let seen = budget(&handle).await;
+            let why = seen.state.and_then(|state| state.unknown).expect("nobody can read it");
+            assert!(why.contains("the telemetry of the world is down"), "{why}");
+            let id = propose(&handle, &change_file("a", &SHORT, "")).await;
+            let held = until(&handle, id, |p| matches!(p, Phase::Held { step: None })).await;
+            assert_eq!(codes(&held).contains(&"budget_unknown".to_owned()), holds, "{}", reasons(&held));
+            let gates = handle.gates_of(&held).await.expect("the store answers");
+            let warned =
+                gates.iter().flat_map(|gate| &gate.warnings).any(|w| w.contains("nobody can say what is left"));
+            assert_eq!(warned, !holds);
+            world.set_telemetry(Telemetry::Honest);
+            assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
+        }
+    });
+}
