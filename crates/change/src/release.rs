@@ -553,7 +553,7 @@ fn withdraw(release: &Release, reason: String) -> Result<Vec<Event>, Rejection> 
 }
 
 fn roll_back(release: &Release, reason: String) -> Result<Vec<Event>, Rejection> {
-    if release.ended.is_some() {
+    if release.ended.is_some() || release.lets_go() {
         return Err(wrong_phase(release, "nothing of it is armed any more; propose a release that undoes it"));
     }
     let is_out = release.standing.iter().any(|stands| stands.is.is_out());

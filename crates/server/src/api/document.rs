@@ -240,6 +240,13 @@ mod tests {
             get /api/v1/on-call listOnCall
             post /api/v1/plans planFile
             post /api/v1/policy/replay replayPolicy
+            get /api/v1/releases listReleases
+            post /api/v1/releases proposeRelease
+            post /api/v1/releases/check checkRelease
+            get /api/v1/releases/{id} showRelease
+            get /api/v1/releases/{id}/log showReleaseLog
+            post /api/v1/releases/{id}/rollback rollBackRelease
+            post /api/v1/releases/{id}/withdraw withdrawRelease
             get /api/v1/schemas/{kind} showSchema
             get /api/v1/secrets showAllowedSecrets
             get /api/v1/services/{name} showService
