@@ -189,6 +189,8 @@ mod tests {
         expect![[r#"
             get /api/v1/access listAccess
             get /api/v1/access/explain explainAccess
+            get /api/v1/calendar showCalendar
+            get /api/v1/calendar.ics showCalendarFeed
             get /api/v1/catalog showCatalog
             get /api/v1/changes listChanges
             post /api/v1/changes proposeChange
@@ -198,11 +200,14 @@ mod tests {
             post /api/v1/changes/{id}/approve approveChange
             post /api/v1/changes/{id}/begin beginStep
             post /api/v1/changes/{id}/break-glass breakGlass
+            get /api/v1/changes/{id}/calendar showNextOpening
             post /api/v1/changes/{id}/complete completeChange
             get /api/v1/changes/{id}/diff showDiff
             get /api/v1/changes/{id}/events listenToChange
+            post /api/v1/changes/{id}/except askException
             post /api/v1/changes/{id}/finish finishStep
             get /api/v1/changes/{id}/gates askGates
+            post /api/v1/changes/{id}/grant-exception grantException
             post /api/v1/changes/{id}/lift-veto liftVeto
             get /api/v1/changes/{id}/log showChangeLog
             get /api/v1/changes/{id}/looks showLooks
