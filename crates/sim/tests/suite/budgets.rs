@@ -15,7 +15,7 @@ use crate::support::*;
 
 const SHOP: &str = "name: shop\nowner: sre\nslis: [shop-errors]\ntier: 3\n";
 const SLIS: &str = "slis:\n  - {name: shop-errors, source: world, ratio: {bad: 'bad{v=\"$cohort\"}', total: 'all{v=\"$cohort\"}'}, objective: 99%}\n";
-const LONG: [(&str, &str); 2] = [("25%", "20m"), ("100%", "30s")];
+const LONG: [(&str, &str); 2] = [("25%", "8m"), ("100%", "30s")];
 const SHORT: [(&str, &str); 2] = [("25%", "30s"), ("100%", "30s")];
 
 fn budgets(policy: &str) -> Governance {
@@ -44,7 +44,8 @@ fn pause_of(change: &Change) -> Option<PauseReason> {
 fn a_burn_in_mid_rollout_pauses_and_what_was_paused_goes_on_when_it_is_over() {
     paused().block_on(async {
         let (world, store) = (World::new(1, Behaviour::GOOD), memory());
-        let policy = "windows: [{long: 30m, short: 5m, factor: 2}]\nbands: []\n";
+        world.set_rate(100.0);
+        let policy = "every: 20s\nwindows: [{long: 6m, short: 2m, factor: 2}]\nbands: []\n";
         let handle = start(&world, &store, budgets(policy)).await;
         let id = propose(&handle, &change_file("a", &LONG, "")).await;
         until(&handle, id, |p| matches!(p, Phase::RollingOut { step: 0 })).await;
@@ -75,27 +76,28 @@ fn a_burn_in_mid_rollout_pauses_and_what_was_paused_goes_on_when_it_is_over() {
 fn what_a_burn_paused_waits_for_a_person_where_the_policy_asks_and_a_rollback_passes() {
     paused().block_on(async {
         let (world, store) = (World::new(2, Behaviour::GOOD), memory());
-        let policy = "windows: [{long: 30m, short: 5m, factor: 2}]\nbands: []\nresume: ask\n";
+        world.set_rate(100.0);
+        let policy = "every: 20s\nwindows: [{long: 6m, short: 2m, factor: 2}]\nbands: []\nresume: ask\n";
         let handle = start(&world, &store, budgets(policy)).await;
         let id = propose(&handle, &change_file("a", &LONG, "")).await;
         until(&handle, id, |p| matches!(p, Phase::RollingOut { step: 0 })).await;
         world.set_burn(0.05);
         until(&handle, id, |p| matches!(p, Phase::Paused { .. })).await;
         handle.command(&ada(), id, Command::Resume { found: None }).await.expect("ada may");
-        minutes(5).await;
+        minutes(2).await;
         assert_eq!(pause_of(&state(&handle, id).await), None, "who resumes in a burn has decided so");
         let held = until(&handle, id, |p| matches!(p, Phase::Held { step: Some(1) })).await;
         assert_eq!(codes(&held), ["budget_burns"], "the next step waits all the same");
         handle.command(&ada(), id, Command::Rollback { reason: "to be sure".into() }).await.expect("ada may");
         assert_eq!(until_ended(&handle, id).await.phase(), Phase::RolledBack);
         world.set_burn(0.0);
-        minutes(90).await;
+        minutes(30).await;
         let next = propose(&handle, &change_file("b", &LONG, "")).await;
         until(&handle, next, |p| matches!(p, Phase::RollingOut { step: 0 })).await;
         world.set_burn(0.05);
         until(&handle, next, |p| matches!(p, Phase::Paused { .. })).await;
         world.set_burn(0.0);
-        minutes(120).await;
+        minutes(10).await;
         assert_eq!(pause_of(&state(&handle, next).await), Some(PauseReason::Burn), "it waits for a person");
         handle.command(&ada(), next, Command::Resume { found: None }).await.expect("ada may");
         assert_eq!(until_ended(&handle, next).await.phase(), Phase::Completed);

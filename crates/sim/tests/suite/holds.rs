@@ -126,13 +126,17 @@ fn a_hold_that_pauses_stops_what_rolls_out_and_a_rollback_passes() {
         let handle = start(&world, &store, on_call("")).await;
         let id = propose(&handle, &change_file("a", &STEPS, "")).await;
         until(&handle, id, |p| matches!(p, Phase::RollingOut { step: 0 })).await;
-        let asked =
-            HoldRequest { pause: true, team: Some("sre".into()), services: [].into(), ..request(&handle, HOUR) };
+        let asked = HoldRequest {
+            pause: true,
+            team: Some("sre".into()),
+            services: [].into(),
+            ..request(&handle, Span::secs(120))
+        };
         handle.hold(&bob(), asked).await.expect("bob may freeze");
         let stopped = state(&handle, id).await;
         let why = stopped.rollout().and_then(|r| r.pause.as_ref()).map(|p| p.why);
         assert_eq!((stopped.phase(), why), (Phase::Paused { step: 0 }, Some(PauseReason::Hold)));
-        tokio::time::sleep(Duration::from_secs(2 * 3_600)).await;
+        tokio::time::sleep(Duration::from_secs(240)).await;
         assert!(matches!(state(&handle, id).await.phase(), Phase::Paused { .. }), "it waits for a person");
         handle.hold(&bob(), request(&handle, HOUR)).await.expect("bob may freeze");
         world.set_behaviour(Behaviour::FAILING);
