@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 /// How far ahead openings are looked for.
 const HORIZON: SignedDuration = SignedDuration::from_hours(24 * 3_653);
 /// The most obstacles on the way to an opening that are met before the search is given up.
-const MOST_OBSTACLES: usize = 20_000;
+const MOST_OBSTACLES: usize = 2_000;
 /// The most obstacles that are told.
 const MOST_TOLD: usize = 20;
 
