@@ -11,6 +11,7 @@ use std::time::Duration;
 use change::ReleaseId;
 use change::document::Problem;
 use change::proposal::ChangeFile;
+use change::release::Standing;
 use change::release::file::{self, From, Outline, Sketch};
 use change::secret::AllowList;
 use serde_json::{Map, Value, json};
@@ -200,7 +201,7 @@ fn shown(view: &Value) -> String {
     let row = |(layer, number): (usize, u64)| {
         let member = members.get(usize::try_from(number).ok()?)?;
         let wave = member["wave"].as_str().map_or_else(|| (layer + 1).to_string(), str::to_owned);
-        let standing = text(member, "standing").replace('_', " ");
+        let standing = serde_json::from_value::<Standing>(member["standing"].clone()).ok()?.to_string();
         let verdict = member["seen"]["verdict"].as_str().unwrap_or("-").to_owned();
         let title = member["seen"]["title"].as_str().unwrap_or("not yours to see").to_owned();
         Some(vec![
