@@ -362,7 +362,7 @@ mod tests {
         .expect("an access table")
     }
 
-    fn schedule(more: serde_json::Value) -> Schedule {
+    fn schedule(more: &serde_json::Value) -> Schedule {
         let mut whole = serde_json::json!({"name": "primary", "tz": "Europe/Berlin"});
         let fields = more.as_object().expect("an object").clone();
         whole.as_object_mut().expect("an object").extend(fields);
@@ -372,7 +372,7 @@ mod tests {
     fn rotation(handover: &str, every: &str) -> Schedule {
         let users = ["ada", "bob"];
         schedule(
-            serde_json::json!({"rotation": {"users": users, "start": "2026-03-27", "every": every, "handover": handover}}),
+            &serde_json::json!({"rotation": {"users": users, "start": "2026-03-27", "every": every, "handover": handover}}),
         )
     }
 
@@ -449,7 +449,7 @@ mod tests {
     // A4: what another tool says is read by its names; what is too old, or names a stranger, is unknown.
     #[test]
     fn a_copy_that_is_old_or_names_a_stranger_is_unknown_and_never_nobody() {
-        let mut feed = schedule(serde_json::json!({"source": "pager", "people": {"B. Builder": "bob"}}));
+        let mut feed = schedule(&serde_json::json!({"source": "pager", "people": {"B. Builder": "bob"}}));
         let watch = |who: &str| Watch {
             who: vec![who.into()],
             start: instant("2026-03-28T00:00:00Z"),

@@ -279,17 +279,14 @@ impl Engine {
                 })
                 .await?;
             let pause = change.rollout().and_then(|rollout| rollout.pause.as_ref()).map(|pause| pause.why);
-            match burning.first() {
-                Some(state) if pause.is_none() && !policy.let_through.lets(&change.proposal) => {
-                    if !self.was_paused(&change, state).await? {
-                        let reason = budget::in_words(state);
-                        self.halt(&change, Command::Halt { why: PauseReason::Burn, reason }).await?;
-                    }
+            if let Some(state) = burning.first() {
+                let reaches = pause.is_none() && !policy.let_through.lets(&change.proposal);
+                if reaches && !self.was_paused(&change, state).await? {
+                    let reason = budget::in_words(state);
+                    self.halt(&change, Command::Halt { why: PauseReason::Burn, reason }).await?;
                 }
-                None if pause == Some(PauseReason::Burn) && policy.resume == ResumeBy::Automatic => {
-                    self.halt(&change, Command::GoOn { why: PauseReason::Burn }).await?;
-                }
-                _ => {}
+            } else if pause == Some(PauseReason::Burn) && policy.resume == ResumeBy::Automatic {
+                self.halt(&change, Command::GoOn { why: PauseReason::Burn }).await?;
             }
         }
         Ok(())

@@ -110,7 +110,7 @@ fn a_band_lets_so_many_changes_begin_in_a_day_and_the_next_goes_when_a_place_is_
     paused().block_on(async {
         let (world, store) = (World::new(3, Behaviour::GOOD), memory());
         world.set_burn(0.006);
-        let policy = "period: 1d\nwindows: [{long: 1h, short: 5m, factor: 5}]\nbands: [{at_most_percent: 50, changes_per_day: 1}]\n";
+        let policy = "period: 1d\nevery: 5m\nwindows: [{long: 1h, short: 5m, factor: 5}]\nbands: [{at_most_percent: 50, changes_per_day: 1}]\n";
         let handle = start(&world, &store, budgets(policy)).await;
         minutes(60 * 24).await;
         let seen = budget(&handle).await;
@@ -140,7 +140,8 @@ fn a_spent_budget_closes_the_gate_for_all_but_what_is_let_through() {
     paused().block_on(async {
         let (world, store) = (World::new(4, Behaviour::GOOD), memory());
         world.set_burn(0.02);
-        let policy = "period: 1d\nwindows: [{long: 1h, short: 5m, factor: 5}]\nbands: [{at_most_percent: 0}]\n";
+        let policy =
+            "period: 1d\nevery: 5m\nwindows: [{long: 1h, short: 5m, factor: 5}]\nbands: [{at_most_percent: 0}]\n";
         let handle = start(&world, &store, budgets(policy)).await;
         minutes(60 * 24).await;
         let id = propose(&handle, &change_file("a", &SHORT, "")).await;
