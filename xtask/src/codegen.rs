@@ -13,12 +13,13 @@ pub(crate) enum Mode {
     Compare,
 }
 
-const SCHEMAS: [(&str, &str); 14] = [
+const SCHEMAS: [(&str, &str); 15] = [
     ("change", "change.schema.json"),
     ("config", "clearway-toml.schema.json"),
     ("access", "access.schema.json"),
     ("approvals", "approvals.schema.json"),
     ("calendar", "calendar.schema.json"),
+    ("conflicts", "conflicts.schema.json"),
     ("paths", "paths.schema.json"),
     ("slis", "slis.schema.json"),
     ("judge", "judge.schema.json"),

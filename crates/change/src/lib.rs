@@ -14,12 +14,14 @@ pub mod rollout;
 pub mod schedule;
 pub mod verification;
 
+pub mod conflict;
 pub mod diff;
 pub mod explain;
 pub mod facts;
 pub mod gate;
 pub mod lane;
 pub mod lifecycle;
+pub mod sequence;
 
 pub mod actor;
 pub mod catalog;

@@ -29,6 +29,7 @@ use crate::approval::{self, AskedFor, ChangesRequested, Signature, Signed, Stand
 use crate::assessment::Assessment;
 use crate::catalog::Gating;
 use crate::circumstances::{Delegation, OpenDebt, Stopped};
+use crate::conflict::Conflict;
 use crate::exception::{self, Hand, SetAside, Ticked};
 use crate::facts::material::Committer;
 use crate::gate::{Gate, Readiness};
@@ -37,6 +38,7 @@ use crate::lane::Lane;
 use crate::proposal::{Carry, Hands, Proposal, Proposed};
 use crate::rollout::{BackState, Failure, PauseReason, Rollout, StepState};
 use crate::schedule::Frozen;
+use crate::sequence::Sequence;
 use crate::standard;
 use crate::time::Timestamp;
 use crate::verification::{EvidenceTaken, Judgement};
@@ -367,6 +369,8 @@ pub enum Command {
     Withdraw {
         reason: String,
     },
+    /// Ends it, as a newer change takes its place.
+    Supersede,
     Assess(Box<Assessment>),
     Approve {
         effect: Digest,
@@ -493,6 +497,14 @@ pub struct Given {
     pub lanes: Vec<Lane>,
     /// Those changes that it comes after, which are completed.
     pub completed: BTreeSet<ChangeId>,
+    /// Those that ended without being completed, and how.
+    pub stranded: BTreeMap<ChangeId, Phase>,
+    /// What is true of those that an amendment names.
+    pub sequence: Sequence,
+    /// The changes in its way or beside it, before its first step.
+    pub conflicts: Vec<Conflict>,
+    /// The newer change that takes its place.
+    pub superseded_by: Option<ChangeId>,
     pub frozen: Vec<Frozen>,
     pub readiness: Readiness,
     /// What was found with it that stands in nobody's way.
@@ -533,6 +545,10 @@ impl Given {
             signer: Err("nobody has verified it".into()),
             lanes: vec![],
             completed: BTreeSet::new(),
+            stranded: BTreeMap::new(),
+            sequence: Sequence::default(),
+            conflicts: vec![],
+            superseded_by: None,
             frozen: vec![],
             readiness: Readiness::Unknown { why: "nobody has looked at the target and the telemetry yet".into() },
             warnings: vec![],
@@ -563,6 +579,10 @@ pub enum Event {
     },
     Withdrawn {
         reason: String,
+    },
+    /// A newer change of the same owner and services took its place before it began.
+    Superseded {
+        by: ChangeId,
     },
     Assessed(Box<Assessment>),
     Approved {

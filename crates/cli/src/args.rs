@@ -485,7 +485,7 @@ pub(crate) struct Serve {
     /// The address to listen on.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// The folder with access.yaml, approvals.yaml, calendar.yaml, slis.yaml, slos/, services/ and policy/.
+    /// The folder with access.yaml, approvals.yaml, calendar.yaml, conflicts.yaml, slis.yaml, slos/, services/ and policy/.
     #[arg(long, value_name = "DIR")]
     pub governance: Option<PathBuf>,
     /// Take a governance in which nobody may `govern`.
@@ -1144,6 +1144,7 @@ pub(crate) enum Schema {
     Access,
     Approvals,
     Calendar,
+    Conflicts,
     Paths,
     Slis,
     Judge,

@@ -12,6 +12,8 @@ mod beside;
 mod by_hand;
 #[path = "suite/catalog.rs"]
 mod catalog;
+#[path = "suite/conflicts.rs"]
+mod conflicts;
 #[path = "suite/demo.rs"]
 mod demo;
 #[path = "suite/examples.rs"]

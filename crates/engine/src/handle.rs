@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 
 use change::circumstances::Circumstances;
+use change::conflict::traffic::{News, Traffic};
 use change::document::Problem;
 use change::facts::Facts;
 use change::facts::material::Material;
@@ -160,6 +161,7 @@ pub struct Refused {
 pub(crate) struct Folds {
     pub measures: Fold,
     pub circumstances: Circumstances,
+    pub traffic: Traffic,
     pub next: u64,
 }
 
@@ -187,6 +189,9 @@ pub enum ProposeError {
     /// The way that was asked for is not open to this change: a sentence.
     #[error("{0}")]
     NoSuchWay(String),
+    /// A rule of the core said no.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
     #[error("the idempotency key `{0}` was used for another request")]
     KeyReused(String),
     #[error(transparent)]
@@ -424,6 +429,14 @@ impl Handle {
         let in_force = self.in_force();
         let proposal = Proposal { secrets, ..proposal };
         let proposal = draft.way.applied(proposal, &in_force.governance, now).map_err(ProposeError::NoSuchWay)?;
+        let problems = self.engine.sequence_problems(&draft.text, &proposal.after).await?;
+        if !problems.is_empty() {
+            return Err(ProposeError::Invalid(problems));
+        }
+        if let Some(rejection) = self.engine.in_the_way_of(None, &proposal).await? {
+            self.engine.record_refusal_of(actor, "propose", &rejection).await;
+            return Err(rejection.into());
+        }
         let mut number = self.engine.store.last_number().await? + 1;
         loop {
             let id = ChangeId::new(number);
@@ -541,7 +554,14 @@ impl Handle {
             self.engine.record_refusal(actor, id, "amend", &rejection).await;
             return Ok(Err(rejection.into()));
         }
-        Ok(self.command(actor, id, Command::Amend { proposal, revision }).await)
+        match self.engine.in_the_way_of(Some(id), &proposal).await {
+            Ok(None) => Ok(self.command(actor, id, Command::Amend { proposal, revision }).await),
+            Ok(Some(rejection)) => {
+                self.engine.record_refusal(actor, id, "amend", &rejection).await;
+                Ok(Err(rejection.into()))
+            }
+            Err(fault) => Ok(Err(fault.into())),
+        }
     }
 
     /// The change with this number.
@@ -589,7 +609,7 @@ impl Handle {
         given.warnings = self.engine.rehearsals.warnings(change.id, change.proposal.effect_digest);
         self.engine.foretell_soon(change);
         given.warnings.extend(self.engine.forecasts.warnings(change.proposal.effect_digest));
-        Ok(gate::ask(change, &given))
+        self.engine.with_those_in_the_way(change, &given, gate::ask(change, &given)).await
     }
 
     /// What the core may know for this change and actor, but for the readiness of the target, which is asked only when it matters.
@@ -916,6 +936,8 @@ impl Engine {
                     folds.measures.add(id, &recorded.event, &recorded.actor, recorded.time);
                 }
                 folds.circumstances.add(id, &recorded.event, &recorded.actor, recorded.time);
+                let Recorded { stream, version, position, event, .. } = recorded;
+                folds.traffic.add(News { stream, version: *version, position: *position, event });
                 folds.next = recorded.position + 1;
             }
             if events.len() < 1_000 {

@@ -11,6 +11,7 @@ mod commit;
 pub mod edits;
 pub mod handle;
 pub mod in_force;
+mod in_the_way;
 mod judging;
 mod look;
 mod people;

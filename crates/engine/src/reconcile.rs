@@ -124,7 +124,7 @@ impl Engine {
         let Some(change) = self.load(round.id).await? else { return Ok(Next::Never) };
         // Before anything else: the rollback that is the last straw goes on in the next round, and would be at its end without it.
         self.suspend_if_owed(&change).await?;
-        if self.people_have_gone(&change).await? {
+        if self.people_have_gone(&change).await? || self.is_superseded(&change).await? {
             return Ok(Next::Again);
         }
         if self.is_denied_by_older_rules(&change)

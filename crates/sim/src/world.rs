@@ -680,7 +680,11 @@ pub fn governance_with_downstream(rules: &str) -> Governance {
     governed(rules, &[("services/till.yaml", till), ("slis.yaml", TILL)])
 }
 
-fn governed(rules: &str, more: &[(&str, &str)]) -> Governance {
+/// The same with more files of the governance directory, each with its path.
+///
+/// # Panics
+/// If they are no valid governance.
+pub fn governed(rules: &str, more: &[(&str, &str)]) -> Governance {
     let access = "
 users:
   - {id: ada, roles: [{role: all}]}

@@ -6,6 +6,8 @@ mod asked_again;
 mod checks;
 #[path = "suite/comparisons.rs"]
 mod comparisons;
+#[path = "suite/conflicts.rs"]
+mod conflicts;
 #[path = "suite/crashes.rs"]
 mod crashes;
 #[path = "suite/detours.rs"]
@@ -24,6 +26,8 @@ mod outside;
 mod plans;
 #[path = "suite/scan.rs"]
 mod scan;
+#[path = "suite/sequence.rs"]
+mod sequence;
 #[path = "suite/standards.rs"]
 mod standards;
 #[path = "suite/support.rs"]

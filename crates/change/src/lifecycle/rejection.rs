@@ -57,6 +57,12 @@ pub enum Rejection {
     NoSuchPoint { change: ChangeId, list: String, code: String, open: String },
     #[error("the point `{code}` is ticked by evidence alone")]
     EvidenceNeeded { code: String },
+    #[error("`{change}` can't come after `{unknown}`: there is no such change")]
+    AfterUnknown { change: ChangeId, unknown: ChangeId },
+    #[error("`{change}` would wait for itself: {circle}, each after the next")]
+    Circle { change: ChangeId, circle: String },
+    #[error("`{holder}` is changing {place} now, and the rules let nothing be proposed there in the meantime")]
+    InTheWay { holder: ChangeId, place: String },
     #[error("its gates are closed: {reasons}")]
     GatesClosed { change: ChangeId, reasons: String },
 }
@@ -89,6 +95,9 @@ impl Rejection {
             Self::SecondPersonNeeded { .. } => "second_person_needed",
             Self::NoSuchPoint { .. } => "no_such_point",
             Self::EvidenceNeeded { .. } => "evidence_needed",
+            Self::AfterUnknown { .. } => "after_unknown",
+            Self::Circle { .. } => "circle",
+            Self::InTheWay { .. } => "in_the_way",
             Self::GatesClosed { .. } => "gates_closed",
         }
     }
@@ -129,6 +138,11 @@ impl Rejection {
             Self::NoSuchPoint { open, .. } if open.is_empty() => "every point is ticked".into(),
             Self::NoSuchPoint { open, .. } => format!("these are open: {open}"),
             Self::EvidenceNeeded { .. } => "amend the change with a link to it under `evidence`".into(),
+            Self::AfterUnknown { .. } => "name changes that were proposed before; see `clearway list`".into(),
+            Self::Circle { .. } => "leave one of them out of `after`".into(),
+            Self::InTheWay { holder, .. } => {
+                format!("propose it when `{holder}` is done: `clearway watch {holder}`; or propose an emergency")
+            }
             Self::GatesClosed { change, .. } => format!("wait for them with `clearway wait {change} --until open`"),
             _ => return None,
         })

@@ -5,6 +5,7 @@ mod world;
 
 mod access;
 mod change_file;
+mod conflicts;
 mod diff;
 mod gates;
 mod matrix;

@@ -153,6 +153,8 @@ pub(crate) fn open(actor: Actor, now: Timestamp) -> Given {
         groups: person.then(|| GROUP.to_owned()).into_iter().collect(),
         lanes: vec![Lane::free(RESOURCE)],
         readiness: Readiness::Ready,
+        // Read by `Supersede` alone.
+        superseded_by: Some(OTHER),
         ..Given::bare(now, actor)
     }
 }
@@ -194,7 +196,12 @@ pub(crate) fn judge(answer: Answer, step: usize, attempt: u32, at: Timestamp) ->
 pub(crate) fn part(command: &Command) -> Option<Part> {
     match command {
         Command::Assess(_) | Command::ApproveByAutomation | Command::RevokeVotes => Some(Part::Policy),
-        Command::LapseVotes | Command::Lapse | Command::Schedule | Command::Call | Command::Nag => Some(Part::Clock),
+        Command::LapseVotes
+        | Command::Lapse
+        | Command::Schedule
+        | Command::Supersede
+        | Command::Call
+        | Command::Nag => Some(Part::Clock),
         Command::BeginStep { .. }
         | Command::ReportApplied { .. }
         | Command::ReportFailed { .. }

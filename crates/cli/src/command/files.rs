@@ -172,6 +172,7 @@ pub(super) fn schema(kind: Schema) -> Outcome {
         Schema::Approvals => schemars::schema_for!(change::governance::Matrix),
         Schema::Paths => schemars::schema_for!(change::facts::paths::PathFile),
         Schema::Calendar => schemars::schema_for!(change::schedule::Calendar),
+        Schema::Conflicts => schemars::schema_for!(change::conflict::ConflictRules),
         Schema::Judge => schemars::schema_for!(crate::judging::config::JudgeConfig),
         Schema::Slis => schemars::schema_for!(change::governance::SliFile),
         Schema::Service => schemars::schema_for!(change::catalog::Service),

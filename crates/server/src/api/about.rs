@@ -114,8 +114,8 @@ pub(crate) async fn schema(
 }
 
 /// The kinds of files that have a schema.
-pub(crate) const KINDS: [&str; 9] =
-    ["change", "access", "approvals", "calendar", "paths", "settings", "slis", "standard", "service"];
+pub(crate) const KINDS: [&str; 10] =
+    ["change", "access", "approvals", "calendar", "conflicts", "paths", "settings", "slis", "standard", "service"];
 
 fn file_schema(kind: &str) -> Option<Value> {
     let schema = match kind {
@@ -123,6 +123,7 @@ fn file_schema(kind: &str) -> Option<Value> {
         "access" => schemars::schema_for!(change::actor::Access),
         "approvals" => schemars::schema_for!(change::governance::Matrix),
         "calendar" => schemars::schema_for!(change::schedule::Calendar),
+        "conflicts" => schemars::schema_for!(change::conflict::ConflictRules),
         "paths" => schemars::schema_for!(change::facts::paths::PathFile),
         "slis" => schemars::schema_for!(change::governance::SliFile),
         "settings" => schemars::schema_for!(change::governance::Settings),
