@@ -35,6 +35,7 @@ pub mod query;
 pub mod secret;
 pub mod standard;
 pub mod time;
+pub mod waiting;
 
 pub use actor::{Actor, Permission};
 pub use id::{ChangeId, Digest};

@@ -15,6 +15,7 @@ use change::lane::{self, Lane};
 use change::proposal::Proposal;
 use change::sequence::{self, Sequence};
 use change::standard::standing;
+use change::waiting::Needs;
 use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, Phase, decide, evolve};
 
 use crate::handle::{CommandError, Engine};
@@ -168,8 +169,10 @@ impl Engine {
         if after.version > before.version {
             self.clone().wake(id);
         }
-        if moved || after.phase() != before.phase() && after.phase().is_terminal() {
-            self.wake_waiting(&after);
+        let ended = after.phase() != before.phase() && after.phase().is_terminal();
+        let left_its_place = before.rollout().is_none() && (before.hold != after.hold || before.stage != after.stage);
+        if moved || ended || left_its_place {
+            self.waiting.moved(Needs::Change(id));
         }
         if let Some(by) = superseded_by {
             // It has another place in the line now.

@@ -37,6 +37,7 @@ use crate::refusals::{Refusal, Refusals};
 use crate::replay::{Replayed, Strictness};
 use crate::scrub::{self, Clean};
 use crate::signing::{self, ToSign};
+use crate::waiting::{self, Waiting};
 use crate::way::{self, Draft};
 
 /// The stream of governance loads.
@@ -124,6 +125,7 @@ pub(crate) struct Engine {
     pub assessed: LastAsked,
     pub forecasts: Forecasts,
     pub tasks: Tasks,
+    pub waiting: Waiting,
     pub acts: Semaphore,
     /// One replay of policies at a time.
     pub replaying: Semaphore,
@@ -249,6 +251,7 @@ impl Handle {
             assessed: LastAsked::default(),
             forecasts: Forecasts::default(),
             tasks: Tasks::default(),
+            waiting: Waiting::default(),
             notices,
             folds: tokio::sync::Mutex::default(),
             refusals: Mutex::default(),
@@ -266,9 +269,10 @@ impl Handle {
                 &Actor::Clearway(change::actor::Part::Server),
             )
             .await?;
-        handle.record_governance(&handle.in_force()).await?;
+        let is_new = handle.record_governance(&handle.in_force()).await?;
         handle.remember_recovered().await?;
-        handle.wake_all().await?;
+        handle.engine.take_up_all(is_new).await?;
+        handle.engine.start_time();
         Ok(handle)
     }
 
@@ -289,22 +293,14 @@ impl Handle {
         !self.engine.broken.is_cancelled()
     }
 
-    pub(crate) async fn wake_all(&self) -> Result<(), StoreError> {
-        let mut query = ListQuery { limit: 1_000, ..ListQuery::default() };
-        loop {
-            let rows = self.engine.store.list(&query).await?;
-            for row in rows.iter().filter(|row| row.active) {
-                self.engine.clone().wake(row.id);
-            }
-            match rows.last() {
-                Some(last) if rows.len() == query.limit => query.before = Some(last.id),
-                _ => return Ok(()),
-            }
-        }
+    /// How many changes wait for something, and how many have a task because something is to be done for them.
+    pub fn waiting(&self) -> (waiting::Count, usize) {
+        (self.engine.waiting.count(), self.engine.tasks_now())
     }
 
-    /// Records a load, and keeps its policies beside the log, so that an assessment can be run again years later.
-    async fn record_governance(&self, in_force: &InForce) -> Result<(), StoreError> {
+    /// Records a load, and keeps its policies beside the log, so that an assessment can be run again years later. Says
+    /// whether it is another than the one before.
+    async fn record_governance(&self, in_force: &InForce) -> Result<bool, StoreError> {
         let (governance, bundle) = (&in_force.governance, &in_force.bundle);
         let loads = self.engine.store.read(GOVERNANCE, 0).await?;
         let last = loads.last().map(|last| &last.event);
@@ -318,10 +314,11 @@ impl Handle {
             commit: edits.map(|edits| edits.commit.clone()),
         };
         if last.is_some_and(|last| edits::says_the_same(last, &event)) {
-            return Ok(());
+            return Ok(false);
         }
         let blobs = vec![(bundle.digest(), bundle.to_keep())];
-        self.engine.note_with(GOVERNANCE, event, &Actor::Clearway(change::actor::Part::Server), blobs).await
+        self.engine.note_with(GOVERNANCE, event, &Actor::Clearway(change::actor::Part::Server), blobs).await?;
+        Ok(true)
     }
 
     /// The commit of the newest load of governance that names one.
@@ -724,7 +721,8 @@ impl Handle {
             let mut loads = self.engine.loads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             *loads = Loads { tried: loads.tried + 1, refused: None };
         }
-        self.wake_all().await
+        self.engine.ask_all();
+        Ok(())
     }
 
     /// The governance in force as a value.

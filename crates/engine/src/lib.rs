@@ -28,6 +28,7 @@ pub mod scrub;
 pub mod signing;
 mod slis;
 pub mod standards;
+pub mod waiting;
 pub mod way;
 
 pub use edits::Edits;

@@ -34,3 +34,5 @@ mod standards;
 mod support;
 #[path = "suite/telemetry.rs"]
 mod telemetry;
+#[path = "suite/waiting.rs"]
+mod waiting;
