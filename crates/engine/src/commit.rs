@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use change::circumstances::{STOPS, standard_stream};
-use change::conflict::{self, traffic::Traffic};
+use change::conflict;
+use change::conflict::traffic::{self, Traffic};
 use change::entitlement::Entitlement;
 use change::gate::Readiness;
 use change::governance::Governance;
@@ -170,7 +171,7 @@ impl Engine {
             self.clone().wake(id);
         }
         let ended = after.phase() != before.phase() && after.phase().is_terminal();
-        let left_its_place = before.rollout().is_none() && (before.hold != after.hold || before.stage != after.stage);
+        let left_its_place = before.rollout().is_none() && has_a_place(before) && !has_a_place(&after);
         if moved || ended || left_its_place {
             self.waiting.moved(Needs::Change(id));
         }
@@ -336,6 +337,12 @@ fn of_traffic(
     let streams = near.into_iter().map(|(service, _)| conflict::stream(environment, &service));
     let sectors = streams.map(|stream| (stream.clone(), traffic.version(&stream))).collect();
     (given, sectors)
+}
+
+/// Whether a change stands in the line of those that wait for another.
+fn has_a_place(change: &Change) -> bool {
+    let hold = change.hold.as_ref().filter(|_| change.not_before().is_some());
+    hold.is_some_and(|hold| traffic::waits_for_another_alone(&hold.gates))
 }
 
 /// Adds what is true of the actor and of the others whom the change concerns.

@@ -346,8 +346,8 @@ fn take_out<T: Ord>(index: &mut BTreeMap<String, BTreeSet<T>>, place: &str, valu
     }
 }
 
-/// Whether nothing holds a change but another one: what the target says is asked only after that.
-fn waits_for_another_alone(gates: &[Gate]) -> bool {
+/// Whether nothing holds a change but another one, so that it has a place in the line: what the target says is asked only after that.
+pub fn waits_for_another_alone(gates: &[Gate]) -> bool {
     let of_another = |gate: &Gate| match gate.gate {
         GateName::Conflicts => matches!(gate.code(), Some("lane_taken" | "conflict" | "queue")),
         GateName::Readiness => gate.code() == Some("readiness_unknown"),
