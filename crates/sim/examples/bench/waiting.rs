@@ -201,7 +201,11 @@ fn one(sample: &[Recorded], number: u64) -> Option<(StreamWrite, Change)> {
     let mut change: Option<Change> = None;
     let mut written = Vec::new();
     for mut event in events(sample, number) {
-        let (actor, time) = (sample[0].actor.clone(), sample[0].time);
+        let time = sample[0].time;
+        let actor = match &event {
+            Event::Proposed(_) => ada(),
+            _ => Actor::Clearway(Part::Policy),
+        };
         let effect = change.as_ref().map(|change| change.proposal.effect_digest);
         match (&mut event, effect) {
             (Event::Assessed(assessment), Some(digest)) => assessment.effect = digest,
