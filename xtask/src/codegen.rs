@@ -13,7 +13,7 @@ pub(crate) enum Mode {
     Compare,
 }
 
-const SCHEMAS: [(&str, &str); 17] = [
+const SCHEMAS: [(&str, &str); 18] = [
     ("change", "change.schema.json"),
     ("release", "release.schema.json"),
     ("config", "clearway-toml.schema.json"),
@@ -22,6 +22,7 @@ const SCHEMAS: [(&str, &str); 17] = [
     ("calendar", "calendar.schema.json"),
     ("roster", "roster.schema.json"),
     ("error-budget", "error-budget.schema.json"),
+    ("conflicts", "conflicts.schema.json"),
     ("paths", "paths.schema.json"),
     ("slis", "slis.schema.json"),
     ("judge", "judge.schema.json"),

@@ -203,7 +203,7 @@ impl Circumstances {
                     record.failed_in_a_row += 1;
                 });
             }
-            Event::Withdrawn { .. } | Event::Refused { .. } | Event::Lapsed { .. } => {
+            Event::Withdrawn { .. } | Event::Superseded { .. } | Event::Refused { .. } | Event::Lapsed { .. } => {
                 self.instances.remove(&id);
             }
             _ => {}

@@ -25,6 +25,7 @@ pub fn event(event: &Event, plan: &Plan) -> String {
             format!("amended; the effect is {} now, {fate}", proposal.effect_digest.short())
         }
         Event::Withdrawn { reason } => format!("withdrawn{}", because(reason)),
+        Event::Superseded { by } => format!("superseded: `{by}` took its place"),
         Event::Assessed(a) if a.allows() => {
             let needs: Vec<String> = a.requires.iter().map(|r| format!("{} of {}", r.count, r.whose())).collect();
             let needs = if needs.is_empty() { "no approval by a person".into() } else { needs.join(" and ") };

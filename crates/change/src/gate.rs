@@ -15,10 +15,13 @@ use crate::budget;
 use crate::calendar::{Exception, Frozen, OnClose, Opening, Passes, Windows, few};
 use crate::catalog::Gating;
 use crate::circumstances::OpenDebt;
+use crate::conflict::outlook::InTheWay;
+use crate::conflict::{Conflict, Stands};
 use crate::course::Emergency;
 use crate::document::{all, list};
 use crate::exception::{self, Hand};
 use crate::holds;
+use crate::id::ChangeId;
 use crate::lifecycle::{Change, Given};
 use crate::on_call;
 use crate::release;
@@ -29,6 +32,10 @@ use crate::time::Timestamp;
 
 /// Everything is stopped: this holds whatever the gates of a service are set to.
 const STOPPED: &str = "stopped";
+/// Another change is under way on the same service, or near it.
+const CONFLICT: &str = "conflict";
+/// Another change waits for the same and goes first.
+const QUEUE: &str = "queue";
 
 /// The gates, in the order in which they are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +74,12 @@ pub struct Gate {
     /// Closed, and holds nothing: the services of the change are only observed, so it says what it would hold.
     #[serde(default, skip_serializing_if = "is_false")]
     pub observed: bool,
+    /// The change that has to move before it can open: the nearest of those in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<ChangeId>,
+    /// Every change in the way, and when it is expected to end. For people: the log has none of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_the_way: Vec<InTheWay>,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -95,7 +108,7 @@ pub enum GateState {
 
 impl Gate {
     pub fn new(gate: GateName, state: GateState) -> Self {
-        Self { gate, state, warnings: vec![], observed: false }
+        Self { gate, state, warnings: vec![], observed: false, behind: None, in_the_way: vec![] }
     }
 
     pub fn is_open(&self) -> bool {
@@ -110,7 +123,11 @@ impl Gate {
     // Where services are only observed, all but the safety of the target and what a person has stopped by name report and hold nothing.
     fn seen_by(mut self, change: &Change, given: &Given) -> Self {
         let is_observed = change.proposal.gating == Gating::Observe && given.gating == Gating::Observe;
-        let guards_target = matches!(self.gate, GateName::Validity | GateName::Conflicts);
+        let guards_target = match self.gate {
+            GateName::Validity => true,
+            GateName::Conflicts => !matches!(self.code(), Some(CONFLICT | QUEUE)),
+            _ => false,
+        };
         let by_people = [STOPPED, holds::HELD_BY_HOLD, holds::VETOED];
         let holds_always = guards_target || self.code().is_some_and(|code| by_people.contains(&code));
         self.observed = is_observed && !holds_always && !self.is_open();
@@ -140,20 +157,27 @@ pub(crate) fn closed(code: &str, reason: String, opens_at: Option<Timestamp>, wh
 
 /// All gates of a change at this moment, in their fixed order.
 pub fn ask(change: &Change, given: &Given) -> Vec<Gate> {
+    let (conflicts, behind) = conflicts(change, given);
     let gates = [
         (GateName::Validity, validity(change)),
         (GateName::Policy, policy(change, given)),
-        (GateName::Conflicts, conflicts(change, given)),
+        (GateName::Conflicts, conflicts),
         (GateName::Windows, at_this_time(change, given)),
         (GateName::Approvals, approvals(change, given)),
         (GateName::Readiness, on_call::shut(change, given).unwrap_or_else(|| readiness(change, given))),
     ];
     let warnings = |gate| match gate {
         GateName::Readiness => given.warnings.iter().cloned().chain(on_call::warnings(change, given)).collect(),
+        GateName::Conflicts => given.conflicts.iter().filter(|found| !found.holds()).map(beside).collect(),
         GateName::Windows => passing(change, given).into_iter().chain(budget::warnings(given)).collect(),
         _ => vec![],
     };
-    let each = gates.into_iter().map(|(gate, state)| Gate { warnings: warnings(gate), ..Gate::new(gate, state) });
+    let behind = |gate| behind.filter(|_| gate == GateName::Conflicts);
+    let each = gates.into_iter().map(|(gate, state)| Gate {
+        warnings: warnings(gate),
+        behind: behind(gate),
+        ..Gate::new(gate, state)
+    });
     each.map(|gate| gate.seen_by(change, given)).collect()
 }
 
@@ -238,31 +262,86 @@ fn who_sets_aside(change: &Change, standing: &[&Denial], given: &Given) -> Strin
     format!("the author, by amending the change; or {who}, by overriding it with a reason")
 }
 
-fn conflicts(change: &Change, given: &Given) -> GateState {
+/// Whether another change is in the way, and which has to move first.
+///
+/// What it comes after is asked before the line that it stands in: who can't go yet must not hold those behind.
+fn conflicts(change: &Change, given: &Given) -> (GateState, Option<ChangeId>) {
+    if let Some(found) = after(change, given) {
+        return found;
+    }
+    if let Some(shut) = release(change, given) {
+        return (shut, None);
+    }
+    let holding = || given.conflicts.iter().filter(|found| found.holds() && change.rollout().is_none());
+    if let Some(ahead) = holding().find(|found| found.stands == Stands::Ahead) {
+        return (queued(ahead), Some(ahead.with));
+    }
     if let Some(lane) = given.lanes.iter().find(|lane| lane.is_held_by_another(change.id)) {
         let holder = lane.holder.map(|h| h.to_string()).unwrap_or_default();
         let reason = format!("`{holder}` is changing `{}`", lane.resource);
-        return closed("lane_taken", reason, None, Some(format!("nobody: it opens when `{holder}` is done")));
+        let who = format!("nobody: it opens when `{holder}` is done");
+        return (closed("lane_taken", reason, None, Some(who)), lane.holder);
     }
     let known: Vec<&str> = given.lanes.iter().map(|lane| lane.resource.as_str()).collect();
     if let Some(resource) = change.proposal.claims.resources.iter().find(|r| !known.contains(&r.as_str())) {
-        return closed("lane_unknown", format!("nobody can say who is changing `{resource}`"), None, None);
+        let reason = format!("nobody can say who is changing `{resource}`");
+        return (closed("lane_unknown", reason, None, None), None);
     }
-    if let Some(shut) = release(change, given) {
-        return shut;
+    match holding().next() {
+        Some(found) => (met(change, found), Some(found.with)),
+        None => (GateState::Open, None),
     }
-    let waiting: Vec<String> =
-        change.proposal.after.iter().filter(|id| !given.completed.contains(*id)).map(ToString::to_string).collect();
-    if waiting.is_empty() {
-        return GateState::Open;
+}
+
+fn queued(ahead: &Conflict) -> GateState {
+    let first = ahead.with;
+    let reason = format!("`{first}` waits for the same, was approved before, and goes first");
+    let who = format!("nobody: it opens when `{first}` has gone; or whoever may withdraw `{first}`");
+    closed(QUEUE, reason, None, Some(who))
+}
+
+fn met(change: &Change, found: &Conflict) -> GateState {
+    let other = found.with;
+    let reason = format!("`{other}` is changing {}", place(found, &change.proposal.environment));
+    let who = format!("nobody: it opens when `{other}` is done; or whoever may roll `{other}` back");
+    closed(CONFLICT, reason, None, Some(who))
+}
+
+/// Where two changes meet, in words.
+pub fn place(found: &Conflict, environment: &str) -> String {
+    let service = found.service.as_deref().unwrap_or("the same target");
+    match found.hops {
+        0 => format!("`{service}` in `{environment}`"),
+        1 => format!("`{service}` in `{environment}`, one call away"),
+        hops => format!("`{service}` in `{environment}`, {hops} calls away"),
     }
-    let names = waiting.join(", ");
-    closed(
-        "after",
-        format!("it comes after {names}"),
-        None,
-        Some(format!("nobody: it opens when {names} is completed")),
-    )
+}
+
+fn beside(found: &Conflict) -> String {
+    let service = found.service.as_deref().unwrap_or("the same target");
+    let away = match found.hops {
+        0 => String::new(),
+        1 => ", one call away".to_owned(),
+        hops => format!(", {hops} calls away"),
+    };
+    format!("`{}` is changing `{service}`{away}, and goes on beside it", found.with)
+}
+
+/// Why what has to be completed first holds it.
+fn after(change: &Change, given: &Given) -> Option<(GateState, Option<ChangeId>)> {
+    let open: Vec<ChangeId> =
+        change.proposal.after.iter().filter(|id| !given.completed.contains(*id)).copied().collect();
+    let stranded: Vec<String> =
+        open.iter().filter_map(|id| Some(format!("`{id}`, which is {}", given.stranded.get(id)?))).collect();
+    if !stranded.is_empty() {
+        let reason = format!("it comes after {}, and can't be completed any more", stranded.join(" and "));
+        let who = "the author, by amending `after`: name the change that takes its place, or leave it out".to_owned();
+        return Some((closed("after_stranded", reason, None, Some(who)), None));
+    }
+    let first = *open.first()?;
+    let names = open.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let who = format!("nobody: it opens when {names} is completed");
+    Some((closed("after", format!("it comes after {names}"), None, Some(who)), Some(first)))
 }
 
 /// Why the release of a change holds it, if it does.

@@ -1,6 +1,6 @@
 //! Governance: the files by which an organisation rules its changes, read as one value.
 //!
-//! `settings.yaml`, `access.yaml`, `approvals.yaml`, `calendar.yaml`, `roster.yaml`, `error_budget.yaml`, `paths.yaml`, `slis.yaml`, `slos/*.yaml`, `services/*.yaml`, `standards/*.yaml`
+//! `settings.yaml`, `access.yaml`, `approvals.yaml`, `calendar.yaml`, `conflicts.yaml`, `roster.yaml`, `error_budget.yaml`, `paths.yaml`, `slis.yaml`, `slos/*.yaml`, `services/*.yaml`, `standards/*.yaml`
 //! and `policy/*.rego`. Each load is an event with the digest of them all. A set of files with one problem in it is refused as a whole: half a policy is none. The files in
 //! `slos/` are OpenSLO, and those in `services/` may be Backstage's: other tools' formats, whose [`Readers`] come from outside.
 
@@ -19,6 +19,7 @@ use crate::assessment::{Item, Requirement, Risk, Signing, Tick, Window};
 use crate::budget::BudgetPolicy;
 use crate::calendar::Calendar;
 use crate::catalog::{At, Catalog, Entries, Entry, Finding, FindingKind, Service, Severity};
+use crate::conflict::ConflictRules;
 use crate::course::EmergencyRules;
 use crate::document::{Document, Form, Place, Problem};
 use crate::facts::paths::{PathFile, Paths};
@@ -43,6 +44,8 @@ pub struct Governance {
     pub roster: Roster,
     /// How fast services may be changed by what is left of their error budgets; nothing where no budget is read.
     pub budgets: Option<BudgetPolicy>,
+    /// What happens where two changes meet.
+    pub conflicts: ConflictRules,
     /// Which kind of thing each file of a repository is.
     pub paths: Paths,
     pub slis: Vec<Sli>,
@@ -102,6 +105,17 @@ pub struct Match {
     /// The owner of the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<OneOrMany<String>>,
+}
+
+impl Match {
+    /// Whether it is about such a change.
+    pub fn fits(&self, asked: &Asks<'_>) -> bool {
+        self.environment.as_ref().is_none_or(|e| e.contains(asked.environment))
+            && self.kind.as_ref().is_none_or(|k| k.contains(&asked.kind))
+            && self.risk.as_ref().is_none_or(|r| r.contains(&asked.risk))
+            && self.service.as_ref().is_none_or(|s| s.iter().any(|s| asked.services.contains(s)))
+            && self.owner.as_ref().is_none_or(|o| o.contains(asked.owner))
+    }
 }
 
 /// A value, or a list of them.
@@ -216,14 +230,7 @@ impl Matrix {
 
     /// The row that counts for such a change, from 0.
     pub fn row(&self, asked: &Asks<'_>) -> Option<usize> {
-        let fits = |m: &Match| {
-            m.environment.as_ref().is_none_or(|e| e.contains(asked.environment))
-                && m.kind.as_ref().is_none_or(|k| k.contains(&asked.kind))
-                && m.risk.as_ref().is_none_or(|r| r.contains(&asked.risk))
-                && m.service.as_ref().is_none_or(|s| s.iter().any(|s| asked.services.contains(s)))
-                && m.owner.as_ref().is_none_or(|o| o.contains(asked.owner))
-        };
-        self.rules.iter().position(|rule| fits(&rule.matches))
+        self.rules.iter().position(|rule| rule.matches.fits(asked))
     }
 
     fn problems(&self, access: &Access) -> Vec<(String, String)> {
@@ -372,6 +379,7 @@ impl Governance {
             calendar: Calendar::default(),
             roster: Roster::default(),
             budgets: None,
+            conflicts: ConflictRules::default(),
             paths: Paths::default(),
             slis: vec![],
             catalog: Catalog::default(),
@@ -402,6 +410,7 @@ impl Governance {
         let access: Option<Access> = reading.file("access.yaml");
         let approvals = reading.file("approvals.yaml").unwrap_or_else(Matrix::default_rules);
         let calendar: Calendar = reading.file("calendar.yaml").unwrap_or_default();
+        let conflicts: ConflictRules = reading.file("conflicts.yaml").unwrap_or_default();
         let secrets: AllowList = reading.file("secrets.yaml").unwrap_or_default();
         let paths = reading.paths();
         let slis = reading.slis(readers.slos);
@@ -436,6 +445,9 @@ impl Governance {
         for (pointer, message) in budgets.iter().flat_map(BudgetPolicy::problems) {
             reading.say("error_budget.yaml", &pointer, &message);
         }
+        for (pointer, message) in conflicts.problems() {
+            reading.say("conflicts.yaml", &pointer, &message);
+        }
         for (pointer, message) in secrets.problems(&access) {
             reading.say("secrets.yaml", &pointer, &message);
         }
@@ -454,6 +466,7 @@ impl Governance {
             calendar,
             roster,
             budgets,
+            conflicts,
             paths,
             slis,
             catalog,

@@ -14,6 +14,7 @@ pub mod rollout;
 pub mod schedule;
 pub mod verification;
 
+pub mod conflict;
 pub mod diff;
 pub mod explain;
 pub mod facts;
@@ -21,6 +22,7 @@ pub mod gate;
 pub mod lane;
 pub mod lifecycle;
 pub mod release;
+pub mod sequence;
 
 pub mod actor;
 pub mod budget;
@@ -39,6 +41,7 @@ pub mod roster;
 pub mod secret;
 pub mod standard;
 pub mod time;
+pub mod waiting;
 
 pub use actor::{Actor, Permission};
 pub use id::{ChangeId, Digest, ReleaseId};

@@ -31,6 +31,7 @@ use crate::budget::{BudgetStanding, BudgetState};
 use crate::calendar::{Exception, Frozen, OnClose, Opening, Windows};
 use crate::catalog::Gating;
 use crate::circumstances::{Delegation, OpenDebt, Stopped};
+use crate::conflict::Conflict;
 use crate::exception::{self, Hand, SetAside, Ticked};
 use crate::facts::material::Committer;
 use crate::gate::{Gate, Readiness};
@@ -42,6 +43,7 @@ use crate::on_call::Duty;
 use crate::proposal::{Carry, Hands, Proposal, Proposed};
 use crate::release::{self, Release};
 use crate::rollout::{BackState, Failure, PauseReason, Rollout, StepState};
+use crate::sequence::Sequence;
 use crate::standard;
 use crate::time::{Span, Timestamp};
 use crate::verification::{EvidenceTaken, Judgement};
@@ -385,6 +387,8 @@ pub enum Command {
     Withdraw {
         reason: String,
     },
+    /// Ends it, as a newer change takes its place.
+    Supersede,
     Assess(Box<Assessment>),
     Approve {
         effect: Digest,
@@ -549,6 +553,14 @@ pub struct Given {
     /// Those changes that it comes after, which are completed.
     pub completed: BTreeSet<ChangeId>,
     /// The freezes that cover it now.
+    /// Those that ended without being completed, and how.
+    pub stranded: BTreeMap<ChangeId, Phase>,
+    /// What is true of those that an amendment names.
+    pub sequence: Sequence,
+    /// The changes in its way or beside it, before its first step.
+    pub conflicts: Vec<Conflict>,
+    /// The newer change that takes its place.
+    pub superseded_by: Option<ChangeId>,
     pub frozen: Vec<Frozen>,
     /// The windows that cover it, now.
     pub windows: Windows,
@@ -607,6 +619,10 @@ impl Given {
             signer: Err("nobody has verified it".into()),
             lanes: vec![],
             completed: BTreeSet::new(),
+            stranded: BTreeMap::new(),
+            sequence: Sequence::default(),
+            conflicts: vec![],
+            superseded_by: None,
             frozen: vec![],
             windows: Windows::None,
             freezes: BTreeMap::new(),
@@ -646,6 +662,10 @@ pub enum Event {
     },
     Withdrawn {
         reason: String,
+    },
+    /// A newer change of the same owner and services took its place before it began.
+    Superseded {
+        by: ChangeId,
     },
     Assessed(Box<Assessment>),
     Approved {

@@ -583,7 +583,7 @@ pub(crate) struct Serve {
     /// The address to listen on.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// The folder with access.yaml, approvals.yaml, calendar.yaml, slis.yaml, slos/, services/ and policy/.
+    /// The folder with access.yaml, approvals.yaml, calendar.yaml, conflicts.yaml, slis.yaml, slos/, services/ and policy/.
     #[arg(long, value_name = "DIR")]
     pub governance: Option<PathBuf>,
     /// Take a governance in which nobody may `govern`.
@@ -1351,6 +1351,7 @@ pub(crate) enum Schema {
     Calendar,
     Roster,
     ErrorBudget,
+    Conflicts,
     Paths,
     Slis,
     Judge,

@@ -149,7 +149,8 @@ fn gate(gate: &Gate) -> String {
             line
         }
     };
-    line + &warnings
+    let others: String = gate.in_the_way.iter().map(|other| format!("          {}\n", other.in_words())).collect();
+    line + &others + &warnings
 }
 
 /// All gates in their order.

@@ -14,6 +14,8 @@ mod by_hand;
 mod calendar;
 #[path = "suite/catalog.rs"]
 mod catalog;
+#[path = "suite/conflicts.rs"]
+mod conflicts;
 #[path = "suite/demo.rs"]
 mod demo;
 #[path = "suite/examples.rs"]

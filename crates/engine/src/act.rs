@@ -28,6 +28,8 @@ use crate::reconcile::Round;
 pub(crate) enum Done {
     /// Something was appended: ask what is due now.
     Moved,
+    /// The core was asked, and has nothing to add.
+    Unmoved,
     /// Nothing yet: ask again after this time.
     Again(Span),
 }
@@ -84,7 +86,7 @@ impl Engine {
     ) -> Result<Done, StoreError> {
         match self.clone().command(change.id, command, attempt).await {
             Ok(after) if after.version > change.version => Ok(Done::Moved),
-            Ok(_) => Ok(Done::Again(self.settings.recheck)),
+            Ok(_) => Ok(Done::Unmoved),
             Err(CommandError::Rejected(rejection)) => {
                 tracing::debug!(change = %change.id, %rejection, "the core said no to a report");
                 Ok(self.after_rejection(&rejection))
@@ -138,7 +140,7 @@ impl Engine {
         }
         let done = self.assess(change).await?;
         let answered = self.assessed.last(change.id) == Some(asked);
-        Ok(if answered && matches!(done, Done::Again(_)) { None } else { Some(done) })
+        Ok(if answered && matches!(done, Done::Unmoved | Done::Again(_)) { None } else { Some(done) })
     }
 
     /// Whether a change waits behind a rule that was asked when the rules, or the hour, were others: a rule that was mended must not go on denying.
@@ -166,7 +168,7 @@ impl Engine {
     async fn begin_step(self: &Arc<Self>, change: &Change) -> Result<Done, StoreError> {
         let Some(driver) = self.drivers.get(&change.proposal.plan.target.driver) else {
             tracing::error!(change = %change.id, driver = change.proposal.plan.target.driver, "the driver is gone from this server");
-            return Ok(Done::Again(self.settings.recheck));
+            return self.begin_without_driver(change).await;
         };
         let mut attempt = Attempt::by(&Actor::Clearway(Part::Rollout));
         let observed = match driver.observe(&change.proposal.plan.target).await {
@@ -188,8 +190,19 @@ impl Engine {
         let done = self.report(change, Command::BeginStep { observed }, attempt).await?;
         Ok(match done {
             Done::Again(_) => Done::Again(self.settings.recheck),
-            Done::Moved => Done::Moved,
+            other => other,
         })
+    }
+
+    /// What can't begin for want of a driver says so, and leaves the line of those that could.
+    async fn begin_without_driver(self: &Arc<Self>, change: &Change) -> Result<Done, StoreError> {
+        if change.rollout().is_some() {
+            return Ok(Done::Again(self.settings.recheck));
+        }
+        let mut attempt = Attempt::by(&Actor::Clearway(Part::Rollout));
+        let missing = format!("this server has no driver `{}`", change.proposal.plan.target.driver);
+        attempt.readiness = Some(Readiness::NotReady { problems: vec![missing] });
+        self.report(change, Command::BeginStep { observed: serde_json::Value::Null }, attempt).await
     }
 
     /// Whether the target, the way back and the telemetry are there. Asked only if nothing else holds the change: a change that waits for next week

@@ -212,7 +212,10 @@ impl Engine {
             }
         }
         self.follow_budgets(policy).await?;
-        if moved { Handle { engine: self.clone() }.wake_all().await } else { Ok(()) }
+        if moved {
+            self.ask_all();
+        }
+        Ok(())
     }
 
     /// Asks what is due, a few questions at once, and keeps the answers.

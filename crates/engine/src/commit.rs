@@ -1,7 +1,7 @@
 //! Commit: load a change, ask the core, append what it says. The only way by which anything gets into the log of a change.
 //!
-//! Each append carries the expected version of the change's stream and of the streams of its lanes; a step that begins, also of the stops of everything
-//! and of its standard change. Where somebody was faster, the question is asked again with what is true now.
+//! Each append carries the expected version of the change's stream and of the streams of its lanes and services; a step that begins, also of the stops
+//! of everything, of its standard change and, where the rules ask for it, of the services nearby. Where somebody was faster, the question is asked again with what is true now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -9,13 +9,18 @@ use std::sync::{Arc, Mutex};
 use change::budget;
 use change::calendar::Standing;
 use change::circumstances::{STOPS, standard_stream};
+use change::conflict;
+use change::conflict::traffic::{self, Traffic};
 use change::entitlement::Entitlement;
 use change::gate::Readiness;
+use change::governance::Governance;
 use change::holds::HOLDS;
 use change::lane::{self, Lane};
 use change::proposal::Proposal;
 use change::release;
+use change::sequence::{self, Sequence};
 use change::standard::standing;
+use change::waiting::Needs;
 use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, Phase, decide, evolve};
 
 use crate::handle::{CommandError, Engine};
@@ -34,10 +39,18 @@ pub(crate) struct LaneCache(Mutex<BTreeMap<String, (Lane, u64)>>);
 
 /// What a decision rests on beside the change itself.
 struct RestsOn {
-    /// The versions of the lanes' streams, by resource.
-    lane_versions: BTreeMap<String, u64>,
-    /// Writes without events: for a step that begins.
+    grounds: Grounds,
+    /// Writes without events: for a step that begins, or for another place in the sequence.
     conditions: Vec<StreamWrite>,
+}
+
+/// The versions of the streams by which other changes are known.
+#[derive(Default)]
+struct Grounds {
+    /// Those of the lanes, by resource.
+    lanes: BTreeMap<String, u64>,
+    /// Those of the services of the change and, before its first step, of those nearby.
+    sectors: BTreeMap<String, u64>,
 }
 
 /// A command's circumstances: by whom, and what is to be kept beside its events.
@@ -79,13 +92,16 @@ impl Engine {
         for _ in 0..MOST_CONFLICTS {
             let change = self.load(id).await?.ok_or(CommandError::NoSuchChange(id))?;
             // INVARIANT: read before what is known of these streams, which may then be newer and never older.
-            let conditions = match &command {
-                Command::BeginStep { .. } => self.conditions(&change).await?,
-                _ => vec![],
-            };
+            let (mut conditions, mut sequence) = (vec![], Sequence::default());
+            match &command {
+                Command::BeginStep { .. } => conditions = self.conditions(&change).await?,
+                Command::Amend { proposal, .. } => (sequence, conditions) = self.sequence(id, &proposal.after).await?,
+                _ => {}
+            }
             // INVARIANT: rights and keys are those of one governance, also where another one is loaded in between.
             let in_force = self.in_force();
-            let (mut given, lane_versions) = self.asked(&in_force, &change, &attempt.actor).await?;
+            let (mut given, grounds) = self.asked(&in_force, &change, &attempt.actor).await?;
+            given.sequence = sequence;
             if let Some(readiness) = &attempt.readiness {
                 given.readiness = readiness.clone();
             }
@@ -96,7 +112,7 @@ impl Engine {
             if events.is_empty() && attempt.looks.is_empty() {
                 return Ok(change);
             }
-            let rests_on = RestsOn { lane_versions, conditions };
+            let rests_on = RestsOn { grounds, conditions };
             match self.append(&change, events, &given, &rests_on, &attempt).await {
                 Ok(after) => return Ok(after),
                 Err(StoreError::Conflict { .. }) => {}
@@ -131,6 +147,13 @@ impl Engine {
             after = next;
         }
         let moved = lanes.last().is_some();
+        let superseded_by = events.iter().find_map(|event| match event {
+            Event::Superseded { by } => Some(*by),
+            _ => None,
+        });
+        let is_guarded = |event: &Event| matches!(event, Event::StepBegun { .. } | Event::Amended { .. });
+        let (guarded, starts) =
+            (events.iter().any(is_guarded), before.rollout().is_none() && after.rollout().is_some());
         let begins = events.iter().any(|event| matches!(event, Event::StepBegun { .. }));
         let fresh = |event: Event| NewEvent { event, actor: actor.clone(), change: Some(id), time };
         let mut writes = Vec::new();
@@ -140,12 +163,15 @@ impl Engine {
         }
         for resource in before.proposal.claims.resources.iter().filter(|_| moved) {
             // INVARIANT: the version is the one that the decision was made on, not a newer one that another change has read since.
-            let expected = rests_on.lane_versions.get(resource).copied().unwrap_or(0);
+            let expected = rests_on.grounds.lanes.get(resource).copied().unwrap_or(0);
             let events = lanes.iter().cloned().map(fresh).collect();
             writes.push(StreamWrite { stream: lane::stream(resource), expected, events });
         }
-        if begins {
-            let drawn = if before.rollout().is_none() { budget::drawn(given) } else { vec![] };
+        writes.extend(sector_writes(before, &rests_on.grounds, starts, moved, || {
+            lanes.iter().cloned().map(fresh).collect()
+        }));
+        if guarded {
+            let drawn = if starts { budget::drawn(given) } else { vec![] };
             for condition in &rests_on.conditions {
                 // Of two that would take the last place of a day at once, one finds that the stream has moved.
                 let taken = drawn.contains(&condition.stream).then(|| fresh(Event::BudgetDrawn { change: id }));
@@ -170,8 +196,17 @@ impl Engine {
         if let Some(release) = release.filter(|now| Some(now.version) != given.release.as_ref().map(|r| r.version)) {
             self.wake_members(&release);
         }
-        if moved || after.phase() != before.phase() && after.phase().is_terminal() {
-            self.wake_waiting(&after);
+        let ended = after.phase() != before.phase() && after.phase().is_terminal();
+        let left_its_place = before.rollout().is_none() && has_a_place(before) && !has_a_place(&after);
+        if moved || ended || left_its_place {
+            self.waiting.moved(Needs::Change(id));
+        }
+        if let Some(by) = superseded_by {
+            // It has another place in the line now.
+            self.clone().wake(by);
+        }
+        if before.not_before().is_none() && after.not_before().is_some() {
+            self.wake_older(id).await?;
         }
         Ok(after)
     }
@@ -196,13 +231,8 @@ impl Engine {
         self.asked(&self.in_force(), change, actor).await.map(|(given, _)| given)
     }
 
-    /// The same, with the versions of the lanes that it rests on.
-    async fn asked(
-        &self,
-        in_force: &InForce,
-        change: &Change,
-        actor: &Actor,
-    ) -> Result<(Given, BTreeMap<String, u64>), StoreError> {
+    /// The same, with the versions of the streams that it rests on.
+    async fn asked(&self, in_force: &InForce, change: &Change, actor: &Actor) -> Result<(Given, Grounds), StoreError> {
         let now = change::time::to_millis(self.clock.now());
         let (mut lanes, mut versions) = (Vec::new(), BTreeMap::new());
         for resource in &change.proposal.claims.resources {
@@ -210,22 +240,56 @@ impl Engine {
             lanes.push(lane);
             versions.insert(resource.clone(), version);
         }
-        let mut completed = BTreeSet::new();
+        let (mut completed, mut stranded) = (BTreeSet::new(), BTreeMap::new());
         for id in &change.proposal.after {
-            if self.load(*id).await?.is_some_and(|c| c.phase() == Phase::Completed) {
-                completed.insert(*id);
+            match self.load(*id).await?.map(|before| before.phase()) {
+                Some(Phase::Completed) => {
+                    completed.insert(*id);
+                }
+                Some(phase) if sequence::is_stranded(phase) => {
+                    stranded.insert(*id, phase);
+                }
+                _ => {}
             }
         }
         let Standing { frozen, windows, opening } = in_force.calendar_for(change, now);
         let (opening, freezes) = (Some(opening), in_force.freezes_of(change));
-        let given = Given { lanes, completed, frozen, windows, freezes, opening, ..Given::bare(now, actor.clone()) };
+        let bare = Given::bare(now, actor.clone());
+        let given = Given { lanes, completed, stranded, frozen, windows, freezes, opening, ..bare };
         let governance = &in_force.governance;
-        let given = self
+        let (given, sectors) = self
             .with_folds(|folds| {
-                of_people(given, &Entitlement { change, governance, circumstances: &folds.circumstances, now })
+                let entitlement = Entitlement { change, governance, circumstances: &folds.circumstances, now };
+                of_traffic(of_people(given, &entitlement), change, governance, &folds.traffic)
             })
             .await?;
-        Ok((given, versions))
+        Ok((given, Grounds { lanes: versions, sectors }))
+    }
+
+    /// What is true of the changes that one is to come after, with the streams that must not move before it does.
+    pub(crate) async fn sequence(
+        &self,
+        of: ChangeId,
+        after: &BTreeSet<ChangeId>,
+    ) -> Result<(Sequence, Vec<StreamWrite>), StoreError> {
+        if after.is_empty() {
+            return Ok((Sequence::default(), vec![]));
+        }
+        let mut unknown = BTreeSet::new();
+        for id in after {
+            if self.store.row(*id).await?.is_none() {
+                unknown.insert(*id);
+            }
+        }
+        let walked = self.with_folds(|folds| walk(after, &folds.traffic)).await?;
+        let conditions = walked.iter().filter(|(id, _)| **id != of).map(|(id, (_, version))| StreamWrite {
+            stream: id.stream(),
+            expected: *version,
+            events: vec![],
+        });
+        let conditions = conditions.collect();
+        let others = walked.into_iter().map(|(id, (after, _))| (id, after)).collect();
+        Ok((Sequence { unknown, circle: sequence::circle(of, after, &others) }, conditions))
     }
 
     pub(crate) fn permissions(&self, actor: &Actor, proposal: &Proposal) -> BTreeSet<Permission> {
@@ -246,6 +310,69 @@ impl Engine {
         }
         Ok((known, version))
     }
+}
+
+/// The changes that have not ended and have to be completed first, nearest first and not more than anybody plans.
+fn walk(after: &BTreeSet<ChangeId>, traffic: &Traffic) -> BTreeMap<ChangeId, (BTreeSet<ChangeId>, u64)> {
+    let mut walked = BTreeMap::new();
+    let mut near: Vec<ChangeId> = after.iter().copied().collect();
+    while let Some(id) = near.pop().filter(|_| walked.len() < sequence::MOST) {
+        if let Some((before, version)) = traffic.sequence(id).filter(|_| !walked.contains_key(&id)) {
+            near.extend(before);
+            walked.insert(id, (before.clone(), version));
+        }
+    }
+    walked
+}
+
+/// What a change that begins or ends a rollout writes to the streams of its services; and those nearby that must not move before it begins.
+fn sector_writes(
+    change: &Change,
+    grounds: &Grounds,
+    starts: bool,
+    moved: bool,
+    events: impl Fn() -> Vec<NewEvent>,
+) -> Vec<StreamWrite> {
+    let proposal = &change.proposal;
+    let own: BTreeSet<String> =
+        proposal.services.iter().map(|service| conflict::stream(&proposal.environment, service)).collect();
+    let each = grounds.sectors.iter().filter_map(|(stream, expected)| {
+        let is_own = own.contains(stream);
+        let write = |events| StreamWrite { stream: stream.clone(), expected: *expected, events };
+        match is_own {
+            true => moved.then(|| write(events())),
+            false => starts.then(|| write(vec![])),
+        }
+    });
+    each.collect()
+}
+
+/// Adds what is true of the changes nearby, with the versions of the streams of their services and its own.
+fn of_traffic(
+    mut given: Given,
+    change: &Change,
+    governance: &Governance,
+    traffic: &Traffic,
+) -> (Given, BTreeMap<String, u64>) {
+    let (rules, catalog) = (&governance.conflicts, &governance.catalog);
+    let (services, environment) = (&change.proposal.services, &change.proposal.environment);
+    let waits = change.rollout().is_none() && !change.phase().is_terminal();
+    let mut near: Vec<(String, usize)> = services.iter().map(|service| (service.clone(), 0)).collect();
+    if waits {
+        given.conflicts = traffic.conflicts(change, rules, catalog);
+        given.superseded_by = traffic.superseded_by(change, rules);
+        near = conflict::near(services, rules, catalog);
+    }
+    near.retain(|(_, hops)| *hops == 0 || rules.hold_neighbours());
+    let streams = near.into_iter().map(|(service, _)| conflict::stream(environment, &service));
+    let sectors = streams.map(|stream| (stream.clone(), traffic.version(&stream))).collect();
+    (given, sectors)
+}
+
+/// Whether a change stands in the line of those that wait for another.
+fn has_a_place(change: &Change) -> bool {
+    let hold = change.hold.as_ref().filter(|_| change.not_before().is_some());
+    hold.is_some_and(|hold| traffic::waits_for_another_alone(&hold.gates))
 }
 
 /// Adds what is true of the actor and of the others whom the change concerns.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 
 use change::circumstances::Circumstances;
+use change::conflict::traffic::{News, Traffic};
 use change::document::Problem;
 use change::facts::Facts;
 use change::facts::material::Material;
@@ -37,6 +38,7 @@ use crate::refusals::{Refusal, Refusals};
 use crate::replay::{Replayed, Strictness};
 use crate::scrub::{self, Clean};
 use crate::signing::{self, ToSign};
+use crate::waiting::{self, Waiting};
 use crate::way::{self, Draft};
 
 /// The stream of governance loads.
@@ -131,6 +133,7 @@ pub(crate) struct Engine {
     pub assessed: LastAsked,
     pub forecasts: Forecasts,
     pub tasks: Tasks,
+    pub waiting: Waiting,
     pub acts: Semaphore,
     /// One replay of policies at a time.
     pub replaying: Semaphore,
@@ -170,6 +173,7 @@ pub struct Refused {
 pub(crate) struct Folds {
     pub measures: Fold,
     pub circumstances: Circumstances,
+    pub traffic: Traffic,
     pub next: u64,
 }
 
@@ -197,6 +201,9 @@ pub enum ProposeError {
     /// The way that was asked for is not open to this change: a sentence.
     #[error("{0}")]
     NoSuchWay(String),
+    /// A rule of the core said no.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
     #[error("the idempotency key `{0}` was used for another request")]
     KeyReused(String),
     #[error(transparent)]
@@ -261,6 +268,7 @@ impl Handle {
             assessed: LastAsked::default(),
             forecasts: Forecasts::default(),
             tasks: Tasks::default(),
+            waiting: Waiting::default(),
             notices,
             news: Arc::new(Notify::new()),
             folds: tokio::sync::Mutex::default(),
@@ -279,11 +287,13 @@ impl Handle {
                 &Actor::Clearway(change::actor::Part::Server),
             )
             .await?;
-        handle.record_governance(&handle.in_force()).await?;
+        let is_new = handle.record_governance(&handle.in_force()).await?;
         handle.remember_recovered().await?;
         handle.attend_rosters();
         handle.attend_budgets();
-        handle.wake_all().await?;
+        handle.engine.take_up_all(is_new).await?;
+        handle.wake_releases().await?;
+        handle.engine.start_time();
         Ok(handle)
     }
 
@@ -304,26 +314,21 @@ impl Handle {
         !self.engine.broken.is_cancelled()
     }
 
-    pub(crate) async fn wake_all(&self) -> Result<(), StoreError> {
-        let mut query = ListQuery { limit: 1_000, ..ListQuery::default() };
-        loop {
-            let rows = self.engine.store.list(&query).await?;
-            for row in rows.iter().filter(|row| row.active) {
-                self.engine.clone().wake(row.id);
-            }
-            match rows.last() {
-                Some(last) if rows.len() == query.limit => query.before = Some(last.id),
-                _ => break,
-            }
-        }
+    async fn wake_releases(&self) -> Result<(), StoreError> {
         let releases: Vec<ReleaseId> =
             self.circumstances(|all| all.releases().map(|release| release.id).collect()).await?;
         releases.into_iter().for_each(|id| self.engine.clone().wake_release(id));
         Ok(())
     }
 
-    /// Records a load, and keeps its policies beside the log, so that an assessment can be run again years later.
-    async fn record_governance(&self, in_force: &InForce) -> Result<(), StoreError> {
+    /// How many changes wait for something, and how many have a task because something is to be done for them.
+    pub fn waiting(&self) -> (waiting::Count, usize) {
+        (self.engine.waiting.count(), self.engine.tasks_now())
+    }
+
+    /// Records a load, and keeps its policies beside the log, so that an assessment can be run again years later. Says
+    /// whether it is another than the one before.
+    async fn record_governance(&self, in_force: &InForce) -> Result<bool, StoreError> {
         let (governance, bundle) = (&in_force.governance, &in_force.bundle);
         let loads = self.engine.store.read(GOVERNANCE, 0).await?;
         let last = loads.last().map(|last| &last.event);
@@ -337,10 +342,11 @@ impl Handle {
             commit: edits.map(|edits| edits.commit.clone()),
         };
         if last.is_some_and(|last| edits::says_the_same(last, &event)) {
-            return Ok(());
+            return Ok(false);
         }
         let blobs = vec![(bundle.digest(), bundle.to_keep())];
-        self.engine.note_with(GOVERNANCE, event, &Actor::Clearway(change::actor::Part::Server), blobs).await
+        self.engine.note_with(GOVERNANCE, event, &Actor::Clearway(change::actor::Part::Server), blobs).await?;
+        Ok(true)
     }
 
     /// The commit of the newest load of governance that names one.
@@ -451,6 +457,14 @@ impl Handle {
         let now = change::time::to_millis(self.now());
         let in_force = self.in_force();
         let proposal = draft.way.applied(proposal, &in_force.governance, now).map_err(ProposeError::NoSuchWay)?;
+        let problems = self.engine.sequence_problems(&draft.text, &proposal.after).await?;
+        if !problems.is_empty() {
+            return Err(ProposeError::Invalid(problems));
+        }
+        if let Some(rejection) = self.engine.in_the_way_of(None, &proposal).await? {
+            self.engine.record_refusal_of(actor, "propose", &rejection).await;
+            return Err(rejection.into());
+        }
         let mut number = self.engine.store.last_number().await? + 1;
         loop {
             let id = ChangeId::new(number);
@@ -579,7 +593,14 @@ impl Handle {
             self.engine.record_refusal(actor, id, "amend", &rejection).await;
             return Ok(Err(rejection.into()));
         }
-        Ok(self.command(actor, id, Command::Amend { proposal, revision }).await)
+        match self.engine.in_the_way_of(Some(id), &proposal).await {
+            Ok(None) => Ok(self.command(actor, id, Command::Amend { proposal, revision }).await),
+            Ok(Some(rejection)) => {
+                self.engine.record_refusal(actor, id, "amend", &rejection).await;
+                Ok(Err(rejection.into()))
+            }
+            Err(fault) => Ok(Err(fault.into())),
+        }
     }
 
     /// The change with this number.
@@ -627,7 +648,7 @@ impl Handle {
         given.warnings = self.engine.rehearsals.warnings(change.id, change.proposal.effect_digest);
         self.engine.foretell_soon(change);
         given.warnings.extend(self.engine.forecasts.warnings(change.proposal.effect_digest));
-        Ok(gate::ask(change, &given))
+        self.engine.with_those_in_the_way(change, &given, gate::ask(change, &given)).await
     }
 
     /// What the core may know for this change and actor, but for the readiness of the target, which is asked only when it matters.
@@ -744,7 +765,8 @@ impl Handle {
             let mut loads = self.engine.loads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             *loads = Loads { tried: loads.tried + 1, refused: None };
         }
-        self.wake_all().await
+        self.engine.ask_all();
+        Ok(())
     }
 
     /// The governance in force as a value.
@@ -978,6 +1000,8 @@ impl Engine {
                     folds.measures.add(id, &recorded.event, &recorded.actor, recorded.time);
                 }
                 folds.circumstances.add(id, &recorded.event, &recorded.actor, recorded.time);
+                let Recorded { stream, version, position, event, .. } = recorded;
+                folds.traffic.add(News { stream, version: *version, position: *position, event });
                 folds.next = recorded.position + 1;
             }
             if events.len() < 1_000 {

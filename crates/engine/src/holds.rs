@@ -69,7 +69,7 @@ impl Handle {
             if order.pause {
                 self.pause_held(actor, &order).await?;
             }
-            self.wake_all().await?;
+            self.engine.ask_all();
             return Ok(ServiceHold { order, by: actor.clone(), since: now });
         }
     }
@@ -93,7 +93,8 @@ impl Handle {
         }
         let event = Event::HoldReleased { hold: hold.to_owned(), reason: reason.to_owned() };
         self.engine.note(HOLDS, event, actor).await?;
-        Ok(self.wake_all().await?)
+        self.engine.ask_all();
+        Ok(())
     }
 
     /// Whoever is on call for every service that is held may, and who may freeze them all.

@@ -312,7 +312,7 @@ impl Engine {
         let command = Command::Judge { judgement: Box::new(judgement), evidence };
         match self.report(change, command, Attempt::by(&change::Actor::Clearway(Part::Judge))).await? {
             Done::Moved => Ok(Done::Moved),
-            Done::Again(_) => Ok(Done::Again(every)),
+            Done::Unmoved | Done::Again(_) => Ok(Done::Again(every)),
         }
     }
 

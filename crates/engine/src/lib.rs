@@ -13,6 +13,7 @@ pub mod edits;
 pub mod handle;
 pub mod holds;
 pub mod in_force;
+mod in_the_way;
 mod judging;
 mod look;
 mod people;
@@ -31,6 +32,7 @@ pub mod scrub;
 pub mod signing;
 mod slis;
 pub mod standards;
+pub mod waiting;
 pub mod way;
 
 pub use edits::Edits;

@@ -1,7 +1,7 @@
-//! Reconciling: one task a change, that takes no hint of why it was woken.
+//! Reconciling: one task a change that has something to do, that takes no hint of why it was woken.
 //!
 //! Woken by a commit or by a timer, it loads the change, asks what is due, does it, and asks again. A task that ends leaves nothing behind: when the
-//! change moves, it is started anew and derives everything from the log.
+//! change moves, it is started anew and derives everything from the log. A change that waits has no task: next, [`waiting`](crate::waiting).
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -11,7 +11,8 @@ use std::time::Duration;
 use change::actor::Part;
 use change::calendar::Subject;
 use change::lifecycle::Stage;
-use change::{Actor, Change, ChangeId, Command, Phase, ReleaseId, Span, due};
+use change::waiting::{self, Wait};
+use change::{Actor, Change, ChangeId, Command, Intent, Phase, ReleaseId, Span, due};
 use futures::FutureExt as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use crate::act::Done;
 use crate::handle::Engine;
 use crate::judging::Judging;
 use crate::ports::{BootMillis, Lease};
+use crate::waiting::Seat;
 
 /// The longest that a task sleeps without asking again: a bound on how late a forgotten hint can be.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -55,15 +57,23 @@ pub(crate) struct Round {
     pub lease: Option<Lease>,
     /// When pages that could not be sent are tried again.
     pub pages_at: BootMillis,
+    /// Held by a change out of the line of those that wait, until it rests or begins.
+    seat: Option<Seat>,
 }
 
 impl Engine {
     /// Hints that something may be due for a change, and starts its task if there is none.
     pub(crate) fn wake(self: Arc<Self>, id: ChangeId) {
+        self.wake_with(id, None);
+    }
+
+    /// The same for a change that had to wait for its seat.
+    pub(crate) fn wake_with(self: Arc<Self>, id: ChangeId, mut seat: Option<Seat>) {
         if self.tasks.stop.is_cancelled() {
             return;
         }
         let mut hints = self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.leave(id);
         if let Some(hint) = hints.get(&id) {
             return hint.notify_one();
         }
@@ -73,7 +83,7 @@ impl Engine {
         let engine = self.clone();
         self.tasks.tracker.spawn(async move {
             // INVARIANT: a hint in the table has a task behind it. A panic is a bug, and must not put one change to sleep for ever.
-            while let Err(panic) = AssertUnwindSafe(engine.clone().run(id, hint.clone())).catch_unwind().await {
+            while let Err(panic) = AssertUnwindSafe(engine.clone().run(id, hint.clone(), seat.take())).catch_unwind().await {
                 let what = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
                 tracing::error!(change = %id, panic = what.unwrap_or("of unknown kind"), "the task of a change broke off; starting it anew");
                 tokio::time::sleep(AFTER_PANIC).await;
@@ -81,17 +91,36 @@ impl Engine {
         });
     }
 
-    /// Wakes the changes that may wait for this one: those that are held.
-    pub(crate) fn wake_waiting(self: &Arc<Self>, moved: &Change) {
-        let hints = self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        hints.iter().filter(|(id, _)| **id != moved.id).for_each(|(_, hint)| hint.notify_one());
+    /// Keeps the time of those that wait, for as long as the engine runs.
+    pub(crate) fn start_time(self: &Arc<Self>) {
+        self.tasks.tracker.spawn(self.clone().keep_time());
     }
 
-    async fn run(self: Arc<Self>, id: ChangeId, hint: Arc<Notify>) {
-        let mut round = Round { id, judging: None, lease: None, pages_at: BootMillis(0) };
+    /// Hints to every task there is.
+    pub(crate) fn notify_tasks(&self) {
+        let hints = self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        hints.values().for_each(|hint| hint.notify_one());
+    }
+
+    pub(crate) async fn is_stopping(&self) {
+        self.tasks.stop.cancelled().await;
+    }
+
+    /// How many changes have a task at this moment.
+    pub(crate) fn tasks_now(&self) -> usize {
+        self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    async fn run(self: Arc<Self>, id: ChangeId, hint: Arc<Notify>, seat: Option<Seat>) {
+        let mut round = Round { id, judging: None, lease: None, pages_at: BootMillis(0), seat };
         loop {
+            // What was hinted at until now is in what is loaded below.
+            let _ = hint.notified().now_or_never();
+            let asked_at = self.waiting.moves();
             let sleep = match self.reconcile(&mut round).await {
                 Ok(Next::Again) => Duration::ZERO,
+                Ok(Next::Rest(wait)) if self.rest(id, &hint, wait, asked_at) => return,
+                Ok(Next::Rest(_)) => Duration::ZERO,
                 Ok(Next::After(span)) => Duration::from_millis(span.as_millis()).min(LONGEST_SLEEP),
                 Ok(Next::Never) if self.forget(id, &hint) => return,
                 Ok(Next::Never) => Duration::ZERO,
@@ -113,6 +142,17 @@ impl Engine {
         }
     }
 
+    /// Ends the task of a change that waits, unless something has come in the meantime.
+    fn rest(&self, id: ChangeId, hint: &Arc<Notify>, wait: Wait, asked_at: u64) -> bool {
+        let mut hints = self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        let hinted = hint.notified().now_or_never().is_some();
+        let rests = !hinted && self.waiting.rest(id, wait, asked_at);
+        if rests {
+            hints.remove(&id);
+        }
+        rests
+    }
+
     /// Ends the task of a change, unless a hint has come in the meantime.
     fn forget(&self, id: ChangeId, hint: &Arc<Notify>) -> bool {
         let mut hints = self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,9 +165,16 @@ impl Engine {
 
     async fn reconcile(self: &Arc<Self>, round: &mut Round) -> Result<Next, crate::ports::StoreError> {
         let Some(change) = self.load(round.id).await? else { return Ok(Next::Never) };
+        if change.rollout().is_some() {
+            // Whatever a target does, it keeps nobody waiting who is not on it.
+            round.seat = None;
+        }
         // Before anything else: the rollback that is the last straw goes on in the next round, and would be at its end without it.
         self.suspend_if_owed(&change).await?;
-        if self.people_have_gone(&change).await? || self.calendar_has_closed(&change, round).await? {
+        if self.people_have_gone(&change).await?
+            || self.is_superseded(&change).await?
+            || self.calendar_has_closed(&change, round).await?
+        {
             return Ok(Next::Again);
         }
         if self.is_denied_by_older_rules(&change)
@@ -136,24 +183,41 @@ impl Engine {
         {
             return Ok(Next::Again);
         }
-        let due = due(&change, change::time::to_millis(self.clock.now()));
-        if due.intents.is_empty() && due.wake_at.is_none() {
-            return Ok(if change.phase().is_terminal() { Next::Never } else { Next::After(Span::secs(60)) });
+        let now = change::time::to_millis(self.clock.now());
+        let due = due(&change, now);
+        if due.intents.is_empty() && due.wake_at.is_none() && change.phase().is_terminal() {
+            return Ok(Next::Never);
         }
         let soonest = [due.wake_at, self.calendar_turns(&change)].into_iter().flatten().min();
         let mut soonest = soonest.map(|at| change::time::between(self.clock.now(), at));
         for intent in due.intents {
-            if !self.hold_lease(round).await? {
-                return Ok(Next::After(self.settings.recheck));
-            }
-            match self.perform(&change, intent, round).await? {
-                Done::Moved => return Ok(Next::Again),
-                Done::Again(after) => soonest = Some(soonest.map_or(after, |s| s.min(after))),
-            }
+            let begins = intent == Intent::BeginStep && change.hold.is_some();
+            let again = if !self.hold_lease(round).await? {
+                self.settings.recheck
+            } else {
+                match self.perform(&change, intent, round).await? {
+                    Done::Moved => return Ok(Next::Again),
+                    // It is held as it was: it waits for what would open its gates.
+                    Done::Unmoved if begins => continue,
+                    Done::Unmoved => self.settings.recheck,
+                    Done::Again(after) => after,
+                }
+            };
+            soonest = Some(soonest.map_or(again, |s| s.min(again)));
+        }
+        Ok(self.then_wait(&change, soonest))
+    }
+
+    /// What a task does when nothing is to be done: one of a rollout stays, and asks again; every other one ends.
+    fn then_wait(&self, change: &Change, soonest: Option<Span>) -> Next {
+        if change.rollout().is_none() {
+            let now = change::time::to_millis(self.clock.now());
+            let due_at = soonest.map(|span| change::time::after(now, span));
+            return Next::Rest(waiting::of(change, due_at, now, self.settings.recheck));
         }
         // A watch ends, a gate opens or a lane is freed without an event of this change; asking is cheap.
         let most = if matches!(change.phase(), Phase::Held { .. }) { self.settings.recheck } else { Span::secs(60) };
-        Ok(Next::After(soonest.unwrap_or(most)))
+        Next::After(soonest.unwrap_or(most))
     }
 
     /// Whether something had to be said about people who have left, lost a group or are away. The core can't know of it by itself: nothing of this
@@ -216,5 +280,7 @@ impl Engine {
 enum Next {
     Again,
     After(Span),
+    /// Its task ends, and the change waits.
+    Rest(Wait),
     Never,
 }

@@ -431,6 +431,7 @@ impl Engine {
             }
             match self.perform_of_release(&release, intent).await? {
                 Done::Moved => return Ok(Some(Span::millis(0))),
+                Done::Unmoved => soonest = soonest.min(self.settings.recheck),
                 Done::Again(after) => soonest = soonest.min(after),
             }
         }

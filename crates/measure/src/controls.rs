@@ -144,7 +144,9 @@ impl Record {
                 let next = |asked: &mut Asked| *asked = Asked { escalated: asked.escalated + 1, ..Asked::at(at) };
                 self.asked.entry(by.clone()).and_modify(next);
             }
-            Event::Refused { .. } | Event::Withdrawn { .. } | Event::Lapsed { .. } => self.close(at),
+            Event::Refused { .. } | Event::Withdrawn { .. } | Event::Superseded { .. } | Event::Lapsed { .. } => {
+                self.close(at);
+            }
             Event::StepBegun { .. } => {
                 if self.is_emergency {
                     self.emergency.get_or_insert(at);

@@ -161,9 +161,11 @@ impl From<Rejection> for Problem {
             | Rejection::NotFreezeOwner { .. }
             | Rejection::BadSignature { .. }
             | Rejection::SignatureNeeded { .. } => StatusCode::FORBIDDEN,
-            Rejection::BadEnd { .. } | Rejection::ReasonNeeded | Rejection::OutcomeNeeded { .. } => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Rejection::BadEnd { .. }
+            | Rejection::ReasonNeeded
+            | Rejection::OutcomeNeeded { .. }
+            | Rejection::AfterUnknown { .. }
+            | Rejection::Circle { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Rejection::WrongPhase { .. }
             | Rejection::AlreadyVoted { .. }
             | Rejection::SeatTaken { .. }
@@ -179,6 +181,7 @@ impl From<Rejection> for Problem {
             | Rejection::EvidenceNeeded { .. }
             | Rejection::SecondPersonNeeded { .. }
             | Rejection::GatesClosed { .. }
+            | Rejection::InTheWay { .. }
             | Rejection::Stale { .. } => StatusCode::CONFLICT,
         };
         Self { help: rejection.help(), ..Self::new(status, rejection.code(), rejection.to_string()) }
@@ -213,6 +216,7 @@ impl From<ProposeError> for Problem {
                 Self { problems, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_parameters", detail) }
                     .help(format!("`clearway standard show {standard}` says what each may be"))
             }
+            ProposeError::Rejected(rejection) => rejection.into(),
             ProposeError::NotAllowed { permission, .. } => {
                 Self::not_allowed(detail).help(format!("ask for a role with `{permission}` in access.yaml"))
             }

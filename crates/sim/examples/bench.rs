@@ -26,6 +26,8 @@ mod router_bench;
 mod secrets;
 #[path = "bench/table.rs"]
 mod table;
+#[path = "bench/waiting.rs"]
+mod waiting;
 
 use anyhow::{Result, bail};
 use tokio::runtime::{Builder, Runtime};
@@ -36,8 +38,9 @@ use crate::table::Row;
 type Bench = (&'static str, fn() -> Result<Vec<Row>>);
 
 /// In the order in which they run: the first measures the memory of a process that has done nothing else yet.
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 7] = [
     ("in_flight", in_flight::run),
+    ("waiting", waiting::run),
     ("appends", appends::run),
     ("acknowledgement", acknowledgement::run),
     ("router", router_bench::run),

@@ -155,6 +155,8 @@ struct State {
     alarms: Vec<String>,
     notices: Vec<(ChangeId, String)>,
     now: Timestamp,
+    /// How far the wall clock was set, in milliseconds.
+    clock_set: i64,
     plan_runs: u32,
     ready_takes: Span,
     rosters: BTreeMap<String, Result<Vec<Watch>, String>>,
@@ -216,6 +218,7 @@ impl World {
             alarms: vec![],
             notices: vec![],
             now: epoch(),
+            clock_set: 0,
             plan_runs: 0,
             ready_takes: Span::secs(0),
             rosters: BTreeMap::new(),
@@ -251,6 +254,11 @@ impl World {
 
     pub fn set_behaviour(&self, behaviour: Behaviour) {
         self.state().behaviour = behaviour;
+    }
+
+    /// Sets the wall clock so far forward, or back. The clock of leases goes on as before.
+    pub fn set_clock(&self, millis: i64) {
+        self.state().clock_set += millis;
     }
 
     /// What synthetic checks meet from now on.
@@ -373,11 +381,12 @@ impl Clock for WorldClock {
         let now = self.timers.now();
         let mut state = self.world.state();
         state.now = state.now.max(now);
-        now
+        let set = now.as_millisecond() + state.clock_set;
+        Timestamp::from_millisecond(set).unwrap_or(now)
     }
 
     fn boot(&self) -> engine::ports::BootMillis {
-        let since = time::between(epoch(), self.now());
+        let since = time::between(epoch(), self.timers.now());
         engine::ports::BootMillis(since.as_millis())
     }
 }
@@ -740,7 +749,11 @@ pub fn governance_with_downstream(rules: &str) -> Governance {
     governed(rules, &[("services/till.yaml", till), ("slis.yaml", TILL)])
 }
 
-fn governed(rules: &str, more: &[(&str, &str)]) -> Governance {
+/// The same with more files of the governance directory, each with its path.
+///
+/// # Panics
+/// If they are no valid governance.
+pub fn governed(rules: &str, more: &[(&str, &str)]) -> Governance {
     let access = "
 users:
   - {id: ada, roles: [{role: all}]}

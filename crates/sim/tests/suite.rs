@@ -10,6 +10,8 @@ mod calendar;
 mod checks;
 #[path = "suite/comparisons.rs"]
 mod comparisons;
+#[path = "suite/conflicts.rs"]
+mod conflicts;
 #[path = "suite/crashes.rs"]
 mod crashes;
 #[path = "suite/detours.rs"]
@@ -34,9 +36,13 @@ mod releases;
 mod rosters;
 #[path = "suite/scan.rs"]
 mod scan;
+#[path = "suite/sequence.rs"]
+mod sequence;
 #[path = "suite/standards.rs"]
 mod standards;
 #[path = "suite/support.rs"]
 mod support;
 #[path = "suite/telemetry.rs"]
 mod telemetry;
+#[path = "suite/waiting.rs"]
+mod waiting;

@@ -19,6 +19,7 @@ use crate::proposal::{self, Carry, Proposal};
 use crate::release::Release;
 use crate::rollout::{BackState, Failure, MOST_ATTEMPTS, PauseReason, Rollout, StepState};
 use crate::schedule::When;
+use crate::sequence;
 use crate::time::{Timestamp, after};
 use crate::verification::{Answer, EvidenceTaken, Judgement};
 
@@ -31,8 +32,9 @@ type Decision = Result<Vec<Event>, Rejection>;
 pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
     authorise(change, &command, given)?;
     match command {
-        Command::Amend { proposal, revision } => amend(change, *proposal, revision),
+        Command::Amend { proposal, revision } => amend(change, given, *proposal, revision),
         Command::Withdraw { reason } => withdraw(change, reason),
+        Command::Supersede => supersede(change, given),
         Command::Assess(assessment) => assess(change, given, *assessment),
         Command::Approve { effect, comment, signature } => people::approve(change, given, effect, comment, signature),
         Command::Refuse { reason } => people::refuse(change, given, reason),
@@ -149,13 +151,19 @@ pub(super) fn with_reason(reason: String) -> Result<String, Rejection> {
     if reason.trim().is_empty() { Err(Rejection::ReasonNeeded) } else { Ok(reason) }
 }
 
-fn amend(change: &Change, proposal: Proposal, edited: Option<u32>) -> Decision {
+fn amend(change: &Change, given: &Given, proposal: Proposal, edited: Option<u32>) -> Decision {
     before_rollout(change, "it can be amended only before its rollout begins; propose another change")?;
     if let Some(given) = edited.filter(|edited| *edited != change.revision) {
         return Err(Rejection::StaleRevision { change: change.id, given, now: change.revision });
     }
     if proposal == change.proposal {
         return Ok(vec![]);
+    }
+    if let Some(unknown) = given.sequence.unknown.first() {
+        return Err(Rejection::AfterUnknown { change: change.id, unknown: *unknown });
+    }
+    if let Some(circle) = &given.sequence.circle {
+        return Err(Rejection::Circle { change: change.id, circle: sequence::in_words(circle) });
     }
     let window = change.assessment.as_ref().map_or(Window::Free, |assessed| assessed.assessment.window);
     let votes = proposal::carry(&change.proposal, &proposal, window);
@@ -170,6 +178,11 @@ fn amend(change: &Change, proposal: Proposal, edited: Option<u32>) -> Decision {
 fn withdraw(change: &Change, reason: String) -> Decision {
     before_rollout(change, "it can be withdrawn only before its rollout begins; roll it back instead")?;
     Ok(vec![Event::Withdrawn { reason }])
+}
+
+fn supersede(change: &Change, given: &Given) -> Decision {
+    before_rollout(change, "what has begun is not superseded: it goes on")?;
+    Ok(given.superseded_by.map(|by| Event::Superseded { by }).into_iter().collect())
 }
 
 fn assess(change: &Change, given: &Given, assessment: Assessment) -> Decision {

@@ -182,6 +182,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
             let next = |asked: &mut Asked| *asked = Asked { escalated: asked.escalated + 1, ..Asked::at(at) };
             change.asked.entry(by.clone()).and_modify(next);
         }
+        Event::Superseded { by } => end(change, End::Withdrawn, &format!("`{by}` took its place")),
         Event::Withdrawn { reason } => end(change, End::Withdrawn, reason),
         Event::Refused { reason } => end(change, End::Refused, reason),
         Event::Lapsed { reason } => end(change, End::Lapsed, reason),
@@ -245,6 +246,8 @@ fn assessed(change: &mut Change, assessment: &Assessment, at: Timestamp) {
     let asked = assessment.requires.iter().map(|r| (r.by.clone(), since(r).unwrap_or(Asked::at(at)))).collect();
     change.asked = asked;
     change.assessment = Some(Assessed { assessment: assessment.clone(), at });
+    // What held it was asked beside another answer. It is asked anew, and says so: whoever waits behind it listens to that.
+    change.hold = change.hold.take().filter(|_| change.rollout().is_some());
     if matches!(change.stage, Stage::Scheduled { .. }) && !change.has_its_votes(assessment) {
         wait(change);
     }

@@ -66,6 +66,12 @@ pub enum Rejection {
     NoSuchException { change: ChangeId, why: String },
     #[error("`{actor}` is not of those who own the freeze `{freeze}`: {owner}")]
     NotFreezeOwner { actor: Actor, freeze: String, owner: String },
+    #[error("`{change}` can't come after `{unknown}`: there is no such change")]
+    AfterUnknown { change: ChangeId, unknown: ChangeId },
+    #[error("`{change}` would wait for itself: {circle}, each after the next")]
+    Circle { change: ChangeId, circle: String },
+    #[error("`{holder}` is changing {place} now, and the rules let nothing be proposed there in the meantime")]
+    InTheWay { holder: ChangeId, place: String },
     #[error("its gates are closed: {reasons}")]
     GatesClosed { change: ChangeId, reasons: String },
 }
@@ -102,6 +108,9 @@ impl Rejection {
             Self::NoSuchFreeze { .. } => "no_such_freeze",
             Self::NoSuchException { .. } => "no_such_exception",
             Self::NotFreezeOwner { .. } => "not_freeze_owner",
+            Self::AfterUnknown { .. } => "after_unknown",
+            Self::Circle { .. } => "circle",
+            Self::InTheWay { .. } => "in_the_way",
             Self::GatesClosed { .. } => "gates_closed",
         }
     }
@@ -148,6 +157,11 @@ impl Rejection {
                 "ask for one: `clearway calendar except {change} --freeze NAME --until 2026-12-24T18:00Z --reason \"...\"`"
             ),
             Self::NotFreezeOwner { owner, .. } => format!("ask `{owner}`, or somebody who may freeze"),
+            Self::AfterUnknown { .. } => "name changes that were proposed before; see `clearway list`".into(),
+            Self::Circle { .. } => "leave one of them out of `after`".into(),
+            Self::InTheWay { holder, .. } => {
+                format!("propose it when `{holder}` is done: `clearway watch {holder}`; or propose an emergency")
+            }
             Self::GatesClosed { change, .. } => format!("wait for them with `clearway wait {change} --until open`"),
             _ => return None,
         })

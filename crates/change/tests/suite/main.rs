@@ -7,6 +7,7 @@ mod access;
 mod calendar;
 mod change_file;
 mod clocks;
+mod conflicts;
 mod diff;
 mod gates;
 mod matrix;

@@ -187,6 +187,7 @@ rows! {
             (Command::Amend { proposal: Box::new(proposal), revision: None }, now)
         };
     Command::Withdraw { .. } => "Withdraw": |_, now| (Command::Withdraw { reason: reason() }, now);
+    Command::Supersede => "Supersede": |_, now| (Command::Supersede, now);
     Command::Assess(_) =>
         "Assess, needs one": |c, now| (Command::Assess(Box::new(allowed(c.proposal.effect_digest, 1))), now),
         "Assess, needs nobody": |c, now| (Command::Assess(Box::new(allowed(c.proposal.effect_digest, 0))), now);

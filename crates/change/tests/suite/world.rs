@@ -156,6 +156,8 @@ pub(crate) fn open(actor: Actor, now: Timestamp) -> Given {
         lanes: vec![Lane::free(RESOURCE)],
         readiness: Readiness::Ready,
         freezes: [("quarter-end".to_owned(), "team-finance".to_owned())].into(),
+        // Read by `Supersede` alone.
+        superseded_by: Some(OTHER),
         ..Given::bare(now, actor)
     }
 }
@@ -201,6 +203,7 @@ pub(crate) fn part(command: &Command) -> Option<Part> {
         Command::LapseVotes
         | Command::Lapse
         | Command::Schedule
+        | Command::Supersede
         | Command::Call
         | Command::Nag
         | Command::Close

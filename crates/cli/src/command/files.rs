@@ -180,6 +180,7 @@ pub(super) fn schema(kind: Schema) -> Outcome {
         Schema::Calendar => schemars::schema_for!(change::calendar::Calendar),
         Schema::Roster => schemars::schema_for!(change::roster::Roster),
         Schema::ErrorBudget => schemars::schema_for!(change::budget::BudgetPolicy),
+        Schema::Conflicts => schemars::schema_for!(change::conflict::ConflictRules),
         Schema::Judge => schemars::schema_for!(crate::judging::config::JudgeConfig),
         Schema::Slis => schemars::schema_for!(change::governance::SliFile),
         Schema::Service => schemars::schema_for!(change::catalog::Service),

@@ -197,12 +197,14 @@ impl House {
     /// Writes a change file for a backend and gives its path.
     pub(crate) fn change_file(&self, name: &str, backend: usize, more: &str) -> String {
         let path = self.dir.path().join(name);
+        // Each backend serves a service of its own: changes of one service queue.
+        let service = if backend == 0 { "shop".to_owned() } else { format!("shop-{backend}") };
         let labels = format!("backend=\"b{backend}\",version=\"$cohort\"");
         let text = format!(
             "title: Change {name}
 kind: config
 owner: ada
-services: [shop]
+services: [{service}]
 environment: production
 artifact: shop@sha256:0000
 plan:

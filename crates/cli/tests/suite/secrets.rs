@@ -531,6 +531,7 @@ fn a_governance_with_a_secret_is_refused() {
     for (path, content) in [
         ("approvals.yaml", "rules:\n  - {require: [{by: 'SECRET', count: 1}]}\n"),
         ("calendar.yaml", "freezes: SECRET\n"),
+        ("conflicts.yaml", "rules: [{match: {service: SECRET}, between: service, then: sometimes}]\n"),
         ("services/shop.yaml", "name: shop\nowner: SECRET\n"),
         ("policy/a.rego", "package a\n# SECRET\n"),
         ("secrets.yaml", "allow: [{fingerprint: SECRET, reason: a, owner: ada}]\n"),

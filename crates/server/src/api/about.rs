@@ -114,12 +114,13 @@ pub(crate) async fn schema(
 }
 
 /// The kinds of files that have a schema.
-pub(crate) const KINDS: [&str; 12] = [
+pub(crate) const KINDS: [&str; 13] = [
     "change",
     "release",
     "access",
     "approvals",
     "calendar",
+    "conflicts",
     "roster",
     "error-budget",
     "paths",
@@ -138,6 +139,7 @@ fn file_schema(kind: &str) -> Option<Value> {
         "calendar" => schemars::schema_for!(change::calendar::Calendar),
         "roster" => schemars::schema_for!(change::roster::Roster),
         "error-budget" => schemars::schema_for!(change::budget::BudgetPolicy),
+        "conflicts" => schemars::schema_for!(change::conflict::ConflictRules),
         "paths" => schemars::schema_for!(change::facts::paths::PathFile),
         "slis" => schemars::schema_for!(change::governance::SliFile),
         "settings" => schemars::schema_for!(change::governance::Settings),

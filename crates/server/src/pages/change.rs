@@ -140,6 +140,9 @@ fn one_gate(gate: &Gate) -> Markup {
                     }
                 }
             }
+            @if !gate.in_the_way.is_empty() {
+                div.why { @for other in &gate.in_the_way { p { (prose(&other.in_words())) } } }
+            }
             @if !gate.warnings.is_empty() {
                 div.why { (warnings(gate)) }
             }

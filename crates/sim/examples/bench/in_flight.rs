@@ -121,7 +121,7 @@ fn change_file(number: u32) -> String {
         "title: price list {number}
 kind: config
 owner: ada
-services: [shop]
+services: [shop-{number}]
 environment: production
 artifact: shop@sha256:{number}
 plan:

@@ -121,6 +121,41 @@ fn no_step_follows_a_stop_of_everything_in_the_log() {
     });
 }
 
+// LC4: two changes of one service that begin in the same moment: the later finds the other under way.
+#[test]
+fn no_step_begins_beside_a_change_of_the_same_service_that_was_faster() {
+    paused().block_on(async {
+        let world = World::new(5, Behaviour::GOOD);
+        let taken = Event::LaneTaken { change: ChangeId::new(99) };
+        let (store, interleaved) = Interleaved::with("sector/production/shop", taken);
+        let handle = start(&world, &interleaved, governance(NOBODY)).await;
+        let id = propose(&handle, &change_file("a", &STEPS, "")).await;
+        let held = until(&handle, id, |p| matches!(p, Phase::Held { step: None })).await;
+        assert!(change::explain::status(&held).contains("`CHG-99` is changing `shop` in `production`"));
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        assert!(world.deeds().is_empty() && !story(&log(&store, id).await).contains(&"StepBegun".to_owned()));
+    });
+}
+
+// LC4: the same for a service that it calls, where the rules let them queue.
+#[test]
+fn no_step_begins_beside_a_change_of_a_dependency_that_was_faster() {
+    paused().block_on(async {
+        let world = World::new(6, Behaviour::GOOD);
+        let taken = Event::LaneTaken { change: ChangeId::new(99) };
+        let (_, interleaved) = Interleaved::with("sector/production/store", taken);
+        let files = [
+            ("services/store.yaml", "name: store\nowner: sre\ntier: 3\ndepends_on: [shop]\n"),
+            ("conflicts.yaml", "rules: [{between: dependency, then: queue}]"),
+        ];
+        let handle = start(&world, &interleaved, sim::world::governed(NOBODY, &files)).await;
+        let id = propose(&handle, &change_file("a", &STEPS, "")).await;
+        let held = until(&handle, id, |p| matches!(p, Phase::Held { step: None })).await;
+        assert!(change::explain::status(&held).contains("`CHG-99` is changing `store` in `production`, one call away"));
+        assert!(world.deeds().is_empty(), "no driver was called");
+    });
+}
+
 // X12: the same for a standard change that is suspended in that moment.
 #[test]
 fn no_instance_follows_the_suspension_of_its_standard_change_in_the_log() {

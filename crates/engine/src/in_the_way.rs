@@ -1,0 +1,134 @@
+//! In the way: the other changes that a change meets, for people and for those whose place is taken.
+//!
+//! Fetches what the core asks for and nothing more: which of them hold it is said in [`change::conflict`], when they are expected to end in its `outlook`.
+//! Must never be asked on the way to a step: the gate of a step knows no estimate.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use change::actor::Part;
+use change::conflict::outlook::{self, InTheWay, Role};
+use change::document::{Document, Problem};
+use change::gate::{self, Gate, GateName};
+use change::lifecycle::Rejection;
+use change::proposal::Proposal;
+use change::{Change, ChangeId, Command, Given, Timestamp};
+
+use crate::act::Done;
+use crate::handle::Engine;
+use crate::ports::StoreError;
+
+/// The most changes that are shown in the way of one, and the longest chain that is followed.
+const MOST_SHOWN: usize = 20;
+
+impl Engine {
+    /// What is wrong with the changes that a file comes after, with their places.
+    pub(crate) async fn sequence_problems(
+        &self,
+        text: &str,
+        after: &BTreeSet<ChangeId>,
+    ) -> Result<Vec<Problem>, StoreError> {
+        let mut problems = Vec::new();
+        let Ok(document) = Document::from_yaml(text) else { return Ok(problems) };
+        let written = document.value().get("after").and_then(|list| list.as_array()).cloned().unwrap_or_default();
+        for id in after {
+            if self.store.row(*id).await?.is_some() {
+                continue;
+            }
+            let is_it = |value: &serde_json::Value| value.as_str().is_some_and(|text| text.parse() == Ok(*id));
+            let at = written.iter().position(is_it).map_or_else(|| "/after".to_owned(), |i| format!("/after/{i}"));
+            let help = "name changes that were proposed before; `clearway list` shows them".to_owned();
+            problems.push(document.problem(&at, format!("there is no change `{id}`"), Some(help)));
+        }
+        Ok(problems)
+    }
+
+    /// Why nothing may be proposed where this would act, if something is under way there and the rules refuse it.
+    pub(crate) async fn in_the_way_of(
+        &self,
+        id: Option<ChangeId>,
+        proposal: &Proposal,
+    ) -> Result<Option<Rejection>, StoreError> {
+        if proposal.course.afterwards().is_some() {
+            return Ok(None);
+        }
+        let in_force = self.in_force();
+        let (rules, catalog) = (&in_force.governance.conflicts, &in_force.governance.catalog);
+        let found = self.with_folds(|folds| folds.traffic.refused(id, proposal, rules, catalog)).await?;
+        let rejection = |found: change::conflict::Conflict| Rejection::InTheWay {
+            holder: found.with,
+            place: gate::place(&found, &proposal.environment),
+        };
+        Ok(found.map(rejection))
+    }
+
+    /// Ends a change whose place a newer one takes. Says whether something has moved.
+    pub(crate) async fn is_superseded(self: &Arc<Self>, change: &Change) -> Result<bool, StoreError> {
+        let in_force = self.in_force();
+        let rules = &in_force.governance.conflicts;
+        if !rules.supersedes() || change.rollout().is_some() || change.phase().is_terminal() {
+            return Ok(false);
+        }
+        if self.with_folds(|folds| folds.traffic.superseded_by(change, rules)).await?.is_none() {
+            return Ok(false);
+        }
+        Ok(matches!(self.tell(change, Part::Clock, Command::Supersede).await?, Done::Moved))
+    }
+
+    /// Wakes those whose place a change may take that was approved just now.
+    pub(crate) async fn wake_older(self: &Arc<Self>, id: ChangeId) -> Result<(), StoreError> {
+        if self.in_force().governance.conflicts.supersedes() {
+            let older = self.with_folds(|folds| folds.traffic.older_neighbours(id)).await?;
+            older.into_iter().for_each(|id| self.clone().wake(id));
+        }
+        Ok(())
+    }
+
+    /// The gates, with the changes in the way and when each is expected to end.
+    pub(crate) async fn with_those_in_the_way(
+        &self,
+        change: &Change,
+        given: &Given,
+        mut gates: Vec<Gate>,
+    ) -> Result<Vec<Gate>, StoreError> {
+        let mut roles: BTreeMap<ChangeId, Role> = BTreeMap::new();
+        if change.rollout().is_none() {
+            let found = given.conflicts.iter().map(|found| (found.with, Role::of(found.stands, found.holds())));
+            roles.extend(found);
+        }
+        let holders =
+            given.lanes.iter().filter(|lane| lane.is_held_by_another(change.id)).filter_map(|lane| lane.holder);
+        roles.extend(holders.map(|holder| (holder, Role::UnderWay)));
+        let mut shown = Vec::new();
+        for (id, role) in roles.into_iter().take(MOST_SHOWN) {
+            shown.extend(self.shown(id, role, given.now).await?);
+        }
+        shown.extend(self.chain(change, given).await?);
+        if let Some(gate) = gates.iter_mut().find(|gate| gate.gate == GateName::Conflicts) {
+            gate.in_the_way = shown;
+        }
+        Ok(gates)
+    }
+
+    async fn shown(&self, id: ChangeId, role: Role, now: Timestamp) -> Result<Option<InTheWay>, StoreError> {
+        let Some(other) = self.load(id).await? else { return Ok(None) };
+        let leaves = if role == Role::Before { outlook::ends_at(&other, now) } else { outlook::leaves_at(&other, now) };
+        let expected_end = leaves.filter(|_| !other.phase().is_terminal());
+        Ok(Some(InTheWay { change: id, phase: other.phase().name().to_owned(), role, expected_end }))
+    }
+
+    /// Those that have to be completed first, and those before them, the nearest first.
+    async fn chain(&self, change: &Change, given: &Given) -> Result<Vec<InTheWay>, StoreError> {
+        let mut seen: BTreeSet<ChangeId> = BTreeSet::new();
+        let mut near: std::collections::VecDeque<ChangeId> = change.proposal.after.iter().copied().collect();
+        let mut found: Vec<Change> = Vec::new();
+        while let Some(id) = near.pop_front().filter(|_| found.len() < MOST_SHOWN) {
+            if let Some(before) = self.load(id).await?.filter(|_| seen.insert(id)) {
+                let over = before.phase().is_terminal() || before.rollout().is_some();
+                near.extend(before.proposal.after.iter().filter(|_| !over));
+                found.push(before);
+            }
+        }
+        Ok(outlook::chain(&found, given.now))
+    }
+}
