@@ -189,6 +189,7 @@ mod tests {
         expect![[r#"
             get /api/v1/access listAccess
             get /api/v1/access/explain explainAccess
+            get /api/v1/budgets listBudgets
             get /api/v1/calendar showCalendar
             get /api/v1/calendar.ics showCalendarFeed
             get /api/v1/catalog showCatalog
