@@ -360,6 +360,10 @@ fn of_traffic(
     let mut near: Vec<(String, usize)> = services.iter().map(|service| (service.clone(), 0)).collect();
     if waits {
         given.conflicts = traffic.conflicts(change, rules, catalog);
+        // Within a release its order and its waves say who goes beside whom; on one target the lanes still do.
+        let members = given.release.iter().flat_map(|release| &release.plan.members);
+        let together: BTreeSet<ChangeId> = members.map(|member| member.change).collect();
+        given.conflicts.retain(|found| !together.contains(&found.with));
         given.superseded_by = traffic.superseded_by(change, rules);
         near = conflict::near(services, rules, catalog);
     }
