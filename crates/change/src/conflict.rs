@@ -14,10 +14,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::assessment::Risk;
+use crate::calendar::Passage;
 use crate::catalog::Catalog;
 use crate::governance::{Asks, Match};
 use crate::id::ChangeId;
-use crate::calendar::Passage;
 
 /// The farthest that a rule may look along the calls of the catalog.
 pub const MOST_HOPS: usize = 5;

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
+use crate::calendar::Passage;
 use crate::catalog::Catalog;
 use crate::document::{list, nearest};
 use crate::explain;
@@ -17,7 +18,6 @@ use crate::gate::{GateState, closed};
 use crate::governance::Governance;
 use crate::lifecycle::{Change, Given};
 use crate::proposal::Proposal;
-use crate::calendar::Passage;
 use crate::time::{Span, Timestamp, after};
 
 /// The stream of holds of services.

@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 
 use change::actor::Part;
+use change::calendar::Passage;
 use change::holds::{HOLDS, HoldOrder, ServiceHold};
 use change::lifecycle::Rejection;
 use change::rollout::PauseReason;
-use change::calendar::Passage;
 use change::{Actor, Command, Event, Permission, Timestamp, explain};
 
 use crate::handle::{CommandError, Handle};

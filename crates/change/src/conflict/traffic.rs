@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{Conflict, ConflictRules, RISKS, Ruling, Stands, Then, near, stream};
 use crate::assessment::Risk;
+use crate::calendar::Passage;
 use crate::catalog::Catalog;
 use crate::gate::{Gate, GateName};
 use crate::governance::Asks;
@@ -15,7 +16,6 @@ use crate::id::ChangeId;
 use crate::lane;
 use crate::lifecycle::{Change, Event};
 use crate::proposal::{Kind, Proposal};
-use crate::calendar::Passage;
 
 /// The fold.
 #[derive(Clone, Debug, Default, PartialEq)]

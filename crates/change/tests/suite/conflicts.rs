@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use change::actor::Part;
+use change::calendar::Passage;
 use change::catalog::{Catalog, Gating, Service};
 use change::conflict::traffic::{News, Traffic};
 use change::conflict::{Conflict, ConflictRule, ConflictRules, Stands, Then, stream};
@@ -10,7 +11,6 @@ use change::course::{Course, Emergency};
 use change::gate::{self, Gate, GateName, GateState};
 use change::lifecycle::{Command, Event, Given};
 use change::proposal::Proposal;
-use change::calendar::Passage;
 use change::time::{Span, after};
 use change::{Actor, ChangeId};
 use proptest::prelude::*;

@@ -1,7 +1,7 @@
 //! Holds and vetoes: people on call stop the line of services, or one change.
 
-use change::holds::ServiceHold;
 use change::calendar::Passage;
+use change::holds::ServiceHold;
 use change::{ChangeId, Span, Timestamp};
 use serde_json::{Value, json};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use axum::extract::{Path, State};
-use change::holds::ServiceHold;
 use change::calendar::Passage;
+use change::holds::ServiceHold;
 use change::{Command, Span, Timestamp};
 use engine::holds::HoldRequest;
 use schemars::JsonSchema;

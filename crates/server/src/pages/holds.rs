@@ -2,9 +2,9 @@
 //!
 //! Shows and decides nothing: whether a hold covers a change was asked of the core.
 
+use change::calendar::Passage;
 use change::explain;
 use change::holds::ServiceHold;
-use change::calendar::Passage;
 use maud::{Markup, html};
 
 use super::words::{self, prose};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use change::calendar::Passage;
 use change::governance::Governance;
 use change::holds::{HOLDS, HoldOrder};
 use change::lifecycle::Rejection;
 use change::rollout::PauseReason;
-use change::calendar::Passage;
 use change::time::after;
 use change::{Change, ChangeId, Command, Event, Permission, Phase, Span};
 use engine::holds::HoldRequest;
