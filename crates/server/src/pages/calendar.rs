@@ -120,7 +120,8 @@ fn table(days: &[Day]) -> Markup {
             tbody {
                 @for day in days {
                     tr {
-                        th scope="row" { time datetime=(day.date) { (day.weekday) " " (day.number) } }
+                        // A day is a place in the month, not so many hours from now: no `time`, which the script would make relative.
+                        th scope="row" { span title=(day.date) { (day.weekday) " " (day.number) } }
                         td data-label="What" {
                             @if day.notes.is_empty() { span.muted { "nothing" } } @else { ul { @for note in &day.notes { li { (line(note)) } } } }
                         }
@@ -184,6 +185,7 @@ mod tests {
     fn a_month_is_a_list_of_days_with_links_and_what_waits() {
         let text = page();
         assert_eq!(text.matches("<th scope=\"row\">").count(), 31);
+        assert!(text.contains("<span title=\"2026-12-02\">Wed 2</span>") && !text.contains("<time"), "{text}");
         for wanted in [
             "Freeze</strong> &lt;b&gt;year-end, from 18:00",
             "Freeze</strong> &lt;b&gt;year-end, all day",
