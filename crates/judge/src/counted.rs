@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::dispersion::{AroundLevel, Batches, Dispersion, Level, Prior, SlowNoise};
 use crate::effect::{Effect, Tally, Totals};
 use crate::exact;
-use crate::harm::{ERROR_TILTS, Fund, LATENCY_TILTS, Period, Stakes, Terms, Tilts};
+use crate::harm::{ERROR_TILTS, Fund, Instalments, LATENCY_TILTS, Period, Stakes, Terms, Tilts};
 use crate::look::{Column, Gap, Gaps, Past, Sighting};
 use crate::safety::{Safety, ln_mean};
 use crate::settings::{Comparison, Profile, SLOW_SHARE_HARM, SLOW_SHARE_SAFE, SliKind, SliSettings};
@@ -228,7 +228,9 @@ impl Counted {
         if let Sighting::Both { baseline, .. } = sighting {
             self.baseline_total = self.baseline_total.saturating_add(baseline.total());
         }
-        let instalment = self.fund.pay(rules.period, rules.horizon_looks);
+        let recovers = rules.profile == Profile::Default;
+        let instalments = Instalments { horizon: rules.horizon_looks, endless: recovers };
+        let instalment = self.fund.pay(rules.period, instalments);
         if let (SliKind::Ratio { floor, .. }, Period::Open) = (&sli.kind, rules.period) {
             let phi = self.bettors.first().map_or(1.0, |bettor| bettor.dispersion.phi(&self.batches, self.prior(0)));
             self.floor.below_share(sighting.canary().cohort(0), sli.budget().unwrap_or(*floor), phi);
@@ -236,7 +238,6 @@ impl Counted {
         let priors = [0, 1, 2, 3, 4].map(|bet| self.prior(bet));
         for ((bettor, wager), prior) in self.bettors.iter_mut().zip(wagers).zip(priors) {
             let phi = bettor.dispersion.phi(&self.batches, prior);
-            let recovers = rules.profile == Profile::Default;
             let terms = Terms { instalment, phi, ceiling: rules.ceiling, recovers };
             bettor.stakes.look(tilts(&sli.kind), &wager.table, wager.harm, terms);
             if rules.period == Period::Open {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::counted::GapWindow;
 use crate::effect::{Effect, radius};
 use crate::exact;
-use crate::harm::{MOST_WEALTH, Period};
+use crate::harm::{Instalments, MOST_WEALTH, Period};
 use crate::look::{Counts, Gap, Gaps, Reading};
 use crate::safety::ln_mean;
 use crate::settings::{Comparison, Direction, Profile};
@@ -117,6 +117,8 @@ pub(crate) struct Terms {
     pub(crate) period: Period,
     pub(crate) margins: Margins,
     pub(crate) horizon_looks: u32,
+    /// Whether something of the fund is kept for what comes after the horizon.
+    pub(crate) endless: bool,
     /// The most that `ln` of one block's factor may be.
     pub(crate) ceiling: f64,
 }
@@ -170,7 +172,8 @@ pub(crate) struct Gauge {
     freed_before: Kept,
     #[serde(with = "exact")]
     reserve: f64,
-    opened: bool,
+    /// Bets made so far.
+    bets: u32,
     #[serde(with = "exact")]
     stakes: [f64; 4],
     #[serde(with = "exact")]
@@ -233,7 +236,7 @@ impl Gauge {
             before: Kept::default(),
             freed_before: Kept::default(),
             reserve: 1.0,
-            opened: false,
+            bets: 0,
             stakes: [0.0; 4],
             safety: [0.0; 4],
             squares: 0.0,
@@ -290,7 +293,7 @@ impl Gauge {
         let freed = mean
             .zip(self.before.get())
             .map(|(now, before)| (now - self.noise.memory * before) / (1.0 - self.noise.memory));
-        if let (false, true, Some(mean), Some(_)) = (self.opened, self.is_calibrated, mean, &self.slope) {
+        if let (false, true, Some(mean), Some(_)) = (self.bets > 0, self.is_calibrated, mean, &self.slope) {
             self.bet(mean, self.noise.whole_spread, terms);
         }
         self.before = Kept::of(mean);
@@ -319,9 +322,9 @@ impl Gauge {
     }
 
     fn bet(&mut self, freed: f64, spread: f64, terms: Terms) {
-        let due =
-            if self.opened { (1.0 - AT_OPENING) / f64::from((terms.horizon_looks / BLOCK).max(1)) } else { AT_OPENING };
-        self.opened = true;
+        let instalments = Instalments { horizon: terms.horizon_looks / BLOCK, endless: terms.endless };
+        let due = if self.bets > 0 { instalments.due(1.0 - AT_OPENING, self.bets) } else { AT_OPENING };
+        self.bets = self.bets.saturating_add(1);
         let instalment = due.min(self.reserve);
         self.reserve -= instalment;
         let harm = ((freed - terms.margins.harm) / spread).clamp(-CUT, CUT);
@@ -395,7 +398,7 @@ mod tests {
     const MARGINS: Margins = Margins { harm: 0.0953, safe: 0.2231 };
 
     fn open() -> Terms {
-        Terms { period: Period::Open, margins: MARGINS, horizon_looks: 360, ceiling: 5.0 }
+        Terms { period: Period::Open, margins: MARGINS, horizon_looks: 360, endless: true, ceiling: 5.0 }
     }
 
     fn after(looks: usize, factor: impl Fn(usize) -> f64) -> Gauge {

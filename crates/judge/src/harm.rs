@@ -31,6 +31,8 @@ pub(crate) const LATENCY_TILTS: Tilts =
 /// Harm may begin late: stakes are paid out of a fund over time, most of it at the first look after the warm-up.
 const AT_WARM_UP: f64 = 0.1;
 const AT_OPENING: f64 = 0.6;
+/// What is kept of the fund for the time after the horizon: a pause, or a watch that lasts as long as a release does.
+const KEPT_FOR_LATER: f64 = 0.05;
 /// A single stake is held below this: far above any threshold, far below overflow.
 pub(crate) const MOST_WEALTH: f64 = 1e12;
 
@@ -48,12 +50,33 @@ pub(crate) struct Fund {
     #[serde(with = "exact")]
     reserve: f64,
     warm_up_paid: bool,
-    opening_paid: bool,
+    /// Looks after the warm-up that were paid for.
+    open_looks: u32,
+}
+
+/// How the part of a fund that is not staked at once is paid out over the planned looks, and after them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Instalments {
+    pub(crate) horizon: u32,
+    /// Whether something is kept for what comes after the horizon. Without it a stake that is lost by then never comes back, and harm that begins
+    /// later is never found.
+    pub(crate) endless: bool,
+}
+
+impl Instalments {
+    /// What is paid at the n-th time, from 1, of this part of a fund: the same at each time of the horizon, then as `1/(n(n-1))`, which sums to
+    /// `1/horizon` over all times to come. So the whole never exceeds the part.
+    pub(crate) fn due(self, part: f64, n: u32) -> f64 {
+        let horizon = f64::from(self.horizon.max(1));
+        let kept = if self.endless { KEPT_FOR_LATER.min(part / 2.0) } else { 0.0 };
+        let n = f64::from(n.max(1));
+        if n <= horizon || !self.endless { (part - kept) / horizon } else { kept * horizon / (n * (n - 1.0)) }
+    }
 }
 
 impl Fund {
     pub(crate) fn new() -> Self {
-        Fund { reserve: 1.0, warm_up_paid: false, opening_paid: false }
+        Fund { reserve: 1.0, warm_up_paid: false, open_looks: 0 }
     }
 
     pub(crate) fn reserve(&self) -> f64 {
@@ -61,15 +84,15 @@ impl Fund {
     }
 
     /// What this look adds to every stake.
-    pub(crate) fn pay(&mut self, period: Period, horizon_looks: u32) -> f64 {
-        let due = match (period, self.warm_up_paid, self.opening_paid) {
+    pub(crate) fn pay(&mut self, period: Period, instalments: Instalments) -> f64 {
+        let due = match (period, self.warm_up_paid, self.open_looks) {
             (Period::WarmUp, false, _) => AT_WARM_UP,
             (Period::WarmUp, true, _) => 0.0,
-            (Period::Open, _, false) => AT_OPENING,
-            (Period::Open, _, true) => (1.0 - AT_OPENING - AT_WARM_UP) / f64::from(horizon_looks),
+            (Period::Open, _, 0) => AT_OPENING,
+            (Period::Open, _, paid) => instalments.due(1.0 - AT_OPENING - AT_WARM_UP, paid),
         };
         self.warm_up_paid = true;
-        self.opening_paid |= period == Period::Open;
+        self.open_looks = self.open_looks.saturating_add(u32::from(period == Period::Open));
         let paid = due.min(self.reserve);
         self.reserve -= paid;
         paid
@@ -130,7 +153,7 @@ mod tests {
             let mut highest = 0f64;
             for _ in 0..looks {
                 let terms = Terms {
-                    instalment: fund.pay(Period::Open, looks),
+                    instalment: fund.pay(Period::Open, Instalments { horizon: looks / 2, endless: true }),
                     phi: 1.0,
                     ceiling: f64::INFINITY,
                     recovers: false,
@@ -187,11 +210,25 @@ mod tests {
 
     #[test]
     fn the_fund_pays_out_what_it_has_and_no_more() {
+        let ends = Instalments { horizon: 10, endless: false };
         let mut fund = Fund::new();
-        let paid: Vec<f64> = [Period::WarmUp, Period::WarmUp, Period::Open].map(|p| fund.pay(p, 10)).into();
+        let paid: Vec<f64> = [Period::WarmUp, Period::WarmUp, Period::Open].map(|p| fund.pay(p, ends)).into();
         assert_eq!(paid, [0.1, 0.0, 0.6]);
-        let rest: f64 = (0..1000).map(|_| fund.pay(Period::Open, 10)).sum();
+        let rest: f64 = (0..1000).map(|_| fund.pay(Period::Open, ends)).sum();
         assert!((rest - 0.3).abs() < 1e-12 && fund.reserve().abs() < 1e-12, "{rest} {}", fund.reserve());
+    }
+
+    #[test]
+    fn the_fund_lasts_longer_than_the_horizon() {
+        let endless = Instalments { horizon: 10, endless: true };
+        let mut fund = Fund::new();
+        let paid: Vec<f64> = (0..100_000).map(|_| fund.pay(Period::Open, endless)).collect();
+        let within: f64 = paid[1..=10].iter().sum();
+        assert!((within - 0.25).abs() < 1e-12, "{within}");
+        assert!(paid.windows(2).skip(1).all(|two| two[1] <= two[0] && two[1] > 0.0));
+        // of the warm-up's part nothing was paid
+        let left = fund.reserve() - 0.1;
+        assert!(left > 0.0 && left < 0.05 * 10.0 / 99_000.0, "{left}");
     }
 
     #[test]

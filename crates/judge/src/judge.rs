@@ -226,7 +226,8 @@ impl Judge {
                 SliState::Gauge(gauge) => {
                     let SliKind::Gauge { harm, safe, worse, limit } = sli.kind else { continue };
                     let margins = Margins::of(harm, safe, comparison);
-                    let terms = gauge::Terms { period, margins, horizon_looks: settings.horizon_looks, ceiling };
+                    let (horizon_looks, endless) = (settings.horizon_looks, settings.profile == Profile::Default);
+                    let terms = gauge::Terms { period, margins, horizon_looks, endless, ceiling };
                     match reading.and_then(|it| Sample::read(limit, comparison, it)) {
                         Ok(sample) => gauge.look(sample, worse, terms),
                         Err(gaps) => gauge.miss(gaps, terms),

@@ -6,7 +6,7 @@
 //! and the spread only steer the bets. Constant in size. Next room: none.
 
 use super::SeriesKind;
-use crate::harm::MOST_WEALTH;
+use crate::harm::{Instalments, MOST_WEALTH};
 use crate::settings::Direction;
 
 /// Standardised shifts to bet on; each gets a quarter of the wealth.
@@ -127,7 +127,8 @@ impl Course {
     }
 
     fn bet(&mut self, freed: f64, terms: Terms) {
-        let due = if self.opened { (1.0 - AT_OPENING) / f64::from(terms.horizon) } else { AT_OPENING };
+        let instalments = Instalments { horizon: terms.horizon, endless: true };
+        let due = if self.opened { instalments.due(1.0 - AT_OPENING, self.blocks) } else { AT_OPENING };
         self.opened = true;
         let instalment = due.min(self.reserve);
         self.reserve -= instalment;

@@ -2,9 +2,9 @@
 //!
 //! Seeded, so that the figures are the same in each run.
 
-use judge::{Answer, Comparison, Judge, Look, SliKind, SliSettings};
+use judge::{Answer, Comparison, Judge, Look, Settings, SliKind, SliSettings};
 
-use crate::world::{Cohort, Random, errors, latency, look, seen, settings, step};
+use crate::world::{Cohort, Random, errors, gauge, latency, look, memory, seen, settings, step};
 
 /// The first settled answer and its look, counted from 1.
 fn settled(mut judge: Judge, looks: u32, mut next: impl FnMut(u32) -> Look) -> Option<(Answer, u32)> {
@@ -116,6 +116,57 @@ fn an_outage_fails_within_three_looks_whenever_it_begins_and_never_on_one() {
         look(seen(Some(baseline), Some(canary.ratio(&mut random, 5000))))
     });
     assert!(matches!(outcome, Some((Answer::Fail, 22..=23))), "{outcome:?}");
+}
+
+/// When harm is found that begins long after the planned looks are over, as in a pause or in the watch of a long release.
+fn found_late(sli: SliSettings, mut next: impl FnMut(bool) -> Look) -> u32 {
+    let (horizon, begins) = (60, 900);
+    let mut judge = Judge::new(Settings { horizon_looks: horizon, ..settings(vec![sli]) }).expect("valid settings");
+    judge.begin_step(step(Comparison::Concurrent, horizon)).expect("a valid step");
+    for t in 1..begins {
+        let verdict = judge.look(&next(false));
+        assert_ne!(verdict.answer, Answer::Fail, "look {t}: {verdict:#?}");
+    }
+    (1..=120).find(|_| judge.look(&next(true)).answer == Answer::Fail).expect("it is found within 120 looks")
+}
+
+#[test]
+fn harm_that_begins_long_after_the_planned_looks_is_found() {
+    let mut random = Random::new(5);
+    let outage = found_late(errors(None), |harmed| {
+        let canary = Cohort::errors(if harmed { 0.33 } else { 0.002 });
+        look(seen(Some(Cohort::errors(0.002).ratio(&mut random, 500)), Some(canary.ratio(&mut random, 500))))
+    });
+    assert!(outage <= 4, "{outage}");
+    let slow = found_late(latency(None), |harmed| {
+        let cohort = |median_ms: f64| Cohort { bad_share: 0.0, median_ms };
+        let canary = cohort(if harmed { 36.0 } else { 12.0 });
+        look(seen(Some(cohort(12.0).latency(&mut random, 300)), Some(canary.latency(&mut random, 300))))
+    });
+    assert!(slow <= 10, "{slow}");
+    let leak = found_late(memory(None), |harmed| {
+        let mut noise = || (0.03 * random.normal()).exp();
+        let canary = if harmed { 2.0 } else { 1.0 };
+        look(seen(gauge(noise()), gauge(canary * noise())))
+    });
+    assert!(leak <= 90, "{leak}");
+}
+
+#[test]
+fn the_budget_holds_long_after_the_planned_looks() {
+    let failed = (0..300u64).filter(|&run| {
+        let mut random = Random::new(40_000 + run);
+        let settings = Settings { horizon_looks: 20, alpha: 0.1, ..settings(vec![without_margin("a", Some(0.9))]) };
+        let mut judge = Judge::new(settings).expect("valid settings");
+        judge.begin_step(step(Comparison::Concurrent, 20)).expect("a valid step");
+        (0..600).any(|_| {
+            let cohort = Cohort::errors(0.1);
+            let look = look(seen(Some(cohort.ratio(&mut random, 80)), Some(cohort.ratio(&mut random, 40))));
+            judge.look(&look).answer == Answer::Fail
+        })
+    });
+    let rate = failed.count() as f64 / 300.0;
+    assert!(rate <= 0.1, "{rate}");
 }
 
 #[test]

@@ -154,6 +154,24 @@ fn an_api_that_fails_late_goes_back_after_its_callers() {
     });
 }
 
+// U1: what has passed is watched on for as long as its release lasts, however long ago that was.
+#[test]
+fn an_api_that_fails_a_minute_after_it_passed_takes_its_callers_back() {
+    paused().block_on(async {
+        let (fleet, store) = (Fleet::default(), memory());
+        let handle = start(&fleet, &store).await;
+        let one_by_one = API.replace("change: app.yaml, after: [api]", "change: app.yaml, after: [web]");
+        let id = propose(&handle, &draft(&one_by_one, &["api", "web", "app"])).await;
+        until(&handle, id, |_| fleet.weight("app") > 0).await;
+        fleet.break_on("api");
+        let release = until_ended(&handle, id).await;
+
+        assert_eq!(release.phase(), Phase::RolledBack);
+        check_api(&fleet.deeds());
+        assert_eq!(weights(&fleet, &["api", "web", "app"]), [0; 3]);
+    });
+}
+
 // U1: a caller that can't go back holds nobody up, and people are told.
 #[test]
 fn a_caller_that_can_not_go_back_is_not_waited_for() {
