@@ -27,6 +27,8 @@ pub use finding::{At, Finding, FindingKind, Severity};
 use index::Index;
 pub use portrait::{Neighbour, Portrait};
 
+use crate::glob;
+
 /// One service, as `services/*.yaml` describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +51,10 @@ pub struct Service {
     /// Where it runs, such as `staging` and `production`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub environments: Vec<String>,
+    /// What it runs on, as `driver:resource` with `*` for any characters: a change that acts there names this service, or another that lists the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(length(min = 1, max = 200)), example = ["router:public/checkout"])]
+    pub targets: Vec<String>,
     /// The services that it calls.
     #[serde(default)]
     pub depends_on: Vec<String>,
@@ -94,6 +100,7 @@ impl Service {
             on_call: None,
             tier: Self::MIDDLE_TIER,
             environments: vec![],
+            targets: vec![],
             depends_on: vec![],
             slis: vec![],
             slos: vec![],
@@ -267,6 +274,12 @@ impl Catalog {
     /// Who owns these services: users and groups of access.yaml.
     pub fn owners(&self, services: &BTreeSet<String>) -> BTreeSet<&str> {
         services.iter().filter_map(|name| self.service(name)).map(|service| service.owner.as_str()).collect()
+    }
+
+    /// The services that list what a step would act on, in the order of their names; empty where nobody does.
+    pub fn holders(&self, resource: &str) -> BTreeSet<&str> {
+        let lists = |service: &&Service| service.targets.iter().any(|pattern| glob::fits_name(pattern, resource));
+        self.services.iter().filter(lists).map(|service| service.name.as_str()).collect()
     }
 
     /// Where a service stands, if it was read from a file.

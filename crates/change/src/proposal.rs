@@ -315,6 +315,11 @@ pub trait Surroundings {
         let _ = service;
         vec![]
     }
+    /// The services that list a resource among their targets; empty where nobody does.
+    fn holders(&self, resource: &str) -> Vec<String> {
+        let _ = resource;
+        vec![]
+    }
     /// Whether commands may be run at all.
     fn may_run_commands(&self) -> bool;
     /// Whether this user or group exists.
@@ -344,6 +349,7 @@ pub fn read(text: &str, files: &Files, around: &dyn Surroundings) -> Result<Prop
         }
         Claims { resources: BTreeSet::new(), effect: Closure::Open, hands: Hands::Driver }
     });
+    check.target(&file, &claims, around);
     check.problems.sort_by(|a, b| (a.place, &a.message).cmp(&(b.place, &b.message)));
     if !check.problems.is_empty() {
         return Err(check.problems);
@@ -418,6 +424,21 @@ impl Check<'_> {
             let runs_in = document::all(known.iter().map(String::as_str));
             let message = format!("`{service}` does not run in `{}`: the catalog names {runs_in}", file.environment);
             self.say("/environment", message, help);
+        }
+    }
+
+    // Rights and votes go by the services that a change names, so what it acts on is one of theirs.
+    fn target(&mut self, file: &ChangeFile, claims: &Claims, around: &dyn Surroundings) {
+        for resource in &claims.resources {
+            let holders = around.holders(resource);
+            if holders.is_empty() || holders.iter().any(|holder| file.services.contains(holder)) {
+                continue;
+            }
+            let whose = document::all(holders.iter().map(String::as_str));
+            let message = format!("it acts on `{resource}`, which the catalog lists as a target of {whose}");
+            let one = document::list(holders.iter().map(String::as_str));
+            let help = format!("name {one} in `services`, so that who answers for it is asked");
+            self.say("/plan/target", message, Some(help));
         }
     }
 

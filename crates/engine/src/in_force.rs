@@ -150,6 +150,10 @@ impl Surroundings for Here<'_> {
         self.in_force.governance.catalog.service(service).map(|known| known.environments.clone()).unwrap_or_default()
     }
 
+    fn holders(&self, resource: &str) -> Vec<String> {
+        self.in_force.governance.catalog.holders(resource).into_iter().map(str::to_owned).collect()
+    }
+
     fn sli(&self, name: &str) -> Option<Sli> {
         self.in_force.governance.slis.iter().find(|s| s.name == name).cloned()
     }

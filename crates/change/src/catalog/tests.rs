@@ -305,3 +305,17 @@ fn one_cycle_of_ten_thousand_services_ends() {
     let found = catalog.findings(&access(), &[]);
     assert!(found[0].message.ends_with("-> (9992 more) -> s0"), "{}", found[0].message);
 }
+
+#[test]
+fn a_target_is_held_by_whoever_lists_it() {
+    let on = |name: &str, targets: &[&str]| Service {
+        targets: targets.iter().map(|target| (*target).to_owned()).collect(),
+        ..service(name, &[])
+    };
+    let catalog =
+        Catalog::new(vec![on("shop", &["router:edge/shop*"]), on("till", &["router:edge/shop-till"]), on("mail", &[])]);
+    let holders = |resource: &str| Vec::from_iter(catalog.holders(resource));
+    assert_eq!(holders("router:edge/shop-till"), ["shop", "till"]);
+    assert_eq!(holders("router:edge/shop"), ["shop"]);
+    assert_eq!(holders("router:edge/mail"), Vec::<&str>::new());
+}

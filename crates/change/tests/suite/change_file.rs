@@ -86,6 +86,10 @@ impl Surroundings for Around {
         if service == "shop" { vec!["staging".into(), "production".into()] } else { vec![] }
     }
 
+    fn holders(&self, resource: &str) -> Vec<String> {
+        if resource == "router:edge/till" { vec!["till".into(), "till-batch".into()] } else { vec![] }
+    }
+
     fn may_run_commands(&self) -> bool {
         self.commands
     }
@@ -171,6 +175,19 @@ fn a_service_is_changed_where_it_runs() {
     let elsewhere = with("services: [shop]", "services: [nosuch]");
     read(&elsewhere.replace("environment: production", "environment: moon"), &Around::default())
         .expect("nobody says where it runs");
+}
+
+// I10: rights and votes go by the services that a change names.
+#[test]
+fn what_another_service_runs_on_is_changed_in_its_name() {
+    let till = GOOD.replace("service: shop, to", "service: till, to");
+    check(
+        &till,
+        &expect![[r#"
+        8:3: `plan.target`: it acts on `router:edge/till`, which the catalog lists as a target of `till` and `till-batch`
+          help: name `till` or `till-batch` in `services`, so that who answers for it is asked"#]],
+    );
+    assert!(read(&till.replace("[shop]", "[shop, till-batch]"), &Around::default()).is_ok());
 }
 
 #[test]

@@ -280,6 +280,7 @@ fn words(portrait: &Portrait) -> String {
     field("on call", service.on_call.clone().unwrap_or_default());
     field("tier", format!("{}, {}", service.tier, service.lifecycle));
     field("environments", service.environments.join(", "));
+    field("targets", service.targets.join(", "));
     field("data", service.data.join(", "));
     field("counted", service.indicators().collect::<Vec<_>>().join(", "));
     field("review by", service.review_by.map(|day| day.to_string()).unwrap_or_default());

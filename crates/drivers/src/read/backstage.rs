@@ -18,7 +18,8 @@ use reference::Reference;
 const MOST_OF_A_FILE: usize = 100;
 /// The annotations that say what Backstage has no field for.
 const OURS: &str = "clearway.dev/";
-const ANNOTATIONS: [&str; 8] = ["tier", "on-call", "data", "gates", "environments", "slis", "slos", "review-by"];
+const ANNOTATIONS: [&str; 9] =
+    ["tier", "on-call", "data", "gates", "environments", "targets", "slis", "slos", "review-by"];
 
 /// Where an entity names others that have to do with its failing. What it is a part of, as a system, fails with it and is no service.
 const RELATIONS: [&str; 5] =
@@ -334,6 +335,7 @@ fn annotate(
         }
         "data" => service.data = list("data"),
         "environments" => service.environments = list("environments"),
+        "targets" => service.targets = list("targets"),
         "slis" => service.slis = list("slis"),
         "slos" => service.slos = list("slos"),
         other => {
