@@ -6,7 +6,6 @@
 //! [`interval`], `rule`, [`almanac`]. Who asks: [`gate`](crate::gate).
 
 pub mod almanac;
-pub mod backlog;
 pub mod clock;
 pub mod exception;
 pub mod feed;
@@ -26,7 +25,6 @@ use crate::proposal::Kind;
 use crate::time::{Span, Timestamp};
 
 pub use almanac::{Almanac, Listed, What};
-pub use backlog::Backlog;
 pub use clock::{Effect, Spell};
 pub use exception::Exception;
 pub use interval::TimeInterval;

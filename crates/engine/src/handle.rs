@@ -2,7 +2,7 @@
 //!
 //! Cheap to clone. Nothing here decides; what may happen is asked of the core, through [`commit`](crate::commit).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 
 use change::circumstances::Circumstances;
@@ -725,21 +725,6 @@ impl Handle {
     /// If the store fails.
     pub async fn measures(&self, from: Timestamp, to: Timestamp) -> Result<measure::Report, StoreError> {
         self.engine.with_folds(|folds| folds.measures.report(from, to)).await
-    }
-
-    /// For each of these sets of services, the part of their changes that failed; nothing where none has ended yet.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn failed_parts(
-        &self,
-        of: BTreeSet<BTreeSet<String>>,
-    ) -> Result<BTreeMap<BTreeSet<String>, f64>, StoreError> {
-        let with = |folds: &Folds| {
-            let part = |services: BTreeSet<String>| folds.measures.failed_part(&services).map(|part| (services, part));
-            of.into_iter().filter_map(part).collect()
-        };
-        self.engine.with_folds(with).await
     }
 
     /// How approvals, policy and the records of changes have fared in a period: M4, M6, M7 and M12.

@@ -114,14 +114,6 @@ impl Fold {
         history.last_change_age_days = last.map(|at| between(at, now).as_millis() as f64 / MILLIS_OF_A_DAY);
         history
     }
-
-    /// The part of the changes of these services that failed, 0 to 1; nothing where none has ended yet.
-    pub fn failed_part(&self, services: &BTreeSet<String>) -> Option<f64> {
-        let of_them = self.changes.values().filter(|record| !record.services.is_disjoint(services));
-        let outcomes: Vec<Outcome> = of_them.filter_map(|record| Some(record.ended()?.1)).collect();
-        let failed = outcomes.iter().filter(|outcome| **outcome != Outcome::Completed).count();
-        (!outcomes.is_empty()).then(|| failed as f64 / outcomes.len() as f64)
-    }
 }
 
 const MILLIS_OF_A_DAY: f64 = 86_400_000.0;

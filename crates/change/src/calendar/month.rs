@@ -68,11 +68,6 @@ impl Mark {
     }
 }
 
-/// The day on which an instant is.
-pub(super) fn date_in(at: Timestamp, zone: &TimeZone) -> Date {
-    zone.to_datetime(at).date()
-}
-
 impl Month {
     /// Reads `2026-12`.
     ///
@@ -86,7 +81,7 @@ impl Month {
 
     /// The month in which an instant is.
     pub fn of(at: Timestamp, zone: TimeZone) -> Self {
-        Self { first: date_in(at, &zone).first_of_month(), zone }
+        Self { first: zone.to_datetime(at).date().first_of_month(), zone }
     }
 
     /// `2026-12`.

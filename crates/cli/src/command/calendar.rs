@@ -8,7 +8,7 @@ use std::path::Path;
 
 use change::calendar::almanac::Listed;
 use change::calendar::month::Month;
-use change::calendar::{Almanac, Backlog, Calendar as File, Opening, Passes, Remark, Subject};
+use change::calendar::{Almanac, Calendar as File, Opening, Passes, Remark, Subject};
 use change::document::Document;
 use change::proposal::ChangeFile;
 use change::time::TimeZone;
@@ -156,7 +156,6 @@ fn show(args: &Args, month: &Month, view: &Value) -> Outcome {
             Some((at, format!("{} {}", one["change"].as_str()?, one["title"].as_str()?)))
         })
         .collect();
-    let backlog: Vec<Backlog> = field(view, "backlog")?;
     print(args, view, || {
         let mut text = month.draw(&month.days(&listed, &planned));
         text.push('\n');
@@ -164,8 +163,10 @@ fn show(args: &Args, month: &Month, view: &Value) -> Outcome {
         for (at, what) in &planned {
             let _ = writeln!(text, "* {}  {what}", month.shows(*at));
         }
-        for one in &backlog {
-            let _ = writeln!(text, "{}", one.in_words().join(";\n  "));
+        for one in view["backlog"].as_array().into_iter().flatten() {
+            let (count, risk) = (one["count"].as_u64().unwrap_or(0), one["risk"].as_u64().unwrap_or(0));
+            let name = one["freeze"].as_str().unwrap_or_default();
+            let _ = writeln!(text, "{count} wait behind the freeze `{name}`, with a risk of {risk} together");
         }
         text
     });

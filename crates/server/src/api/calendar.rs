@@ -3,15 +3,14 @@
 //! Read from the governance in force and the rows of changes that the reader sees; what an entry means is the core's to say. The feed takes its token from
 //! the address, because calendar programs can't send another; it takes only one that is limited to reading.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use change::calendar::backlog::Waiting;
 use change::calendar::feed::{self, Planned};
-use change::calendar::{Backlog, Listed, Passes, Standing};
-use change::time::{self, Span, TimeZone};
+use change::calendar::{Listed, Standing, Subject};
+use change::time::{self, Span};
 use change::{Change, ChangeId, Permission, Timestamp};
 use engine::ports::ListQuery;
 use schemars::JsonSchema;
@@ -76,6 +75,16 @@ pub(crate) struct PlannedView {
     /// The first moment at which it can begin, as far as its time and the calendar are concerned.
     #[schemars(with = "String")]
     pub at: Timestamp,
+}
+
+/// The changes that wait for a freeze to end.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct Backlog {
+    pub freeze: String,
+    pub changes: Vec<ChangeId>,
+    pub count: usize,
+    /// The sum of their risk scores, as far as they are assessed.
+    pub risk: u32,
 }
 
 /// When a change could go as far as the calendar is concerned, and why not before.
@@ -196,8 +205,7 @@ pub(crate) async fn view(server: &Shared, caller: &Caller, params: &CalendarPara
     let occurrences = found.iter().take(MOST).map(|occurrence| occurrence.listed()).collect();
     let mut planned = planned(server, &changes);
     planned.retain(|planned| from <= planned.at && planned.at < to);
-    let backlog = backlog(server, &changes, now).await?;
-    Ok(CalendarView { from, to, now, occurrences, planned, backlog, more })
+    Ok(CalendarView { from, to, now, occurrences, planned, backlog: backlog(server, &changes, now), more })
 }
 
 fn range(params: &CalendarParams, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem> {
@@ -258,38 +266,19 @@ fn planned(server: &Shared, changes: &[Change]) -> Vec<PlannedView> {
     planned
 }
 
-fn waiting_of<'a>(change: &'a Change, failed: &BTreeMap<BTreeSet<String>, f64>) -> Waiting<'a> {
-    Waiting {
-        change: change.id,
-        proposed_at: change.proposed_at,
-        score: change.assessment.as_ref().map(|assessed| assessed.assessment.score),
-        services: &change.proposal.services,
-        environment: &change.proposal.environment,
-        failed: failed.get(&change.proposal.services).copied(),
-    }
-}
-
-/// What waits behind each freeze that holds now, as far as the reader sees it.
-async fn backlog(server: &Shared, changes: &[Change], now: Timestamp) -> Result<Vec<Backlog>, Problem> {
+fn backlog(server: &Shared, changes: &[Change], now: Timestamp) -> Vec<Backlog> {
     let in_force = server.handle.in_force();
-    let mut behind: BTreeMap<String, Vec<&Change>> = BTreeMap::new();
+    let mut behind: BTreeMap<String, Backlog> = BTreeMap::new();
     for change in changes {
-        let passes = Passes::of(change);
-        let holding = server.handle.calendar_of(change).frozen.into_iter();
-        for frozen in holding.filter(|frozen| !passes.freeze(&frozen.name, frozen.emergency, now)) {
-            behind.entry(frozen.name).or_default().push(change);
+        let owners = in_force.governance.catalog.owners(&change.proposal.services);
+        let standing = in_force.calendar.standing(&Subject::of(change, &owners), &Default::default(), now);
+        for frozen in standing.frozen {
+            let new = || Backlog { freeze: frozen.name.clone(), ..Backlog::default() };
+            let backlog = behind.entry(frozen.name.clone()).or_insert_with(new);
+            backlog.count += 1;
+            backlog.changes.push(change.id);
+            backlog.risk += change.assessment.as_ref().map_or(0, |assessed| u32::from(assessed.assessment.score));
         }
     }
-    let services = behind.values().flatten().map(|change| change.proposal.services.clone()).collect();
-    let failed = server.handle.failed_parts(services).await?;
-    // A zone that nobody knows is refused when the settings are loaded.
-    let zone = in_force.governance.settings.zone().unwrap_or(TimeZone::UTC);
-    let holding = in_force.calendar.between(None, now, time::after(now, Span::millis(1)));
-    let of = |(freeze, changes): (String, Vec<&Change>)| {
-        let held: Vec<Waiting<'_>> = changes.iter().map(|change| waiting_of(change, &failed)).collect();
-        let lasts = holding.iter().map(|occurrence| occurrence.listed()).find(|listed| listed.name == freeze);
-        let (since, until) = lasts.map_or((None, None), |listed| (Some(listed.from), Some(listed.until)));
-        Backlog::of(&freeze, (since, until), &held, &zone)
-    };
-    Ok(behind.into_iter().map(of).collect())
+    behind.into_values().collect()
 }

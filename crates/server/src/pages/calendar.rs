@@ -3,13 +3,11 @@
 //! A list, not a grid: it reads the same on a phone, by keyboard and aloud. Shows what the API gives; decides nothing.
 
 use change::Timestamp;
-use change::calendar::Backlog;
 use change::calendar::month::{Day, Mark, Month, Note};
 use maud::{Markup, html};
 
 use super::frame::{Page, Place, command};
-use super::words::prose;
-use crate::api::calendar::CalendarView;
+use crate::api::calendar::{Backlog, CalendarView};
 
 /// What the page of the calendar shows.
 #[derive(Clone, Debug)]
@@ -101,7 +99,8 @@ fn backlog(all: &[Backlog]) -> Markup {
             ul {
                 @for one in all {
                     li {
-                        @for sentence in one.in_words() { (prose(&sentence)) ". " }
+                        strong { (one.count) @if one.count == 1 { " change" } @else { " changes" } }
+                        " behind " code { (one.freeze) } ", with a risk of " (one.risk) " together: "
                         @for (at, id) in one.changes.iter().take(20).enumerate() {
                             @if at > 0 { ", " } a href={ "/changes/" (id) } { (id) }
                         }
@@ -173,13 +172,7 @@ mod tests {
             now: from,
             occurrences: almanac.between(None, from, to).iter().map(|o| o.listed()).collect(),
             planned: vec![planned],
-            backlog: vec![Backlog {
-                freeze: "year-end".into(),
-                changes: vec![ChangeId::new(8)],
-                count: 1,
-                risk: 30,
-                ..Backlog::default()
-            }],
+            backlog: vec![Backlog { freeze: "year-end".into(), changes: vec![ChangeId::new(8)], count: 1, risk: 30 }],
             more: false,
         };
         let (service, team) = ("a&b".to_owned(), String::new());
@@ -197,7 +190,7 @@ mod tests {
             "Freeze</strong> &lt;b&gt;year-end, from 18:00",
             "Freeze</strong> &lt;b&gt;year-end, all day",
             "08:30 <a href=\"/changes/CHG-7\">CHG-7</a> &lt;i&gt;raise",
-            "1 change waits behind the freeze <code>year-end</code>, with a risk of 30 together. ",
+            "1 change</strong> behind <code>year-end</code>, with a risk of 30 together",
             "href=\"/calendar?month=2027-01&amp;service=a%26b\"",
             "calendar.ics",
         ] {
