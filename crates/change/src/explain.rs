@@ -119,6 +119,9 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::ExceptionGranted { freeze, role, .. } => {
             format!("granted that it pass the freeze `{freeze}`, as `{role}`")
         }
+        Event::ExceptionRevoked { freeze, reason, .. } => {
+            format!("revoked that it pass the freeze `{freeze}`{}", because(reason))
+        }
         Event::CalendarClosed { reason, .. } => format!("its calendar has closed{}", because(reason)),
         Event::Delegated(d) => match &d.to {
             Some(to) => format!("`{to}` stands in for `{}` until {}{}", d.from, d.until, because(&d.reason)),

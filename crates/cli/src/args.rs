@@ -980,9 +980,9 @@ pub(crate) enum Calendar {
         #[arg(long, value_name = "DIR")]
         governance: Option<PathBuf>,
     },
-    /// Ask that a freeze let a change pass for a time, or, as the owner of the freeze, grant what was asked.
+    /// Ask that a freeze let a change pass for a time, or, as the owner of the freeze, grant what was asked, or end it.
     #[command(
-        after_help = "Examples:\n  clearway calendar except CHG-7 --freeze year-end --until '2026-12-22T18:00 Europe/Berlin' --reason 'the tax rate changes'\n  clearway calendar except CHG-7 --freeze year-end --grant"
+        after_help = "Examples:\n  clearway calendar except CHG-7 --freeze year-end --until '2026-12-22T18:00 Europe/Berlin' --reason 'the tax rate changes'\n  clearway calendar except CHG-7 --freeze year-end --grant\n  clearway calendar except CHG-7 --freeze year-end --revoke --reason 'it is not needed any more'"
     )]
     Except {
         change: change::ChangeId,
@@ -990,13 +990,16 @@ pub(crate) enum Calendar {
         #[arg(long, value_name = "NAME")]
         freeze: String,
         /// Until when: a time with its zone, at most 31 days ahead.
-        #[arg(long, required_unless_present = "grant", conflicts_with = "grant", value_name = "TIME")]
+        #[arg(long, required_unless_present_any = ["grant", "revoke"], conflicts_with_all = ["grant", "revoke"], value_name = "TIME")]
         until: Option<String>,
         #[arg(long, required_unless_present = "grant", conflicts_with = "grant")]
         reason: Option<String>,
         /// Grant what was asked: as the owner of the freeze, or with the permission `freeze`, and never of one's own change.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "revoke")]
         grant: bool,
+        /// End what was granted before its time, or take back what was asked.
+        #[arg(long)]
+        revoke: bool,
     },
 }
 

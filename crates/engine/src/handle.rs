@@ -801,6 +801,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::BreakGlass { .. } => "break-glass",
         Command::AskException { .. } => "except",
         Command::GrantException { .. } => "grant-exception",
+        Command::RevokeException { .. } => "revoke-exception",
         Command::Tick { .. } => "tick",
         Command::BeginStep { .. } => "begin",
         Command::ReportApplied { .. }

@@ -115,6 +115,11 @@ fn a_freeze_holds_a_change_until_its_owner_grants_an_exception() {
     ends_with(&house, 0, &[&["--token-file", bob.as_str()][..], &grant].concat());
     let why = ends_with(&house, 0, &["why", &id]);
     assert!(why.contains("it passes the freeze `closing` until") && why.contains("the tax rate changes"), "{why}");
+    let revoke = [&except[..], &["--revoke", "--reason", "the rate stays"]].concat();
+    ends_with(&house, 0, &revoke);
+    assert!(ends_with(&house, 4, &["begin", &id]).contains("the freeze `closing`"), "it was granted, and is no more");
+    ends_with(&house, 0, &ask);
+    ends_with(&house, 0, &[&["--token-file", bob.as_str()][..], &grant].concat());
     ends_with(&house, 0, &["begin", &id]);
 }
 

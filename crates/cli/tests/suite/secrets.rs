@@ -166,6 +166,11 @@ const INPUTS: &[Input] = &[
         send: |s, x| s.api("changes/CHG-1/grant-exception", &json!({"freeze": x.secret})),
     },
     Input {
+        name: "end of an exception",
+        fate: Fate::Refused,
+        send: |s, x| s.api("changes/CHG-1/revoke-exception", &json!({"freeze": "x", "reason": x.line})),
+    },
+    Input {
         name: "query of the calendar",
         fate: Fate::Refused,
         send: |s, x| s.get(&format!("/calendar?service={}", encoded(&x.line)), &[]),

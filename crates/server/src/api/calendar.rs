@@ -35,6 +35,9 @@ const MOST: usize = 5_000;
 const MOST_CHANGES: usize = 2_000;
 /// The phases in which a change has yet to begin.
 const WAITING: [&str; 5] = ["proposed", "assessed", "approved", "scheduled", "held"];
+/// The phases in which a freeze may hold a change.
+const UNENDED: [&str; 8] =
+    ["proposed", "assessed", "approved", "scheduled", "held", "rolling_out", "paused", "watching"];
 
 /// Of which days, and about whom.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -194,18 +197,33 @@ async fn of_feed(server: &Shared, token: &str) -> Result<Caller, Problem> {
     Err(Problem::not_allowed(detail).help("make one for it: `clearway token create NAME --name calendar --may read`"))
 }
 
-pub(crate) async fn view(server: &Shared, caller: &Caller, params: &CalendarParams) -> Result<CalendarView, Problem> {
+async fn view(server: &Shared, caller: &Caller, params: &CalendarParams) -> Result<CalendarView, Problem> {
+    let changes = waiting(server, caller, params).await?;
+    view_with(server, params, &changes)
+}
+
+/// The view, and every change that has not ended and that the reader sees.
+pub(crate) async fn view_and_changes(
+    server: &Shared,
+    caller: &Caller,
+    params: &CalendarParams,
+) -> Result<(CalendarView, Vec<Change>), Problem> {
+    let all = of_phases(server, caller, params, &UNENDED).await?;
+    let waiting: Vec<Change> = all.iter().filter(|change| change.rollout().is_none()).cloned().collect();
+    Ok((view_with(server, params, &waiting)?, all))
+}
+
+fn view_with(server: &Shared, params: &CalendarParams, changes: &[Change]) -> Result<CalendarView, Problem> {
     let now = server.handle.now();
     let (from, to) = range(params, now)?;
     let in_force = server.handle.in_force();
     let mut found = in_force.calendar.between(None, from, to);
     found.retain(|occurrence| occurrence.concerns(params.service.as_deref(), params.team.as_deref()));
-    let changes = waiting(server, caller, params).await?;
     let more = found.len() > MOST || changes.len() >= MOST_CHANGES;
     let occurrences = found.iter().take(MOST).map(|occurrence| occurrence.listed()).collect();
-    let mut planned = planned(server, &changes);
+    let mut planned = planned(server, changes);
     planned.retain(|planned| from <= planned.at && planned.at < to);
-    Ok(CalendarView { from, to, now, occurrences, planned, backlog: backlog(server, &changes, now), more })
+    Ok(CalendarView { from, to, now, occurrences, planned, backlog: backlog(server, changes, now), more })
 }
 
 fn range(params: &CalendarParams, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem> {
@@ -220,8 +238,19 @@ fn range(params: &CalendarParams, now: Timestamp) -> Result<(Timestamp, Timestam
 
 /// The changes that have yet to begin, and that the reader sees.
 async fn waiting(server: &Shared, caller: &Caller, params: &CalendarParams) -> Result<Vec<Change>, Problem> {
+    let mut found = of_phases(server, caller, params, &WAITING).await?;
+    found.retain(|change| change.rollout().is_none());
+    Ok(found)
+}
+
+async fn of_phases(
+    server: &Shared,
+    caller: &Caller,
+    params: &CalendarParams,
+    phases: &[&str],
+) -> Result<Vec<Change>, Problem> {
     let mut query = ListQuery {
-        phases: WAITING.map(str::to_owned).to_vec(),
+        phases: phases.iter().map(|phase| (*phase).to_owned()).collect(),
         service: params.service.clone(),
         before: None,
         limit: 201,
@@ -237,7 +266,6 @@ async fn waiting(server: &Shared, caller: &Caller, params: &CalendarParams) -> R
             None => break,
         }
     }
-    found.retain(|change| change.rollout().is_none());
     let in_force = server.handle.in_force();
     found.retain(|change| {
         let owners = in_force.governance.catalog.owners(&change.proposal.services);

@@ -100,7 +100,16 @@ pub(crate) struct GrantOf {
     pub freeze: String,
 }
 
-documented!(Approve, Because, Resume, Complete, Review, Override, TickPoint, Except, GrantOf);
+/// The freeze that a change passes no more.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Revoke {
+    /// The name of the freeze.
+    pub freeze: String,
+    pub reason: String,
+}
+
+documented!(Approve, Because, Resume, Complete, Review, Override, TickPoint, Except, GrantOf, Revoke);
 
 pub(crate) async fn ask(
     server: &Shared,
@@ -204,6 +213,9 @@ commands! {
     /// Lets the change pass a freeze, as was asked: its owner, or who may freeze, and nobody who wrote the change.
     grant_exception, "/changes/{id}/grant-exception", "grantException", GrantOf
         => |given| Command::GrantException { freeze: given.freeze };
+    /// Ends an exception of a freeze before its time, or takes back what was asked for.
+    revoke_exception, "/changes/{id}/revoke-exception", "revokeException", Revoke
+        => |given| Command::RevokeException { freeze: given.freeze, reason: given.reason };
     /// Ticks a point of a checklist.
     tick, "/changes/{id}/tick", "tickPoint", TickPoint
         => |given| Command::Tick { list: given.list, code: given.code, note: given.note };

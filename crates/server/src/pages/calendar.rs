@@ -6,6 +6,7 @@ use change::Timestamp;
 use change::calendar::month::{Day, Mark, Month, Note};
 use maud::{Markup, html};
 
+use super::exceptions::ExceptionsCard;
 use super::frame::{Page, Place, command};
 use crate::api::calendar::{Backlog, CalendarView};
 
@@ -19,6 +20,8 @@ pub(crate) struct CalendarPage {
     /// The services that the reader sees, to choose from.
     pub services: Vec<String>,
     pub base_url: String,
+    pub user: String,
+    pub exceptions: ExceptionsCard,
 }
 
 impl CalendarPage {
@@ -40,6 +43,7 @@ impl CalendarPage {
                 (table(&days))
             }
             (self.paging())
+            (self.exceptions.markup())
             (self.feed())
         };
         Page { title: format!("Calendar, {}", self.month.title()), place: Place::Calendar, events: None, main }
@@ -71,11 +75,13 @@ impl CalendarPage {
 
     fn filter(&self) -> Markup {
         html! {
-            form.filter method="get" action="/calendar" {
+            form.inline method="get" action="/calendar" {
                 input type="hidden" name="month" value=(self.month.name());
-                label { "Service " input name="service" value=(self.service) list="services" autocomplete="off"; }
+                label for="service" { "Service" }
+                input id="service" name="service" value=(self.service) list="services" autocomplete="off" maxlength="100";
                 datalist id="services" { @for name in &self.services { option value=(name) {} } }
-                label { "Team " input name="team" value=(self.team) autocomplete="off"; }
+                label for="team" { "Team" }
+                input id="team" name="team" value=(self.team) autocomplete="off" maxlength="100";
                 button type="submit" { "Show" }
             }
         }
@@ -144,7 +150,7 @@ fn line(note: &Note) -> Markup {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::api::calendar::PlannedView;
     use change::ChangeId;
@@ -152,7 +158,7 @@ mod tests {
     use change::document::Document;
     use change::time::TimeZone;
 
-    fn page() -> String {
+    pub(crate) fn page() -> CalendarPage {
         let text = "freezes: [{name: \"<b>year-end\", start: \"2026-12-20T18:00\", end: \"2027-01-03T06:00\", tz: UTC, reason: r, owner: o}]\n";
         let calendar: Calendar = Document::from_yaml(text).and_then(|document| document.read()).expect("a calendar");
         let month = Month::read("2026-12", TimeZone::UTC).expect("a month");
@@ -176,14 +182,22 @@ mod tests {
             more: false,
         };
         let (service, team) = ("a&b".to_owned(), String::new());
-        let page = CalendarPage { month, view, service, team, services: vec![], base_url: "https://c.example".into() };
-        page.page().main.into_string()
+        CalendarPage {
+            month,
+            view,
+            service,
+            team,
+            services: vec![],
+            base_url: "https://c.example".into(),
+            user: "ada".into(),
+            exceptions: crate::pages::exceptions::tests::card(),
+        }
     }
 
     // X5, D4
     #[test]
     fn a_month_is_a_list_of_days_with_links_and_what_waits() {
-        let text = page();
+        let text = page().page().main.into_string();
         assert_eq!(text.matches("<th scope=\"row\">").count(), 31);
         assert!(text.contains("<span title=\"2026-12-02\">Wed 2</span>") && !text.contains("<time"), "{text}");
         for wanted in [

@@ -368,6 +368,25 @@ impl World {
         Self::governed("http://localhost:8080", false, Governance { policies, ..governance() }).await
     }
 
+    /// One with a catalog, people on call, and a freeze whose owner is bob.
+    pub(crate) async fn coordinated() -> Self {
+        let calendar = json!({"freezes": [{"name": "clos<i>ng", "services": ["checkout"], "start": "2020-01-01T00:00",
+            "end": "2090-01-01T00:00", "tz": "UTC", "reason": "the books", "owner": "bob"}]});
+        let services = json!([
+            {"name": "checkout", "owner": "sre", "on_call": "primary"},
+            {"name": "search", "owner": "ada"},
+        ]);
+        let roster = json!({"schedules": [{"name": "primary", "tz": "UTC", "shifts": [
+            {"user": "cyd", "start": "2020-01-01T00:00", "end": "2090-01-01T00:00"}]}]});
+        let mut governance = governance();
+        governance.access.users.push(serde_json::from_value(json!({"id": "cyd"})).expect("a user"));
+        governance.calendar = serde_json::from_value(calendar).expect("a calendar");
+        governance.catalog = change::catalog::Catalog::new(serde_json::from_value(services).expect("services"))
+            .with_schedules(["primary".to_owned()]);
+        governance.roster = serde_json::from_value(roster).expect("a roster");
+        Self::governed("http://localhost:8080", false, governance).await
+    }
+
     pub(crate) async fn with(base_url: &str, public_log: bool) -> Self {
         Self::governed(base_url, public_log, governance()).await
     }
