@@ -1108,7 +1108,7 @@ pub(crate) struct SecretScan {
 pub(crate) enum Token {
     /// Make a token for a user of access.yaml: on the server's machine, or over the API for yourself. It is shown once and kept as a hash.
     #[command(
-        after_help = "Examples:\n  clearway token create ada\n  clearway token create pipeline --name ci --may propose,read --service checkout --expires 30d\n  clearway token create robot --name nightly --expires never"
+        after_help = "Examples:\n  clearway token create ada\n  clearway token create pipeline --name ci --may propose,read --service checkout --expires 30d\n  clearway token create ada --name calendar --feed       for /api/v1/calendar.ics, and for nothing else\n  clearway token create robot --name nightly --expires never"
     )]
     Create(CreateToken),
     /// List tokens: those of this machine's server, or over the API your own, and with `govern` those of everybody.
@@ -1251,6 +1251,9 @@ pub(crate) struct CreateToken {
     /// Only changes in this environment; can be given several times.
     #[arg(long, value_delimiter = ',')]
     pub environment: Vec<String>,
+    /// For the calendar feed and for nothing else: the only kind of token that may stand in an address.
+    #[arg(long, conflicts_with = "may")]
+    pub feed: bool,
     /// How long it lasts, or `never`.
     #[arg(long, default_value = "90d", value_name = "TIME")]
     pub expires: Lasts,

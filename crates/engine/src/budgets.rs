@@ -158,7 +158,13 @@ impl Handle {
             let state = folds.circumstances.budget(&service).cloned();
             let begun = folds.circumstances.begun(&service, nobody, now).len();
             let allows = budget::allows(policy, state.as_ref(), begun);
-            BudgetOverview { reading: readings.get(&service).cloned(), state, begun_within_a_day: begun, allows, service }
+            BudgetOverview {
+                reading: readings.get(&service).cloned(),
+                state,
+                begun_within_a_day: begun,
+                allows,
+                service,
+            }
         };
         let found = self.engine.with_folds(|folds| services.into_iter().map(|name| one(folds, name)).collect()).await?;
         Ok(Some(found))

@@ -258,13 +258,7 @@ async fn revoke(args: &Args, change: ChangeId, freeze: &str, reason: Option<&str
     Ok(())
 }
 
-async fn except(
-    args: &Args,
-    change: ChangeId,
-    freeze: &str,
-    until: Option<&str>,
-    reason: Option<&str>,
-) -> Outcome {
+async fn except(args: &Args, change: ChangeId, freeze: &str, until: Option<&str>, reason: Option<&str>) -> Outcome {
     let client = Client::find(args)?;
     let until = change::time::parse_instant(until.unwrap_or_default()).map_err(|e| Failure::new(INVALID, e))?;
     let body = json!({"freeze": freeze, "until": until, "reason": reason.unwrap_or_default()});

@@ -1,17 +1,19 @@
 //! The calendar over the API: what is when, which changes are planned, what waits behind each freeze, and the same as an iCalendar feed.
 //!
 //! Read from the governance in force and the rows of changes that the reader sees; what an entry means is the core's to say. The feed takes its token from
-//! the address, because calendar programs can't send another; it takes only one that is limited to reading.
+//! the address, because calendar programs can't send another; it takes only one that is for the feed and for nothing else.
 
 use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use change::actor::Purpose;
+use change::calendar::almanac::Occurrence;
 use change::calendar::feed::{self, Planned};
 use change::calendar::{Listed, Standing, Subject};
 use change::time::{self, Span};
-use change::{Change, ChangeId, Permission, Timestamp};
+use change::{Change, ChangeId, Timestamp};
 use engine::ports::ListQuery;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -144,7 +146,7 @@ pub(crate) struct FeedParams {
 
 /// Shows the calendar as an iCalendar file, for the calendars that people have.
 #[utoipa::path(get, path = "/calendar.ics", operation_id = "showCalendarFeed", tag = "calendar",
-    params(("token" = Option<String>, Query, description = "A token that is limited to `read`; or send it as a bearer token."),
+    params(("token" = Option<String>, Query, description = "A token for the feed alone (`clearway token create NAME --feed`); or send another one as a bearer token."),
         ("service" = Option<String>, Query, description = "Only what may be about this service."),
         ("team" = Option<String>, Query, description = "Only what may be about this team.")),
     responses((status = 200, description = "RFC 5545.", content_type = "text/calendar", body = String)))]
@@ -176,25 +178,30 @@ pub(crate) async fn ics(
     let in_force = server.handle.in_force();
     let (from, to) = range(&params, now)?;
     let mut all = in_force.calendar.between(None, from, to);
-    all.retain(|occurrence| occurrence.concerns(params.service.as_deref(), params.team.as_deref()));
+    let of_token = &caller.limits.on.services;
+    let is_left = |occurrence: &Occurrence<'_>| {
+        of_token.is_empty() || of_token.iter().any(|service| occurrence.concerns(Some(service), None))
+    };
+    all.retain(|occurrence| {
+        occurrence.concerns(params.service.as_deref(), params.team.as_deref()) && is_left(occurrence)
+    });
     all.truncate(MOST);
-    let file = feed::icalendar(&name, &all, &planned, now);
+    let file = feed::icalendar(&name, &server.base_url, &all, &planned, now);
     let headers =
         [(header::CONTENT_TYPE, "text/calendar; charset=utf-8"), (header::CACHE_CONTROL, "private, max-age=300")];
     Ok((headers, file).into_response())
 }
 
-/// Who a token in an address is of. Addresses are written down by many programs, so that no token passes that could do more than read.
+/// Who a token in an address is of. Addresses are written down by many programs, so that no token passes that lets anybody in elsewhere.
 async fn of_feed(server: &Shared, token: &str) -> Result<Caller, Problem> {
     let known = server.identify.bearer(token).await.map_err(|stranger| turned_away(server, &stranger))?;
     let caller = Caller::from(known);
-    let reads_only = caller.limits.may.as_ref().is_some_and(|may| may.iter().all(|may| *may == Permission::Read));
-    if reads_only {
+    if caller.limits.purpose == Purpose::Feed {
         return Ok(caller);
     }
-    let detail = "a token in an address may do no more than read";
+    let detail = "a token in an address is one for the calendar feed and for nothing else";
     server.handle.refused(&caller.actor(), None, "read", "token_scope", detail).await;
-    Err(Problem::not_allowed(detail).help("make one for it: `clearway token create NAME --name calendar --may read`"))
+    Err(Problem::not_allowed(detail).help("make one for it: `clearway token create NAME --name calendar --feed`"))
 }
 
 async fn view(server: &Shared, caller: &Caller, params: &CalendarParams) -> Result<CalendarView, Problem> {

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use change::approval::Signed;
 use change::lifecycle::Found;
-use change::{ChangeId, Command, Digest, Timestamp};
+use change::{ChangeId, Command, Digest, Span, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -123,6 +123,22 @@ pub(crate) async fn ask(
     let (handle, actor) = (server.handle.clone(), caller.actor());
     to_its_end(async move { handle.command(&actor, id, command).await }).await??;
     changes::show(server, caller, id).await.map(axum::Json)
+}
+
+/// The end that is asked for, by one of the two ways to say it: what holds for a time always has one.
+pub(crate) fn end(
+    server: &Shared,
+    what: &str,
+    until: Option<Timestamp>,
+    lasts: Option<Span>,
+) -> Result<Timestamp, Problem> {
+    match (until, lasts) {
+        (Some(until), None) => Ok(change::time::to_millis(until)),
+        (None, Some(lasts)) => Ok(server.handle.until(lasts)),
+        (None, None) => Err(Problem::malformed(format!("a {what} has an end: say until when"))
+            .help("give `until`, or how long it `lasts`: what has no end stands in the way when nobody remembers why")),
+        (Some(_), Some(_)) => Err(Problem::malformed("say until when with one of `until` and `lasts`")),
+    }
 }
 
 /// The word of a command, as the table of actions has it.

@@ -86,12 +86,21 @@ mod tests {
                 sli("rare", None, None),
             ],
         };
-        let budget =
-            BudgetOverview { service: "checkout".into(), reading: Some(reading), state: None, begun_within_a_day: 0, allows: "all <may>".into() };
+        let budget = BudgetOverview {
+            service: "checkout".into(),
+            reading: Some(reading),
+            state: None,
+            begun_within_a_day: 0,
+            allows: "all <may>".into(),
+        };
         let text = card(&[budget]).into_string();
-        for wanted in
-            ["38.2 % left of 99.5%", "Today: all &lt;may&gt;.", "nobody can say: <code>prom</code> &lt;is&gt; away", "too few events", "Over 28d"]
-        {
+        for wanted in [
+            "38.2 % left of 99.5%",
+            "Today: all &lt;may&gt;.",
+            "nobody can say: <code>prom</code> &lt;is&gt; away",
+            "too few events",
+            "Over 28d",
+        ] {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }
         assert!(card(&[]).into_string().is_empty());

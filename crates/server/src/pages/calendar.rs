@@ -37,20 +37,25 @@ impl CalendarPage {
             (self.paging())
             (self.filter())
             @if !self.view.backlog.is_empty() { (backlog(&self.view.backlog)) }
+            (self.exceptions.markup())
             section.card id="days" data-live aria-labelledby="days-h" {
                 h2 id="days-h" { (self.month.title()) }
                 @if self.view.more { p.muted { "There is more than is shown; choose a service or a team." } }
                 (table(&days))
             }
             (self.paging())
-            (self.exceptions.markup())
             (self.feed())
         };
         Page { title: format!("Calendar, {}", self.month.title()), place: Place::Calendar, events: None, main }
     }
 
     fn link(&self, month: &str) -> String {
-        let mut link = format!("/calendar?month={month}");
+        format!("/calendar?month={month}{}", self.filters())
+    }
+
+    /// What is chosen, as a query goes on with it.
+    fn filters(&self) -> String {
+        let mut link = String::new();
         for (name, value) in [("service", &self.service), ("team", &self.team)] {
             if !value.is_empty() {
                 let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
@@ -87,12 +92,17 @@ impl CalendarPage {
         }
     }
 
+    /// How to have it in a calendar of one's own: of what is shown here.
     fn feed(&self) -> Markup {
+        let filter = self.filters();
         html! {
             section.card aria-labelledby="feed-h" {
                 h2 id="feed-h" { "In your own calendar" }
-                p { "Subscribe to " code { (self.base_url) "/api/v1/calendar.ics?service=…&team=…&token=…" } " with a token of yours that may do no more than read:" }
-                (command("clearway token create NAME --name calendar --may read"))
+                p { "Subscribe to this address, with a token of yours in place of the dots. It shows "
+                    @if filter.is_empty() { "everything; choose a service or a team above for less." } @else { "what is chosen above." } }
+                p.command { code { (self.base_url) "/api/v1/calendar.ics?token=…" (filter) } }
+                p { "Many programs write addresses down: no other token is taken from one, and this one lets nobody in anywhere else. It is made once, by:" }
+                (command(&format!("clearway token create {} --name calendar --feed", self.user)))
             }
         }
     }
@@ -206,7 +216,8 @@ pub(crate) mod tests {
             "08:30 <a href=\"/changes/CHG-7\">CHG-7</a> &lt;i&gt;raise",
             "1 change</strong> behind <code>year-end</code>, with a risk of 30 together",
             "href=\"/calendar?month=2027-01&amp;service=a%26b\"",
-            "calendar.ics",
+            "https://c.example/api/v1/calendar.ics?token=…&amp;service=a%26b",
+            "clearway token create ada --name calendar --feed",
         ] {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }

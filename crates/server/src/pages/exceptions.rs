@@ -164,7 +164,11 @@ impl ExceptionsCard {
                 form method="post" action="/calendar/revoke" {
                     (self.hidden(row))
                     (fields.whole())
-                    p { "The freeze holds the next step of " (row.change) " again. What has begun is finished, and a rollback passes." }
+                    @if row.exception.granted.is_some() {
+                        p { "The freeze holds the next step of " (row.change) " again. What has begun is finished, and a rollback passes." }
+                    } @else {
+                        p { "Nobody grants it then, as long as it is not asked for again." }
+                    }
                     (fields.words("reason", "Reason", true))
                     div.buttons { button.danger type="submit" { (label) } }
                 }

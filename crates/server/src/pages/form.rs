@@ -265,7 +265,10 @@ mod tests {
     fn an_end_is_how_long_or_a_time_with_its_zone_and_nothing_else() {
         let read = |text: &str| end(&typed("until", text), "until", "a hold", sample::start());
         assert_eq!(read("2h").map(|at| at.to_string()), Ok("2026-09-01T11:00:00Z".into()));
-        assert_eq!(read(" 2026-12-01T18:00 Europe/Berlin ").map(|at| at.to_string()), Ok("2026-12-01T17:00:00Z".into()));
+        assert_eq!(
+            read(" 2026-12-01T18:00 Europe/Berlin ").map(|at| at.to_string()),
+            Ok("2026-12-01T17:00:00Z".into())
+        );
         assert_eq!(
             read("2026-12-01T18:00 America/Los_Angeles").map(|at| at.to_string()),
             Ok("2026-12-02T02:00:00Z".into())

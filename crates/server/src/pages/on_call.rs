@@ -2,8 +2,8 @@
 //!
 //! Here people stop the line of services and let it go on. Shows what the core and the log say, as `clearway on-call`, `holds` and `budget` do.
 
-use change::holds::ServiceHold;
 use change::Span;
+use change::holds::ServiceHold;
 use engine::budgets::{BudgetOverview, SliBudget, WindowBurn};
 use engine::rosters::OnCall;
 use maud::{Markup, html};
@@ -314,7 +314,8 @@ pub(crate) mod tests {
             windows: vec![burn],
             unreachable: None,
         };
-        let away = SliBudget { sli: "latency".into(), left_percent: None, unreachable: Some("<away>".into()), ..sli.clone() };
+        let away =
+            SliBudget { sli: "latency".into(), left_percent: None, unreachable: Some("<away>".into()), ..sli.clone() };
         let slis = vec![sli, away];
         let reading =
             BudgetReading { service: "checkout".into(), at: sample::start(), period: Span::secs(28 * 86_400), slis };
@@ -330,7 +331,13 @@ pub(crate) mod tests {
             measured: "m".into(),
         };
         let allows = "it burns: nothing begins until that is over".into();
-        BudgetOverview { service: "checkout".into(), reading: Some(reading), state: Some(state), begun_within_a_day: 1, allows }
+        BudgetOverview {
+            service: "checkout".into(),
+            reading: Some(reading),
+            state: Some(state),
+            begun_within_a_day: 1,
+            allows,
+        }
     }
 
     /// One service with a next turn, one of which nobody knows who is on call, one with nobody; a hold; a budget that burns.

@@ -30,9 +30,9 @@ use crate::Shared;
 use crate::api::changes::{self, ListParams};
 use crate::api::diffs;
 use crate::api::log::in_words;
-use crate::desk::{Identity, Stranger, public_id};
+use crate::desk::{Stranger, public_id};
 use crate::extract::{Form, Id, Query};
-use crate::identity::{Caller, Peer, may_audit, session_id, turned_away};
+use crate::identity::{Caller, Peer, identified, may_audit, session_id};
 use crate::offers::{Act, Brought, Offers};
 use crate::ops::to_its_end;
 use crate::problem::Problem;
@@ -334,7 +334,7 @@ async fn login(State(server): State<Shared>, peer: Peer, method: Method, Query(q
         return refused(StatusCode::TOO_MANY_REQUESTS, "too many tries; wait a few seconds", &next);
     }
     match server.identify.one_time(&code) {
-        Some(identity) => begin(&server, identity, &next),
+        Some(identity) => begin(&server, identity.into(), &next),
         None => {
             server.metrics.turn_away("used_link");
             refused(StatusCode::UNAUTHORIZED, "the link has been used, or is too old; ask for another", &next)
@@ -364,12 +364,11 @@ async fn log_in(
     if !may_try(&server, peer, public_id(token).and_then(|id| server.identify.owner(id))) {
         return refused(StatusCode::TOO_MANY_REQUESTS, "too many tries; wait a few seconds", &next);
     }
-    match server.identify.bearer(token).await {
-        Ok(identity) => begin(&server, identity, &next),
-        Err(stranger) => {
-            let problem = turned_away(&server, &stranger);
-            let help = if stranger == Stranger::Unknown { "" } else { stranger.help() };
-            let why = if help.is_empty() { problem.detail } else { format!("{}; {help}", problem.detail) };
+    match identified(&server, token).await {
+        Ok(caller) => begin(&server, caller, &next),
+        Err(problem) => {
+            let help = problem.help.filter(|_| problem.detail != Stranger::Unknown.to_string());
+            let why = help.map_or_else(|| problem.detail.clone(), |help| format!("{}; {help}", problem.detail));
             refused(problem.status, &why, &next)
         }
     }
@@ -390,8 +389,8 @@ fn refused(status: StatusCode, why: &str, next: &str) -> Response {
     with_status(status, &LoginPage { failed: Some(why.to_owned()), next: next.to_owned() }.page())
 }
 
-fn begin(server: &Shared, identity: Identity, next: &str) -> Response {
-    let id = server.sessions.begin(identity.into(), Instant::now());
+fn begin(server: &Shared, caller: Caller, next: &str) -> Response {
+    let id = server.sessions.begin(caller, Instant::now());
     ([(header::SET_COOKIE, session::set_cookie(&id, server.is_https()))], Redirect::to(next)).into_response()
 }
 

@@ -2,10 +2,11 @@
 //!
 //! Each is tried by those who may and by those who may not, with the token of another session, and with what nobody types by accident.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::world::{Answer, FILE, World, csrf};
+use crate::world::{Answer, FILE, World, bearer, csrf, get};
 
 /// A text as a form sends it.
 fn sent(text: &str) -> String {
@@ -350,4 +351,66 @@ async fn a_release_is_listed_and_withdrawn_on_its_page() {
     assert_eq!(bob.send("/releases/nonsense/rollback", &[("reason", "back")]).await.status, StatusCode::BAD_REQUEST);
     let page = bob.done("/releases/REL-1/withdraw", &[("reason", "not <now>")]).await;
     assert!(page.contains("is withdrawn") && page.contains("not &lt;now&gt;"), "{page}");
+}
+
+// LC4: a token in an address leaks. It reads the feed, and opens nothing else.
+#[tokio::test]
+async fn a_token_of_the_feed_reads_the_feed_and_lets_nobody_in_anywhere_else() {
+    let world = World::coordinated().await;
+    world.proposed().await;
+    let feed = |token: &str| format!("/api/v1/calendar.ics?token={token}");
+    let read = world.get("", &feed("feed-of-ada")).await;
+    assert_eq!(
+        read.status,
+        StatusCode::UNAUTHORIZED,
+        "an empty bearer token is refused, whatever stands in the address"
+    );
+    let open = async |path: String| world.send(get(&path).body(Body::empty()).expect("a request")).await;
+    let file = open(feed("feed-of-ada")).await;
+    assert_eq!((file.status, file.header("content-type")), (StatusCode::OK, "text/calendar; charset=utf-8"));
+    assert!(file.text.contains("SUMMARY:Freeze: clos<i>ng"), "{}", file.text);
+    let of_search = open(feed("search-feed-of-ada")).await.text;
+    assert!(!of_search.contains("BEGIN:VEVENT"), "the freeze is one of checkout: {of_search}");
+    for token in ["token-of-ada", "checkout-of-ada"] {
+        open(feed(token)).await.problem(403, "not_allowed");
+    }
+    for token in ["expired-of-ada", "nonsense"] {
+        open(feed(token)).await.problem(401, "unauthenticated");
+    }
+    let routes = server_routes();
+    assert!(routes.len() > 60, "{}", routes.len());
+    for (verb, path) in routes {
+        let method: axum::http::Method = verb.to_uppercase().parse().expect("a method");
+        let request = axum::http::Request::builder().method(method).uri(&path);
+        let request = request.header(header::AUTHORIZATION, bearer("feed-of-ada"));
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        let answer = world.send(request.body(Body::from("{}")).expect("a request")).await;
+        let is_for_all = ["/livez", "/readyz", "/metrics", "/openapi.json"].contains(&path.as_str());
+        let is_known_form = path.starts_with("/api/v1/schemas/");
+        assert!(
+            is_for_all || is_known_form || answer.status == StatusCode::FORBIDDEN,
+            "{verb} {path}: {}",
+            answer.status
+        );
+    }
+    let login = world.form(None, "/login", "token=feed-of-ada").await;
+    assert_eq!((login.status, login.header("set-cookie")), (StatusCode::FORBIDDEN, ""), "{}", login.text);
+    assert!(login.text.contains("for the calendar feed alone"), "{}", login.text);
+    assert_eq!(open("/changes?token=feed-of-ada".into()).await.status, StatusCode::SEE_OTHER);
+    let log = world.get("ada", "/api/v1/log").await.text;
+    assert!(log.contains("token_scope") && !log.contains("feed-of-ada"), "the refusal is recorded, the secret is not");
+}
+
+/// Every operation of the API, with something in each place of its path.
+fn server_routes() -> Vec<(String, String)> {
+    let document = serde_json::to_value(server::openapi()).expect("JSON");
+    let paths = document["paths"].as_object().expect("paths").iter();
+    let filled = |path: &str| {
+        let parts = path.split('/').map(|part| if part.starts_with('{') { "1" } else { part });
+        parts.collect::<Vec<_>>().join("/")
+    };
+    let each = paths.flat_map(|(path, item)| {
+        item.as_object().expect("operations").keys().map(move |verb| (verb.clone(), filled(path)))
+    });
+    each.collect()
 }

@@ -211,7 +211,7 @@ impl Voice for Blind {
 }
 
 /// Every user's token is `token-of-` and their name, with the id `id-of-` and their name. With `checkout-of-` it is limited to reading and approving
-/// changes of `checkout`, with `expired-of-` it is over. The code `once` is ada's, until it is used.
+/// changes of `checkout`, with `feed-of-` to the calendar feed, with `search-feed-of-` to that of `search`, with `expired-of-` it is over. The code `once` is ada's, until it is used.
 #[derive(Default)]
 pub(crate) struct PaperDesk {
     used: AtomicBool,
@@ -229,7 +229,20 @@ impl PaperDesk {
         if let Some(user) = token.strip_prefix("checkout-of-") {
             let may = Some([change::Permission::Read, change::Permission::Approve].into());
             let on = change::actor::Scope { services: vec!["checkout".into()], environments: vec![] };
-            return Some(identity(user, change::actor::Limits { may, on }));
+            return Some(identity(user, change::actor::Limits { may, on, ..Default::default() }));
+        }
+        if let Some(user) = token.strip_prefix("feed-of-") {
+            return Some(identity(
+                user,
+                change::actor::Limits { purpose: change::actor::Purpose::Feed, ..Default::default() },
+            ));
+        }
+        if let Some(user) = token.strip_prefix("search-feed-of-") {
+            let on = change::actor::Scope { services: vec!["search".into()], environments: vec![] };
+            return Some(identity(
+                user,
+                change::actor::Limits { purpose: change::actor::Purpose::Feed, on, may: None },
+            ));
         }
         token.strip_prefix("token-of-").map(|user| identity(user, change::actor::Limits::default()))
     }

@@ -40,12 +40,7 @@ pub(super) async fn show(
     visitor.show(page(&server, &visitor, query, None).await, fragment, "/calendar")
 }
 
-async fn page(
-    server: &Shared,
-    visitor: &Visitor,
-    query: CalendarQuery,
-    tried: Option<Tried>,
-) -> Result<Page, Problem> {
+async fn page(server: &Shared, visitor: &Visitor, query: CalendarQuery, tried: Option<Tried>) -> Result<Page, Problem> {
     let caller = &visitor.0.caller;
     let zone = server.handle.in_force().zone.clone();
     let month = match query.month.as_deref().filter(|month| !month.is_empty()) {

@@ -31,11 +31,7 @@ pub(super) struct OnCallQuery {
     fragment: Option<u8>,
 }
 
-pub(super) async fn show(
-    State(server): State<Shared>,
-    visitor: Visitor,
-    Query(query): Query<OnCallQuery>,
-) -> Response {
+pub(super) async fn show(State(server): State<Shared>, visitor: Visitor, Query(query): Query<OnCallQuery>) -> Response {
     let fragment = query.fragment == Some(1);
     visitor.show(page(&server, &visitor, query, None).await, fragment, PATH)
 }

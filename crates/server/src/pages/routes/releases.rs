@@ -101,7 +101,8 @@ fn offered(server: &Shared, caller: &Caller, now: &ReleaseNow) -> Vec<Act> {
     let is_offered = |act: &Act| {
         let Some(needs) = actor::row(act.word()).and_then(|row| row.needs) else { return false };
         let is_own = *act == Act::Withdraw && now.release.author == caller.actor();
-        let passes = decide(&now.release, act.command("to be written".into()), at).is_ok_and(|events| !events.is_empty());
+        let passes =
+            decide(&now.release, act.command("to be written".into()), at).is_ok_and(|events| !events.is_empty());
         passes
             && now.changes.iter().all(|change| token_leaves(needs, change))
             && (is_own || now.changes.iter().all(|change| may(needs, change)))
