@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 /// A change is proposed, assessed, approved, scheduled, rolled out step by step, verified against live telemetry, and promoted or rolled back by
 /// itself. Every fact of it is in a log that a stranger can verify.
 #[derive(Debug, Parser)]
-#[command(name = "clearway", version, max_term_width = 110, after_help = crate::exit::CODES)]
+#[command(name = "clearway", version, max_term_width = 110, after_help = crate::exit::ENDING)]
 pub(crate) struct Args {
     /// Print JSON instead of text.
     #[arg(long, global = true)]
@@ -335,18 +335,31 @@ pub(crate) enum Command {
         since: change::Span,
     },
     /// Windows and freezes: when changes begin, and when nothing but rollbacks happens.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  clearway calendar show --month 2026-12\n  clearway calendar next CHG-7"
+    )]
     Calendar(Calendar),
     /// Services: who answers for each, what it calls, and who notices when it fails.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  clearway catalog check ./governance\n  clearway catalog show checkout"
+    )]
     Catalog(Catalog),
     /// Standard changes: approved once for all, within bounds, and proposed without votes.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  clearway standard list\n  clearway standard show checkout-release"
+    )]
     Standard(Standard),
     /// Releases: several changes as one, in an order or in waves, that pass or go back together.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  clearway release propose release.yaml --watch\n  clearway release show REL-1"
+    )]
     Release(Release),
     /// The drivers of this server and their options.
+    #[command(after_help = "Examples:\n  clearway drivers\n  clearway drivers --json")]
     Drivers,
     /// Judge a canary from a recording or a stream, without a server: is it harmful, shown safe, or not yet known?
     #[command(
@@ -354,31 +367,40 @@ pub(crate) enum Command {
     )]
     Judge(JudgeOptions),
     /// Look for secrets before they leave this machine.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  clearway secrets scan --git main..HEAD")]
     Secrets(Secrets),
     /// Verify and export the log.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  clearway audit verify\n  clearway audit export --out ./log")]
     Audit(Audit),
     /// Who may what, and why.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  clearway access explain ada approve CHG-7\n  clearway access list"
+    )]
     Access(Access),
     /// Write files to begin with.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  clearway init governance ./governance")]
     Init(Init),
     /// Write, test and try policies, and ask what they decided and why.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  clearway policy test governance/\n  clearway policy explain CHG-7"
+    )]
     Policy(Policy),
     /// The governance of a server: what is in force, and loading it again.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  clearway governance show\n  clearway governance reload")]
     Governance(Governance),
     /// Evaluates policies for a server, line by line.
     #[command(hide = true)]
     PolicyWorker,
     /// Tokens by which users and machines are known.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  clearway token create ada\n  clearway token list")]
     Token(Token),
     /// Upkeep of a store, on its own machine.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  clearway admin recover --user ada --reason 'the administrators have left'"
+    )]
     Admin(Admin),
     /// Run the embedded weighted HTTP router.
     #[command(
@@ -392,6 +414,7 @@ pub(crate) enum Command {
         announce: Option<PathBuf>,
     },
     /// Print the JSON Schema of a kind of file, for editors.
+    #[command(after_help = "Examples:\n  clearway schema change > change.schema.json\n  clearway schema calendar")]
     Schema {
         #[arg(value_enum)]
         kind: Schema,
@@ -595,7 +618,7 @@ pub(crate) struct Serve {
 pub(crate) enum JudgeCommand {
     /// Say what another strictness would have decided of a change, and when.
     #[command(
-        after_help = "The file holds what differs: `{alpha: 5%, min_requests: 50, slis: {checkout-errors: {harm: 20%, safe: 80%}}}`."
+        after_help = "Example:\n  clearway judge replay CHG-7 --policy stricter.yaml\n\nThe file holds what differs: `{alpha: 5%, min_requests: 50, slis: {checkout-errors: {harm: 20%, safe: 80%}}}`."
     )]
     Replay {
         change: ChangeId,
@@ -902,6 +925,7 @@ pub(crate) enum Audit {
     )]
     Verify(Verify),
     /// Write the log as plain files in the tlog-tiles layout, with the verifier key beside them.
+    #[command(after_help = "Example:\n  clearway audit export --out ./log")]
     Export {
         /// The folder of the store; that of this machine's server if absent.
         #[arg(long, value_name = "DIR")]
@@ -911,8 +935,10 @@ pub(crate) enum Audit {
         out: PathBuf,
     },
     /// Print the inclusion proof of an entry, as a `.tlog-proof` file.
+    #[command(after_help = "Example:\n  clearway audit proof 40 > entry-40.tlog-proof")]
     Proof { position: u64 },
     /// Print the verifier key of the log.
+    #[command(after_help = "Example:\n  clearway audit key > log.key.pub")]
     Key,
 }
 
@@ -1112,6 +1138,9 @@ pub(crate) enum Token {
     )]
     Create(CreateToken),
     /// List tokens: those of this machine's server, or over the API your own, and with `govern` those of everybody.
+    #[command(
+        after_help = "Examples:\n  clearway token list\n  clearway token list --server https://clearway.example --json"
+    )]
     List,
     /// Revoke a token by its id, and those that were made with it.
     #[command(after_help = "Example:\n  clearway token revoke k3f9xw2mta")]
@@ -1120,6 +1149,7 @@ pub(crate) enum Token {
         id: String,
     },
     /// Say who the server takes you for.
+    #[command(after_help = "Example:\n  clearway token whoami")]
     Whoami,
 }
 
@@ -1131,6 +1161,7 @@ pub(crate) enum Policy {
     )]
     Test(PolicyTest),
     /// Compile the policies of a folder, without asking them anything.
+    #[command(after_help = "Example:\n  clearway policy check governance/")]
     Check {
         /// A governance folder, or one of Rego files.
         #[arg(id = "policies", value_name = "DIR", default_value = ".")]
@@ -1164,6 +1195,9 @@ pub(crate) enum Policy {
     #[command(after_help = "Example:\n  clearway policy explain CHG-7")]
     Explain { change: ChangeId },
     /// Print the policies of a folder as Markdown, from what they say of themselves.
+    #[command(
+        after_help = "Examples:\n  clearway policy doc governance/ > POLICIES.md\n  clearway policy doc --built-in"
+    )]
     Doc {
         #[arg(id = "policies", value_name = "DIR", default_value = ".")]
         dir: PathBuf,
@@ -1172,12 +1206,14 @@ pub(crate) enum Policy {
         built_in: bool,
     },
     /// Find rules that name what is gone, what no rule covers, and rules past their review.
+    #[command(after_help = "Example:\n  clearway policy drift governance/")]
     Drift {
         /// A governance folder.
         #[arg(id = "policies", value_name = "DIR", default_value = ".")]
         dir: PathBuf,
     },
     /// Print what policies decided, in the shape of OPA's decision logs: one line of JSON each.
+    #[command(after_help = "Examples:\n  clearway policy decisions\n  clearway policy decisions --from 4000")]
     Decisions {
         /// The first position of the log.
         #[arg(long, default_value_t = 0)]
@@ -1209,14 +1245,17 @@ pub(crate) struct PolicyTest {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Governance {
     /// Have the server on this machine load its governance again. What is wrong is refused, and the one in force stays.
+    #[command(after_help = "Example:\n  clearway governance reload")]
     Reload,
     /// Show the governance in force, and whether a later one was refused.
+    #[command(after_help = "Example:\n  clearway governance show --json")]
     Show,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Admin {
     /// Drop the tables of a store that is not being served, and make them anew from the log.
+    #[command(after_help = "Example:\n  clearway admin rebuild --dir /var/lib/clearway")]
     Rebuild,
     /// Make a user an administrator for a time, by the rights of the store's files. It is logged, people are told, and every page says so.
     #[command(
@@ -1294,6 +1333,7 @@ pub(crate) enum Access {
         change: Option<ChangeId>,
     },
     /// List users and what they may, where.
+    #[command(after_help = "Examples:\n  clearway access list\n  clearway access list ./governance")]
     List {
         /// A governance folder; what is in force at the server if absent.
         #[arg(value_name = "DIR")]
@@ -1310,6 +1350,7 @@ pub(crate) enum Access {
         strict: bool,
     },
     /// Print the table: what needs which permission, and where.
+    #[command(after_help = "Example:\n  clearway access actions")]
     Actions,
 }
 
@@ -1367,4 +1408,78 @@ pub(crate) enum Schema {
     Standard,
     Policy,
     Openapi,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Every command that people see, with its name in full.
+    fn walk(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {
+        let path =
+            if path.is_empty() { command.get_name().to_owned() } else { format!("{path} {}", command.get_name()) };
+        let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help");
+        shown.for_each(|sub| walk(sub, &path, found));
+        found.push((path, command.clone()));
+    }
+
+    fn all() -> Vec<(String, clap::Command)> {
+        let mut found = Vec::new();
+        walk(&Args::command(), "", &mut found);
+        assert!(found.len() > 90, "{}", found.len());
+        found
+    }
+
+    // D4: nobody has to guess how a command is used.
+    #[test]
+    fn the_help_of_every_command_ends_with_examples_of_it() {
+        for (path, command) in all() {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let (_, examples) = after.split_once("Example").unwrap_or_else(|| panic!("`{path} --help` has no example"));
+            let first = examples.lines().nth(1).unwrap_or_default();
+            assert!(first.contains(&path), "`{path}`: the first example is `{first}`");
+        }
+    }
+
+    // D4
+    #[test]
+    fn every_example_that_is_a_plain_command_line_is_understood() {
+        let mut tried = 0;
+        for (path, command) in all() {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in after.lines().filter_map(|line| line.strip_prefix("  clearway ")) {
+                // What follows two blanks says what it is for; what goes through a shell is the shell's.
+                let line = line.split("  ").next().unwrap_or_default();
+                if line.contains(['|', '>', '<', '$', '*', '&']) || line.contains("...") {
+                    continue;
+                }
+                let words = std::iter::once("clearway".to_owned()).chain(words(line));
+                let read = Args::try_parse_from(words);
+                assert!(
+                    read.is_ok(),
+                    "`{path}`: `clearway {line}`: {}",
+                    read.err().map(|e| e.to_string()).unwrap_or_default()
+                );
+                tried += 1;
+            }
+        }
+        assert!(tried > 120, "{tried}");
+    }
+
+    /// The words of a command line, with quotes as a shell takes them away.
+    fn words(line: &str) -> Vec<String> {
+        let (mut found, mut quote, mut word) = (Vec::new(), None, String::new());
+        for letter in line.trim().chars() {
+            match (quote, letter) {
+                (None, '\'' | '"') => quote = Some(letter),
+                (Some(open), close) if open == close => quote = None,
+                (None, ' ') => found.push(std::mem::take(&mut word)),
+                (_, other) => word.push(other),
+            }
+        }
+        found.push(word);
+        found
+    }
 }
