@@ -375,7 +375,7 @@ pub(crate) mod tests {
     fn who_is_on_call_what_is_held_and_what_is_left_stand_on_one_page() {
         let text = page().page().main.into_string();
         for wanted in [
-            "ada, &lt;eve&gt;",
+            "&lt;eve&gt;, ada",
             "<strong>bob</strong>",
             "unknown: the roster is &lt;too old&gt;",
             " nobody",
