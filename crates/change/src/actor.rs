@@ -20,7 +20,7 @@ pub use access::{Access, Grant, Group, Role, User, UserKind};
 pub use action::{Row, TABLE, Where, row, table_in_markdown};
 pub use explanation::{Because, Explanation, Question, Subject};
 pub use findings::Finding;
-pub use scope::{Limits, Reach, Scope};
+pub use scope::{Limits, Purpose, Reach, Scope};
 
 /// Who did it, as the log says: `user:ada`, or `clearway:policy` for a part of the product itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -282,6 +282,30 @@ pub fn in_words(state: &BudgetState) -> String {
     }
 }
 
+/// What the policy makes of a budget now, in a sentence: how many changes of the service may begin, where so many began within a day.
+pub fn allows(policy: &BudgetPolicy, state: Option<&BudgetState>, begun: usize) -> String {
+    let without_limit = "as many changes as are ready may begin".to_owned();
+    let Some(state) = state else { return without_limit };
+    if state.unknown.is_some() {
+        return match policy.on_unreachable {
+            OnUnknown::Warn => format!("nobody can say what is left; {without_limit}"),
+            OnUnknown::Hold => "nobody can say what is left, and nothing begins until somebody can".into(),
+        };
+    }
+    if state.burning.is_some() {
+        return format!("it burns: nothing begins until that is over; {} passes", policy.let_through.in_words());
+    }
+    let Some(band) = state.left_percent.and_then(|left| policy.band(left, state.band)) else { return without_limit };
+    let passes = format!("{} passes", band.let_through.in_words());
+    match band.changes_per_day {
+        Some(most) => {
+            let left = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(begun);
+            format!("{most} changes may begin within a day, {begun} have, {left} more may; {passes}")
+        }
+        None => format!("no change may begin; {passes}"),
+    }
+}
+
 /// The budget of one service of a change, and what the policy in force makes of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BudgetStanding {
@@ -408,6 +432,38 @@ mod tests {
         );
         assert_eq!([band(50.5, Some(50)), band(51.5, Some(50)), band(0.5, Some(0))], [Some(50), None, Some(0)]);
         assert!(policy.problems().is_empty());
+    }
+
+    // A2: what is shown of a budget is what the gate makes of it.
+    #[test]
+    fn what_a_budget_allows_is_said_for_each_way_it_can_stand() {
+        let policy = BudgetPolicy::default();
+        let state = |left: f64| BudgetState {
+            service: "shop".into(),
+            sli: None,
+            left_percent: Some(left),
+            band: None,
+            burning: None,
+            unknown: None,
+            expected_at: None,
+            measured: String::new(),
+        };
+        let said = |state: &BudgetState, begun| allows(&policy, Some(state), begun);
+        assert_eq!(allows(&policy, None, 9), "as many changes as are ready may begin");
+        assert_eq!(said(&state(80.0), 9), "as many changes as are ready may begin");
+        assert_eq!(
+            said(&state(40.0), 1),
+            "2 changes may begin within a day, 1 have, 1 more may; the course `emergency` passes"
+        );
+        assert!(said(&state(40.0), 5).contains("5 have, 0 more may"));
+        assert_eq!(said(&state(0.0), 0), "no change may begin; the course `emergency` passes");
+        let burning = Burning { sli: "e".into(), window: policy.windows[0], rate: 3.0, since: Timestamp::UNIX_EPOCH };
+        let burns = BudgetState { burning: Some(burning), ..state(80.0) };
+        assert!(said(&burns, 0).starts_with("it burns: nothing begins"));
+        let unknown = BudgetState { unknown: Some("`prom` is away".into()), ..state(80.0) };
+        assert_eq!(said(&unknown, 0), "nobody can say what is left; as many changes as are ready may begin");
+        let strict = BudgetPolicy { on_unreachable: OnUnknown::Hold, ..policy.clone() };
+        assert!(allows(&strict, Some(&unknown), 0).contains("nothing begins until somebody can"));
     }
 
     #[test]

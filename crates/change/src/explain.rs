@@ -1,6 +1,6 @@
 //! Explaining: events and states as sentences, the same in API, pages, CLI and log.
 
-use crate::actor::{Actor, Limits};
+use crate::actor::{Actor, Limits, Purpose};
 use crate::approval::Voided;
 use crate::course::Course;
 use crate::document::{all, list};
@@ -119,6 +119,9 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::ExceptionGranted { freeze, role, .. } => {
             format!("granted that it pass the freeze `{freeze}`, as `{role}`")
         }
+        Event::ExceptionRevoked { freeze, reason, .. } => {
+            format!("revoked that it pass the freeze `{freeze}`{}", because(reason))
+        }
         Event::CalendarClosed { reason, .. } => format!("its calendar has closed{}", because(reason)),
         Event::Delegated(d) => match &d.to {
             Some(to) => format!("`{to}` stands in for `{}` until {}{}", d.from, d.until, because(&d.reason)),
@@ -184,6 +187,9 @@ pub fn event(event: &Event, plan: &Plan) -> String {
 
 /// What a token leaves of its user's permissions.
 pub fn limited(limits: &Limits) -> String {
+    if limits.purpose == Purpose::Feed {
+        return format!("the calendar feed {}", limits.on.in_words());
+    }
     let may = limits.may.iter().flatten().map(ToString::to_string).collect::<Vec<_>>();
     let may = if limits.may.is_none() { "everything".to_owned() } else { list(may.iter().map(String::as_str)) };
     format!("{may} {}", limits.on.in_words())

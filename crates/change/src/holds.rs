@@ -113,7 +113,8 @@ impl HoldOrder {
             let near = nearest(unknown, names()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             return Err(format!("there is no service `{unknown}` in the catalog{near}"));
         }
-        if let Some(team) = self.team.as_ref().filter(|_| self.covered(catalog).is_empty()) {
+        let owns = |team: &str| catalog.services().iter().any(|service| service.owner == team);
+        if let Some(team) = self.team.as_ref().filter(|team| !owns(team)) {
             let owners: BTreeSet<&str> = catalog.services().iter().map(|service| service.owner.as_str()).collect();
             let known = list(owners);
             return Err(format!("`{team}` owns no service of the catalog; the teams that own one: {known}"));

@@ -443,6 +443,11 @@ pub enum Command {
     GrantException {
         freeze: String,
     },
+    /// Ends an exception before its time, or takes back the question.
+    RevokeException {
+        freeze: String,
+        reason: String,
+    },
     /// Does what a change under way does when its calendar has closed.
     Close,
     /// Begins the step that is next, if every gate is open.
@@ -749,6 +754,12 @@ pub enum Event {
         effect: Digest,
         /// By virtue of what: the owner of the freeze, or the permission `freeze`.
         role: String,
+    },
+    /// What was asked for or granted of this freeze for this effect counts no more.
+    ExceptionRevoked {
+        freeze: String,
+        effect: Digest,
+        reason: String,
     },
     /// A freeze has begun or a window has ended in mid-rollout, and more than the next step is held by it.
     CalendarClosed {

@@ -1,17 +1,32 @@
-//! The command line: every command, its options, help and examples.
+//! The command line: every command, with its help and examples; the options of those that have many are in the rooms below, by area.
 
-use std::net::SocketAddr;
+mod changes;
+mod coordination;
+mod governing;
+mod judging;
+mod running;
+
 use std::path::PathBuf;
 
 use change::ChangeId;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+
+pub(crate) use changes::{
+    Approve, Check, Delegate, Ended, FactsOf, Finish, Found, List, Log, MaterialOptions, Propose, Until, Wait,
+};
+pub(crate) use coordination::{Calendar, HoldOptions, Release, VetoOptions};
+pub(crate) use governing::{
+    Access, Catalog, Drawing, Drift, Governance, Init, Policy, PolicyTest, Schema, SecretScan, Secrets, Standard,
+};
+pub(crate) use judging::{Foreign, Import, JudgeCommand, JudgeOptions, Plan, ProfileName};
+pub(crate) use running::{Admin, Audit, CreateToken, Demo, DemoShop, Lasts, Serve, Token, Verify};
 
 /// The control plane for changes to production.
 ///
 /// A change is proposed, assessed, approved, scheduled, rolled out step by step, verified against live telemetry, and promoted or rolled back by
 /// itself. Every fact of it is in a log that a stranger can verify.
 #[derive(Debug, Parser)]
-#[command(name = "clearway", version, max_term_width = 110, after_help = crate::exit::CODES)]
+#[command(name = "clearway", version, max_term_width = 110, after_help = crate::exit::ENDING)]
 pub(crate) struct Args {
     /// Print JSON instead of text.
     #[arg(long, global = true)]
@@ -335,18 +350,31 @@ pub(crate) enum Command {
         since: change::Span,
     },
     /// Windows and freezes: when changes begin, and when nothing but rollbacks happens.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  clearway calendar show --month 2026-12\n  clearway calendar next CHG-7"
+    )]
     Calendar(Calendar),
     /// Services: who answers for each, what it calls, and who notices when it fails.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  clearway catalog check ./governance\n  clearway catalog show checkout"
+    )]
     Catalog(Catalog),
     /// Standard changes: approved once for all, within bounds, and proposed without votes.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  clearway standard list\n  clearway standard show checkout-release"
+    )]
     Standard(Standard),
     /// Releases: several changes as one, in an order or in waves, that pass or go back together.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  clearway release propose release.yaml --watch\n  clearway release show REL-1"
+    )]
     Release(Release),
     /// The drivers of this server and their options.
+    #[command(after_help = "Examples:\n  clearway drivers\n  clearway drivers --json")]
     Drivers,
     /// Judge a canary from a recording or a stream, without a server: is it harmful, shown safe, or not yet known?
     #[command(
@@ -354,31 +382,40 @@ pub(crate) enum Command {
     )]
     Judge(JudgeOptions),
     /// Look for secrets before they leave this machine.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  clearway secrets scan --git main..HEAD")]
     Secrets(Secrets),
     /// Verify and export the log.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  clearway audit verify\n  clearway audit export --out ./log")]
     Audit(Audit),
     /// Who may what, and why.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  clearway access explain ada approve CHG-7\n  clearway access list"
+    )]
     Access(Access),
     /// Write files to begin with.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  clearway init governance ./governance")]
     Init(Init),
     /// Write, test and try policies, and ask what they decided and why.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  clearway policy test governance/\n  clearway policy explain CHG-7"
+    )]
     Policy(Policy),
     /// The governance of a server: what is in force, and loading it again.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  clearway governance show\n  clearway governance reload")]
     Governance(Governance),
     /// Evaluates policies for a server, line by line.
     #[command(hide = true)]
     PolicyWorker,
     /// Tokens by which users and machines are known.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  clearway token create ada\n  clearway token list")]
     Token(Token),
     /// Upkeep of a store, on its own machine.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  clearway admin recover --user ada --reason 'the administrators have left'"
+    )]
     Admin(Admin),
     /// Run the embedded weighted HTTP router.
     #[command(
@@ -392,6 +429,7 @@ pub(crate) enum Command {
         announce: Option<PathBuf>,
     },
     /// Print the JSON Schema of a kind of file, for editors.
+    #[command(after_help = "Examples:\n  clearway schema change > change.schema.json\n  clearway schema calendar")]
     Schema {
         #[arg(value_enum)]
         kind: Schema,
@@ -406,959 +444,76 @@ pub(crate) enum Command {
     DemoShop(DemoShop),
 }
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Finish {
-    pub change: ChangeId,
-    /// How it ended.
-    #[arg(long, value_enum, default_value = "succeeded")]
-    pub outcome: Ended,
-    /// What there is to say of it, for those who read the log.
-    #[arg(long)]
-    pub note: Option<String>,
-    /// The step that this speaks of, from 1; the present one if absent.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
-    pub step: Option<u64>,
-    /// The attempt that this speaks of, as `begin` said it; the present one if absent.
-    #[arg(long)]
-    pub attempt: Option<u32>,
-}
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Ended {
-    /// It has effect; it is judged now.
-    Succeeded,
-    /// It has not worked: the step, or the rollback that was under way.
-    Failed,
-    /// What was there before is there again.
-    RolledBack,
-    /// Nobody can say: people are asked.
-    Unknown,
-}
+    use super::*;
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Wait {
-    pub change: ChangeId,
-    /// What is waited for.
-    #[arg(long, value_enum, default_value = "done")]
-    pub until: Until,
-    /// How long at most, such as `30m`; for ever if absent. Exit code 13 when it is over.
-    #[arg(long, value_name = "TIME")]
-    pub timeout: Option<change::Span>,
-}
+    /// Every command that people see, with its name in full.
+    fn walk(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {
+        let path =
+            if path.is_empty() { command.get_name().to_owned() } else { format!("{path} {}", command.get_name()) };
+        let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help");
+        shown.for_each(|sub| walk(sub, &path, found));
+        found.push((path, command.clone()));
+    }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Until {
-    /// Everybody who is asked has agreed.
-    Approved,
-    /// Every gate is open: the next step may begin.
-    Open,
-    /// It has ended, or its pipeline has to roll it back.
-    Done,
-}
+    fn all() -> Vec<(String, clap::Command)> {
+        let mut found = Vec::new();
+        walk(&Args::command(), "", &mut found);
+        assert!(found.len() > 90, "{}", found.len());
+        found
+    }
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct HoldOptions {
-    /// The services.
-    #[arg(value_name = "SERVICE", required_unless_present_any = ["team", "release"], conflicts_with = "release")]
-    pub services: Vec<String>,
-    /// All services that this team owns.
-    #[arg(long, value_name = "TEAM", conflicts_with = "release")]
-    pub team: Option<String>,
-    /// In this environment; in all if absent.
-    #[arg(long, conflicts_with = "release")]
-    pub environment: Option<String>,
-    /// For how long, such as `2h`.
-    #[arg(long = "for", value_name = "TIME", conflicts_with_all = ["until", "release"])]
-    pub lasts: Option<change::Span>,
-    /// Until when, with its zone.
-    #[arg(long, value_name = "TIME", value_parser = change::time::parse_instant, conflicts_with = "release")]
-    pub until: Option<change::Timestamp>,
-    #[arg(long)]
-    pub reason: String,
-    /// Whether emergencies pass it.
-    #[arg(long, value_enum, conflicts_with = "release")]
-    pub emergency: Option<Emergencies>,
-    /// Pause what rolls out now, too: it goes on when somebody resumes it.
-    #[arg(long, conflicts_with = "release")]
-    pub pause: bool,
-    /// Release this hold before its end.
-    #[arg(long, value_name = "HOLD")]
-    pub release: Option<String>,
-}
-
-/// Whether emergencies pass a hold.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Emergencies {
-    Allow,
-    Forbid,
-}
-
-impl Emergencies {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Forbid => "forbid",
+    // D4: nobody has to guess how a command is used.
+    #[test]
+    fn the_help_of_every_command_ends_with_examples_of_it() {
+        for (path, command) in all() {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let (_, examples) = after.split_once("Example").unwrap_or_else(|| panic!("`{path} --help` has no example"));
+            let first = examples.lines().nth(1).unwrap_or_default();
+            assert!(first.contains(&path), "`{path}`: the first example is `{first}`");
         }
     }
-}
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct VetoOptions {
-    pub change: ChangeId,
-    /// For how long, such as `4h`.
-    #[arg(long = "for", value_name = "TIME", conflicts_with_all = ["until", "lift"])]
-    pub lasts: Option<change::Span>,
-    /// Until when, with its zone.
-    #[arg(long, value_name = "TIME", value_parser = change::time::parse_instant, conflicts_with = "lift")]
-    pub until: Option<change::Timestamp>,
-    #[arg(long)]
-    pub reason: String,
-    /// Lift it.
-    #[arg(long)]
-    pub lift: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Delegate {
-    /// Who stands in.
-    #[arg(long, value_name = "USER", conflicts_with_all = ["away", "end"])]
-    pub to: Option<String>,
-    /// Nobody stands in; you are only away.
-    #[arg(long, conflicts_with = "end")]
-    pub away: bool,
-    /// For how long, such as `2w`.
-    #[arg(long = "for", value_name = "TIME", conflicts_with = "until")]
-    pub lasts: Option<change::Span>,
-    /// Until when.
-    #[arg(long, value_name = "TIME")]
-    pub until: Option<change::Timestamp>,
-    /// For this group only; can be given several times.
-    #[arg(long)]
-    pub group: Vec<String>,
-    /// Whose place it is; your own if absent. For others it takes a role with `govern`.
-    #[arg(long, value_name = "USER")]
-    pub from: Option<String>,
-    #[arg(long, default_value = "")]
-    pub reason: String,
-    /// End it: you are back.
-    #[arg(long)]
-    pub end: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Approve {
-    pub change: ChangeId,
-    #[arg(long)]
-    pub comment: Option<String>,
-    /// The effect digest that you have looked at; the present one if absent.
-    #[arg(long)]
-    pub effect: Option<change::Digest>,
-    /// Sign the vote, with this key or with the one of yours that the server knows.
-    #[arg(long, value_name = "KEYFILE", num_args = 0..=1, conflicts_with_all = ["statement", "signature"])]
-    #[expect(clippy::option_option, reason = "absent, without a key, with a key")]
-    pub sign: Option<Option<PathBuf>>,
-    /// Print what you would sign, and cast no vote.
-    #[arg(long, conflicts_with_all = ["signature", "comment"])]
-    pub statement: bool,
-    /// The signature of a statement that was printed before; the statement lies beside it, without `.sig`.
-    #[arg(long, value_name = "FILE")]
-    pub signature: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Demo {
-    /// Play all three changes, approve the third, check the log, print a summary, and end.
-    #[arg(long)]
-    pub once: bool,
-    /// Requests a second.
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(50..=5_000))]
-    pub rate: u32,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Serve {
-    /// The configuration; without it everything has a default.
-    #[arg(long, env = "CLEARWAY_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// The address to listen on.
-    #[arg(long, value_name = "ADDRESS")]
-    pub listen: Option<SocketAddr>,
-    /// The folder with access.yaml, approvals.yaml, calendar.yaml, conflicts.yaml, slis.yaml, slos/, services/ and policy/.
-    #[arg(long, value_name = "DIR")]
-    pub governance: Option<PathBuf>,
-    /// Take a governance in which nobody may `govern`.
-    #[arg(long)]
-    pub without_administrator: bool,
-}
-
-#[derive(Debug, clap::Subcommand)]
-pub(crate) enum JudgeCommand {
-    /// Say what another strictness would have decided of a change, and when.
-    #[command(
-        after_help = "The file holds what differs: `{alpha: 5%, min_requests: 50, slis: {checkout-errors: {harm: 20%, safe: 80%}}}`."
-    )]
-    Replay {
-        change: ChangeId,
-        /// The other strictness, as YAML.
-        #[arg(long, value_name = "FILE")]
-        policy: PathBuf,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub(crate) struct JudgeOptions {
-    #[command(subcommand)]
-    pub command: Option<JudgeCommand>,
-    /// Recordings of both versions: a file, several, or a folder of them; `-` for standard input.
-    #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "ndjson", conflicts_with = "ndjson")]
-    pub evidence: Vec<PathBuf>,
-    /// The time before the rollout in the same form, for calibration; or a folder with a file of the same name for each recording.
-    #[arg(long, value_name = "PATH", conflicts_with = "ndjson")]
-    pub history: Option<PathBuf>,
-    /// Which SLIs are judged and how strictly; also a canary configuration of Kayenta, an AnalysisTemplate, a Flagger Canary, or OpenSLO.
-    #[arg(long, value_name = "FILE", conflicts_with = "ndjson")]
-    pub config: Option<PathBuf>,
-    /// Draw a picture of series, effects and evidence.
-    #[arg(long, value_name = "FILE", conflicts_with = "ndjson")]
-    pub svg: Option<PathBuf>,
-    /// Speak the streaming protocol on standard input and output: one canary, an answer after every look.
-    #[arg(long)]
-    pub ndjson: bool,
-    /// Which design judges: the best that is known, or the reference design alone, to compare with.
-    #[arg(long, value_enum, default_value = "default")]
-    pub profile: ProfileName,
-    /// The most harmless canaries that may fail, over all SLIs and looks: `1%` or `0.01`, which is the default.
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    pub alpha: Option<f64>,
-    /// The time between two looks; the one between the rows by default.
-    #[arg(long, value_name = "TIME", conflicts_with = "ndjson")]
-    pub every: Option<change::Span>,
-    /// The least time before a pass; the whole recording by default.
-    #[arg(long, value_name = "TIME", conflicts_with = "ndjson")]
-    pub bake: Option<change::Span>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum ProfileName {
-    Default,
-    Reference,
-}
-
-/// A share above 0 and below 1, as `1%` or `0.01`.
-fn share(text: &str) -> Result<f64, String> {
-    let number = match text.strip_suffix('%') {
-        Some(percent) => percent.trim().parse::<f64>().map(|p| p / 100.0),
-        None => text.parse(),
-    };
-    number
-        .ok()
-        .filter(|share| *share > 0.0 && *share < 1.0)
-        .ok_or_else(|| "write a share above 0 and below 1, such as `1%` or `0.01`".to_owned())
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Check {
-    /// A change file, a `clearway.toml`, a `slis.yaml`, a governance folder, or a file that `clearway import` reads; `-` for standard input.
-    pub file: PathBuf,
-    /// Check the form only, without asking a server for the names in it.
-    #[arg(long)]
-    pub offline: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Import {
-    /// The file; `-` for standard input.
-    pub file: PathBuf,
-    /// The kind of file; recognised by itself if absent.
-    #[arg(long = "as", value_enum, value_name = "KIND")]
-    pub kind: Option<Foreign>,
-    /// The telemetry source of the SLIs, as clearway.toml names it.
-    #[arg(long, value_name = "NAME")]
-    pub source: Option<String>,
-    /// The value of a placeholder, such as an argument of a template; can be given several times.
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub set: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Foreign {
-    Openslo,
-    Kayenta,
-    Argo,
-    Flagger,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Plan {
-    /// A change file (`-` for standard input), or a change.
-    #[arg(value_name = "FILE|CHANGE")]
-    pub what: String,
-    /// Look for steps that decide too, and print them for the change file.
-    #[arg(long)]
-    pub suggest: bool,
-    /// How many synthetic rollouts are played; the more, the finer.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=400))]
-    pub runs: u32,
-    /// Suppose this traffic of both versions together, such as `100/s` or `30/min`: needs no server and no telemetry.
-    #[arg(long, value_name = "RATE")]
-    pub traffic: Option<Rate>,
-    /// With `--traffic`: the share of bad requests of the stable version.
-    #[arg(long, value_name = "SHARE", default_value = "0.1%", requires = "traffic")]
-    pub bad: Share,
-    /// End with exit code 12 if a step can never decide.
-    #[arg(long)]
-    pub strict: bool,
-}
-
-/// Requests a second.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Rate(pub f64);
-
-impl std::str::FromStr for Rate {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is no traffic; write for example `100/s` or `30/min`");
-        let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
-        let seconds = match unit {
-            "s" => 1.0,
-            "min" | "m" => 60.0,
-            "h" => 3_600.0,
-            _ => return Err(bad()),
-        };
-        let count: f64 = number.trim().parse().map_err(|_| bad())?;
-        if (0.0..=1e9).contains(&count) { Ok(Self(count / seconds)) } else { Err(bad()) }
-    }
-}
-
-/// A share, written in per cent.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Share(pub f64);
-
-impl std::str::FromStr for Share {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is no share; write for example `0.1%`");
-        let percent: f64 = text.strip_suffix('%').ok_or_else(bad)?.trim().parse().map_err(|_| bad())?;
-        if (0.0..100.0).contains(&percent) { Ok(Self(percent / 100.0)) } else { Err(bad()) }
-    }
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct FactsOf {
-    /// The change file; `-` for standard input. With `--git` it is found at the root of the repository.
-    pub file: Option<PathBuf>,
-    #[command(flatten)]
-    pub material: MaterialOptions,
-}
-
-/// What a change is made of; read where it lies, and sent as counts and names.
-#[derive(Debug, Default, clap::Args)]
-#[command(next_help_heading = "What the change is made of")]
-pub(crate) struct MaterialOptions {
-    /// The commits and files of a range, `base..head`, of the clone that the change file lies in.
-    #[arg(long, value_name = "RANGE")]
-    pub git: Option<String>,
-    /// A Terraform or OpenTofu plan, from `terraform show -json`.
-    #[arg(long, value_name = "FILE")]
-    pub plan: Option<PathBuf>,
-    /// Kubernetes manifests before and after: two files or folders; with `--git` one path of the repository.
-    #[arg(long, value_name = "PATH", num_args = 1..=2)]
-    pub manifests: Vec<PathBuf>,
-    /// SQL migrations: files or folders; with `--git` those of them that the range touches.
-    #[arg(long, value_name = "PATH", num_args = 1..)]
-    pub migrations: Vec<PathBuf>,
-    /// Results of tests as JUnit XML.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    pub tests: Vec<PathBuf>,
-    /// A cost difference, from `infracost diff --format json`.
-    #[arg(long, value_name = "FILE")]
-    pub cost: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Propose {
-    /// The change file; `-` for standard input. With `--git` it is found at the root of the repository.
-    pub file: Option<PathBuf>,
-    #[command(flatten)]
-    pub material: MaterialOptions,
-    /// Follow it until it ends.
-    #[arg(long)]
-    pub watch: bool,
-    /// A key by which this request can be repeated safely.
-    #[arg(long, value_name = "KEY")]
-    pub key: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Release {
-    /// Propose a release with all of its changes, at once or not at all.
-    #[command(
-        after_help = "Examples:\n  clearway release propose release.yaml\n  clearway release propose release.yaml --watch\n  clearway check release.yaml                    what the server says of it, without proposing it"
-    )]
-    Propose {
-        /// The release file; the change files that it names are read beside it.
-        file: PathBuf,
-        /// Follow it until it ends.
-        #[arg(long)]
-        watch: bool,
-        /// A key by which this request can be repeated safely.
-        #[arg(long, value_name = "KEY")]
-        key: Option<String>,
-    },
-    /// Show a release: its members in the order in which they go, and how each stands.
-    #[command(after_help = "Examples:\n  clearway release show REL-7\n  clearway release show REL-7 --json")]
-    Show { release: change::ReleaseId },
-    /// List releases, the newest first.
-    #[command(after_help = "Examples:\n  clearway release list\n  clearway release list --json")]
-    List,
-    /// Follow a release until it ends; fails unless it was completed.
-    #[command(after_help = "Example:\n  clearway release watch REL-7")]
-    Watch { release: change::ReleaseId },
-    /// Withdraw a release before anything of it has begun, and its changes with it.
-    #[command(after_help = "Example:\n  clearway release withdraw REL-7 --reason 'not this week'")]
-    Withdraw {
-        release: change::ReleaseId,
-        #[arg(long)]
-        reason: String,
-    },
-    /// Roll a release back: what was rolled out, the last first.
-    #[command(after_help = "Example:\n  clearway release rollback REL-7 --reason 'customers can not pay'")]
-    Rollback {
-        release: change::ReleaseId,
-        #[arg(long)]
-        reason: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Standard {
-    /// List the standard changes of the server, with how each has fared.
-    #[command(after_help = "Examples:\n  clearway standard list\n  clearway standard list --json")]
-    List,
-    /// Show one: its parameters and their bounds, its record, and whether it counts now.
-    #[command(after_help = "Example:\n  clearway standard show resize-checkout-pool")]
-    Show { id: String },
-    /// Propose one. The server makes the change from the template that was approved.
-    #[command(
-        after_help = "Examples:\n  clearway standard propose resize-checkout-pool --set size=48\n  clearway standard propose resize-checkout-pool --set size=48 --set reason='sale on Friday' --watch"
-    )]
-    Propose {
-        id: String,
-        /// What a parameter is; can be given several times. What is left out is its default.
-        #[arg(long, value_name = "NAME=VALUE")]
-        set: Vec<String>,
-        /// Follow it until it ends.
-        #[arg(long)]
-        watch: bool,
-        /// A key by which this request can be repeated safely.
-        #[arg(long, value_name = "KEY")]
-        key: Option<String>,
-    },
-    /// Let one count again that was suspended after its failures; they are counted anew.
-    #[command(
-        after_help = "Example:\n  clearway standard reinstate resize-checkout-pool --reason 'the pool is drained first now'"
-    )]
-    Reinstate {
-        id: String,
-        #[arg(long)]
-        reason: String,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct List {
-    /// Only changes in this phase; can be given several times.
-    #[arg(long)]
-    pub phase: Vec<String>,
-    /// Only changes of this service.
-    #[arg(long)]
-    pub service: Option<String>,
-    /// Only changes with a smaller number: the next page.
-    #[arg(long)]
-    pub before: Option<ChangeId>,
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=500))]
-    pub limit: u32,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Log {
-    /// The change; everything if absent.
-    pub change: Option<ChangeId>,
-    /// The first position, for the log of everything.
-    #[arg(long, default_value_t = 0)]
-    pub from: u64,
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
-    pub limit: u32,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Audit {
-    /// Verify a log offline: every hash, the signature, gap-free streams, and for a store that its tables are what the log says.
-    #[command(
-        after_help = "Examples:\n  clearway audit verify                               the store of this machine's server\n  clearway audit verify --store /var/lib/clearway\n  clearway audit verify --export ./export --key \"$(cat known.vkey)\"\n  clearway audit verify --url https://clearway.example --key \"$(cat known.vkey)\""
-    )]
-    Verify(Verify),
-    /// Write the log as plain files in the tlog-tiles layout, with the verifier key beside them.
-    Export {
-        /// The folder of the store; that of this machine's server if absent.
-        #[arg(long, value_name = "DIR")]
-        store: Option<PathBuf>,
-        /// The folder to write to. What is there already is kept; only what is new is written.
-        #[arg(long, value_name = "DIR")]
-        out: PathBuf,
-    },
-    /// Print the inclusion proof of an entry, as a `.tlog-proof` file.
-    Proof { position: u64 },
-    /// Print the verifier key of the log.
-    Key,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Verify {
-    /// The folder of a store.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["export", "url"])]
-    pub store: Option<PathBuf>,
-    /// A folder that `audit export` wrote.
-    #[arg(long, value_name = "DIR", conflicts_with = "url")]
-    pub export: Option<PathBuf>,
-    /// The address of a server that serves its log.
-    #[arg(long)]
-    pub url: Option<String>,
-    /// The verifier key that you trust; without it the key that lies beside the log is used, and that is said.
-    #[arg(long)]
-    pub key: Option<String>,
-    /// A checkpoint seen earlier, which this log has to continue: a file.
-    #[arg(long, value_name = "FILE")]
-    pub since: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Calendar {
-    /// Say all that is wrong with a calendar.yaml, with its line. Ends with exit code 3 if there is something.
-    #[command(
-        after_help = "Examples:\n  clearway calendar check ./governance\n  clearway calendar check ./governance --strict       what is over for good counts too"
-    )]
-    Check {
-        /// A governance folder.
-        folder: PathBuf,
-        /// Take warnings as errors.
-        #[arg(long)]
-        strict: bool,
-    },
-    /// Draw a month with its freezes (`#`), windows (`+`) and planned changes (`*`).
-    #[command(
-        after_help = "Examples:\n  clearway calendar show\n  clearway calendar show --month 2026-12 --tz Europe/Berlin --service payments\n  clearway calendar show --governance ./governance     without a server"
-    )]
-    Show {
-        /// The month, as `2026-12`; this one if absent.
-        #[arg(long)]
-        month: Option<String>,
-        /// The zone in which days and times are shown.
-        #[arg(long, default_value = "UTC", value_name = "ZONE")]
-        tz: String,
-        /// Only what may be about this service.
-        #[arg(long)]
-        service: Option<String>,
-        /// Only what may be about this team.
-        #[arg(long)]
-        team: Option<String>,
-        /// A governance folder; the server's calendar if absent.
-        #[arg(long, value_name = "DIR")]
-        governance: Option<PathBuf>,
-    },
-    /// Say when a change could go, and why not before.
-    #[command(
-        after_help = "Examples:\n  clearway calendar next CHG-7\n  clearway calendar next change.yaml --governance ./governance     without a server"
-    )]
-    Next {
-        /// `CHG-7`; with `--governance`, a change file.
-        change: String,
-        /// A governance folder; the server's calendar if absent.
-        #[arg(long, value_name = "DIR")]
-        governance: Option<PathBuf>,
-    },
-    /// Ask that a freeze let a change pass for a time, or, as the owner of the freeze, grant what was asked.
-    #[command(
-        after_help = "Examples:\n  clearway calendar except CHG-7 --freeze year-end --until '2026-12-22T18:00 Europe/Berlin' --reason 'the tax rate changes'\n  clearway calendar except CHG-7 --freeze year-end --grant"
-    )]
-    Except {
-        change: change::ChangeId,
-        /// The name of the freeze.
-        #[arg(long, value_name = "NAME")]
-        freeze: String,
-        /// Until when: a time with its zone, at most 31 days ahead.
-        #[arg(long, required_unless_present = "grant", conflicts_with = "grant", value_name = "TIME")]
-        until: Option<String>,
-        #[arg(long, required_unless_present = "grant", conflicts_with = "grant")]
-        reason: Option<String>,
-        /// Grant what was asked: as the owner of the freeze, or with the permission `freeze`, and never of one's own change.
-        #[arg(long)]
-        grant: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Catalog {
-    /// Say all that there is to say about the catalog, with file and line. Ends with exit code 3 if there is an error.
-    #[command(
-        after_help = "Examples:\n  clearway catalog check ./governance      a folder, without a server\n  clearway catalog check --strict          that of the server; warnings count as errors"
-    )]
-    Check {
-        /// A governance folder; the server's catalog if absent.
-        folder: Option<PathBuf>,
-        /// Take warnings as errors.
-        #[arg(long)]
-        strict: bool,
-    },
-    /// Draw services and what they call, as DOT for Graphviz or as a picture.
-    #[command(
-        after_help = "Examples:\n  clearway catalog graph --governance ./governance > catalog.dot\n  clearway catalog graph checkout --hops 3 --out checkout.svg"
-    )]
-    Graph {
-        /// The service in the middle; everything if absent.
-        service: Option<String>,
-        /// The form; that of the ending of `--out` if absent, and otherwise DOT.
-        #[arg(long, value_enum)]
-        format: Option<Drawing>,
-        /// The file to write to; standard output if absent.
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-        /// How many calls away from the service, on both sides.
-        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=1_000), requires = "service")]
-        hops: u16,
-        /// A governance folder; the server's catalog if absent.
-        #[arg(long, value_name = "DIR")]
-        governance: Option<PathBuf>,
-    },
-    /// Show a service: who answers for it, what it calls, who calls it, and who notices when it fails.
-    #[command(after_help = "Example:\n  clearway catalog show checkout --governance ./governance")]
-    Show {
-        service: String,
-        /// A governance folder; the server's catalog if absent.
-        #[arg(long, value_name = "DIR")]
-        governance: Option<PathBuf>,
-    },
-    /// Find what the catalog says and is no longer so: people who are gone, overdue reviews, and calls that nobody declared.
-    #[command(
-        after_help = "Examples:\n  clearway catalog drift\n  clearway catalog drift --observed calls.csv --governance ./governance      client,server[,calls]\n  clearway catalog drift --source prometheus --config clearway.toml --since 7d"
-    )]
-    Drift(Drift),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Drawing {
-    Dot,
-    Svg,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Drift {
-    /// Calls that were seen: CSV with the columns `client,server` and maybe `calls`, or the same as JSON; `-` for standard input.
-    #[arg(long, value_name = "FILE", conflicts_with = "source")]
-    pub observed: Option<PathBuf>,
-    /// A Prometheus of clearway.toml that has the metrics of a service graph.
-    #[arg(long, value_name = "NAME", requires = "config")]
-    pub source: Option<String>,
-    /// The clearway.toml that names the source.
-    #[arg(long, env = "CLEARWAY_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// How far back calls are counted, with `--source`.
-    #[arg(long, default_value = "24h", value_name = "TIME")]
-    pub since: change::Span,
-    /// The counter of calls, with the labels `client` and `server`.
-    #[arg(long, default_value = "traces_service_graph_request_total", value_name = "NAME")]
-    pub metric: String,
-    /// A governance folder; the server's catalog if absent.
-    #[arg(long, value_name = "DIR")]
-    pub governance: Option<PathBuf>,
-    /// End with exit code 3 if there is drift.
-    #[arg(long)]
-    pub strict: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Secrets {
-    /// Scan files, or the lines that a git range adds. Exit code 4 if anything was found that nobody allows.
-    #[command(
-        after_help = "Examples:\n  clearway secrets scan\n  clearway secrets scan --git origin/main..HEAD --allow governance/secrets.yaml\n  clearway secrets scan deploy/ --json"
-    )]
-    Scan(SecretScan),
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct SecretScan {
-    /// Files and folders; `-` for standard input. This folder if neither they nor `--git` are given.
-    #[arg(value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
-    /// The lines that a range of commits adds.
-    #[arg(long, value_name = "BASE..HEAD")]
-    pub git: Option<String>,
-    /// The `secrets.yaml` that allows findings by name.
-    #[arg(long, value_name = "FILE")]
-    pub allow: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Token {
-    /// Make a token for a user of access.yaml: on the server's machine, or over the API for yourself. It is shown once and kept as a hash.
-    #[command(
-        after_help = "Examples:\n  clearway token create ada\n  clearway token create pipeline --name ci --may propose,read --service checkout --expires 30d\n  clearway token create robot --name nightly --expires never"
-    )]
-    Create(CreateToken),
-    /// List tokens: those of this machine's server, or over the API your own, and with `govern` those of everybody.
-    List,
-    /// Revoke a token by its id, and those that were made with it.
-    #[command(after_help = "Example:\n  clearway token revoke k3f9xw2mta")]
-    Revoke {
-        /// The public id: the middle of `cw_<id>_<secret>`.
-        id: String,
-    },
-    /// Say who the server takes you for.
-    Whoami,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Policy {
-    /// Run the tests beside the policies (`*_test.rego`), and say which lines no test reaches.
-    #[command(
-        after_help = "Examples:\n  clearway policy test governance/\n  clearway policy test --coverage-min 90\n  clearway policy test --sweep                       when do the rules flip in a year?\n  clearway policy test --input facts.json            the same for one input"
-    )]
-    Test(PolicyTest),
-    /// Compile the policies of a folder, without asking them anything.
-    Check {
-        /// A governance folder, or one of Rego files.
-        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
-        dir: PathBuf,
-    },
-    /// Ask the policies of a folder about an input: a file of facts, or those of a past change.
-    #[command(
-        after_help = "Examples:\n  clearway policy eval --input facts.json governance/\n  clearway policy eval --input CHG-7 governance/       with the facts of its last assessment"
-    )]
-    Eval {
-        #[arg(long, value_name = "FILE|CHANGE")]
-        input: String,
-        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
-        dir: PathBuf,
-    },
-    /// Say what the policies and approvals of a folder would have decided about past changes.
-    #[command(
-        after_help = "Examples:\n  clearway policy replay --since 90d governance/\n  clearway policy replay --show CHG-7 governance/      one of them in full"
-    )]
-    Replay {
-        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
-        dir: PathBuf,
-        /// How far back.
-        #[arg(long, default_value = "90d")]
-        since: change::Span,
-        /// Show this change in full.
-        #[arg(long, value_name = "CHANGE")]
-        show: Option<ChangeId>,
-    },
-    /// Say which rule gave each answer about a change, in which file and line, and on which facts.
-    #[command(after_help = "Example:\n  clearway policy explain CHG-7")]
-    Explain { change: ChangeId },
-    /// Print the policies of a folder as Markdown, from what they say of themselves.
-    Doc {
-        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
-        dir: PathBuf,
-        /// Print those that come with the program instead.
-        #[arg(long)]
-        built_in: bool,
-    },
-    /// Find rules that name what is gone, what no rule covers, and rules past their review.
-    Drift {
-        /// A governance folder.
-        #[arg(id = "policies", value_name = "DIR", default_value = ".")]
-        dir: PathBuf,
-    },
-    /// Print what policies decided, in the shape of OPA's decision logs: one line of JSON each.
-    Decisions {
-        /// The first position of the log.
-        #[arg(long, default_value_t = 0)]
-        from: u64,
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
-        limit: u32,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct PolicyTest {
-    /// A governance folder, or one of Rego files.
-    #[arg(id = "policies", value_name = "DIR", default_value = ".")]
-    pub dir: PathBuf,
-    /// Fail if the tests reach fewer of the lines than this, in per cent.
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
-    pub coverage_min: Option<u8>,
-    /// Play the examples of the tests through a year, and show at which minute the answer changes.
-    #[arg(long)]
-    pub sweep: bool,
-    /// Play this file of facts through a year; can be given several times.
-    #[arg(long, value_name = "FILE")]
-    pub input: Vec<PathBuf>,
-    /// The zone of the sweep; that of settings.yaml if absent.
-    #[arg(long, value_name = "ZONE")]
-    pub time_zone: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Governance {
-    /// Have the server on this machine load its governance again. What is wrong is refused, and the one in force stays.
-    Reload,
-    /// Show the governance in force, and whether a later one was refused.
-    Show,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Admin {
-    /// Drop the tables of a store that is not being served, and make them anew from the log.
-    Rebuild,
-    /// Make a user an administrator for a time, by the rights of the store's files. It is logged, people are told, and every page says so.
-    #[command(
-        after_help = "Examples:\n  clearway admin recover --user ada --reason 'the administrators have left'\n  clearway admin recover --user ada --lasts 15m --reason drill\n\nA running server takes it up within a second, one that does not run when it starts. Then make a token: `clearway token create ada`."
-    )]
-    Recover {
-        /// The id of the user; one that access.yaml does not name may be new.
-        #[arg(long)]
-        user: String,
-        /// How long, at most a day.
-        #[arg(long, default_value = "1h")]
-        lasts: change::Span,
-        /// Why, for those who read the log.
-        #[arg(long)]
-        reason: String,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct CreateToken {
-    /// The id of the user.
-    pub user: String,
-    /// What it is for.
-    #[arg(long, default_value = "made by hand")]
-    pub name: String,
-    /// Only these permissions; all of the user's if absent.
-    #[arg(long, value_delimiter = ',', value_name = "PERMISSION")]
-    pub may: Vec<change::Permission>,
-    /// Only changes of this service; can be given several times.
-    #[arg(long, value_delimiter = ',')]
-    pub service: Vec<String>,
-    /// Only changes in this environment; can be given several times.
-    #[arg(long, value_delimiter = ',')]
-    pub environment: Vec<String>,
-    /// How long it lasts, or `never`.
-    #[arg(long, default_value = "90d", value_name = "TIME")]
-    pub expires: Lasts,
-}
-
-/// How long a token lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lasts {
-    For(change::Span),
-    Always,
-}
-
-impl std::str::FromStr for Lasts {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "never" => Ok(Self::Always),
-            text => match text.parse::<change::Span>() {
-                Ok(change::Span::ZERO) => Err("a token has to last; or write `never`".into()),
-                Ok(span) => Ok(Self::For(span)),
-                Err(why) => Err(format!("{why}; or write `never`")),
-            },
+    // D4
+    #[test]
+    fn every_example_that_is_a_plain_command_line_is_understood() {
+        let mut tried = 0;
+        for (path, command) in all() {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in after.lines().filter_map(|line| line.strip_prefix("  clearway ")) {
+                // What follows two blanks says what it is for; what goes through a shell is the shell's.
+                let line = line.split("  ").next().unwrap_or_default();
+                if line.contains(['|', '>', '<', '$', '*', '&']) || line.contains("...") {
+                    continue;
+                }
+                let words = std::iter::once("clearway".to_owned()).chain(words(line));
+                let read = Args::try_parse_from(words);
+                assert!(
+                    read.is_ok(),
+                    "`{path}`: `clearway {line}`: {}",
+                    read.err().map(|e| e.to_string()).unwrap_or_default()
+                );
+                tried += 1;
+            }
         }
+        assert!(tried > 120, "{tried}");
     }
-}
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Access {
-    /// Say whether a user may do something, and why.
-    #[command(
-        after_help = "Examples:\n  clearway access explain ada approve CHG-7\n  clearway access explain pipeline propose --json\n\nEnds with 0 for yes and with 4 for no. `clearway access actions` lists the words."
-    )]
-    Explain {
-        user: String,
-        /// A word of the table, such as `approve`.
-        action: String,
-        change: Option<ChangeId>,
-    },
-    /// List users and what they may, where.
-    List {
-        /// A governance folder; what is in force at the server if absent.
-        #[arg(value_name = "DIR")]
-        folder: Option<PathBuf>,
-    },
-    /// Look for what nobody can have meant: unused roles, groups without members, keys of two users, services that don't exist.
-    #[command(after_help = "Examples:\n  clearway access check\n  clearway access check ./governance --strict")]
-    Check {
-        /// A governance folder; what is in force at the server if absent.
-        #[arg(value_name = "DIR")]
-        folder: Option<PathBuf>,
-        /// End with exit code 3 if there is anything.
-        #[arg(long)]
-        strict: bool,
-    },
-    /// Print the table: what needs which permission, and where.
-    Actions,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Init {
-    /// Write a small, commented governance folder with yourself as its administrator.
-    #[command(
-        after_help = "Example:\n  clearway init governance ./governance && clearway serve --governance ./governance"
-    )]
-    Governance {
-        /// The folder, which must be empty or not there.
-        #[arg(value_name = "DIR")]
-        folder: PathBuf,
-        /// The id of the administrator; your name on this machine if absent.
-        #[arg(long)]
-        admin: Option<String>,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct DemoShop {
-    #[arg(long)]
-    pub listen: SocketAddr,
-    #[arg(long)]
-    pub version: String,
-    #[arg(long)]
-    pub behaviour: String,
-    #[arg(long)]
-    pub announce: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Found {
-    Applied,
-    NotApplied,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Schema {
-    Change,
-    Release,
-    Config,
-    Access,
-    Approvals,
-    Calendar,
-    Roster,
-    ErrorBudget,
-    Conflicts,
-    Paths,
-    Slis,
-    Judge,
-    Service,
-    Settings,
-    Secrets,
-    Standard,
-    Policy,
-    Openapi,
+    /// The words of a command line, with quotes as a shell takes them away.
+    fn words(line: &str) -> Vec<String> {
+        let (mut found, mut quote, mut word) = (Vec::new(), None, String::new());
+        for letter in line.trim().chars() {
+            match (quote, letter) {
+                (None, '\'' | '"') => quote = Some(letter),
+                (Some(open), close) if open == close => quote = None,
+                (None, ' ') => found.push(std::mem::take(&mut word)),
+                (_, other) => word.push(other),
+            }
+        }
+        found.push(word);
+        found
+    }
 }

@@ -3,8 +3,15 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-/// The exit codes, as `clearway help exit-codes` and the reference show them.
-pub(crate) const CODES: &str = "\
+/// How the help of the whole program ends: examples, and the exit codes as the reference shows them.
+pub(crate) const ENDING: &str = "\
+Examples:
+  clearway demo                        look around
+  clearway propose change.yaml --watch
+  clearway why CHG-7
+
+With `--json` an error is one JSON object on standard error: `kind`, `message`, `hint` and `exit_code`.
+
 Exit codes:
   0  done
   1  an error that is not one of the following
@@ -30,6 +37,7 @@ pub(crate) struct Failure {
 }
 
 pub(crate) const ERROR: u8 = 1;
+pub(crate) const USAGE: u8 = 2;
 pub(crate) const INVALID: u8 = 3;
 pub(crate) const REFUSED: u8 = 4;
 pub(crate) const NOT_FOUND: u8 = 5;
@@ -68,16 +76,59 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// What kind of error a code stands for. Stable: scripts compare it.
+pub(crate) fn kind(code: u8) -> &'static str {
+    match code {
+        USAGE => "usage",
+        INVALID => "invalid",
+        REFUSED => "refused",
+        NOT_FOUND => "not_found",
+        UNREACHABLE => "unreachable",
+        NOT_COMPLETED => "not_completed",
+        NOT_VERIFIED => "not_verified",
+        JUDGED_FAIL => "judged_fail",
+        JUDGED_INSUFFICIENT => "judged_insufficient",
+        JUDGED_UNREACHABLE => "judged_unreachable",
+        NEVER_DECIDES => "never_decides",
+        TIMED_OUT => "timed_out",
+        _ => "error",
+    }
+}
+
+/// How errors are said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Text,
+    /// One object on one line.
+    Json,
+}
+
 /// Says what went wrong on standard error and gives the exit code.
-pub(crate) fn finish(outcome: Outcome) -> ExitCode {
+pub(crate) fn finish(outcome: Outcome, form: Form) -> ExitCode {
     let Err(failure) = outcome else { return ExitCode::SUCCESS };
     if !failure.message.is_empty() {
-        let mut text = format!("error: {}", failure.message);
-        if let Some(help) = failure.help {
-            let _ = write!(text, "\n  help: {help}");
-        }
-        // What a user gave by mistake is quoted in errors, and errors end in the logs of a pipeline.
-        eprintln!("{}", drivers::read::secrets::scrub(&text));
+        eprintln!("{}", said(&failure, form));
     }
     ExitCode::from(failure.code)
+}
+
+/// What a user gave by mistake is quoted in errors, and errors end in the logs of a pipeline: secrets are cut out.
+fn said(failure: &Failure, form: Form) -> String {
+    let scrub = |text: &str| drivers::read::secrets::scrub(text).into_owned();
+    match form {
+        Form::Json => serde_json::json!({
+            "kind": kind(failure.code),
+            "message": scrub(&failure.message),
+            "hint": failure.help.as_deref().map(scrub),
+            "exit_code": failure.code,
+        })
+        .to_string(),
+        Form::Text => {
+            let mut text = format!("error: {}", failure.message);
+            if let Some(help) = &failure.help {
+                let _ = write!(text, "\n  help: {help}");
+            }
+            scrub(&text)
+        }
+    }
 }

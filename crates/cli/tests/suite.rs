@@ -18,6 +18,8 @@ mod catalog;
 mod conflicts;
 #[path = "suite/demo.rs"]
 mod demo;
+#[path = "suite/errors.rs"]
+mod errors;
 #[path = "suite/examples.rs"]
 mod examples;
 #[path = "suite/exec.rs"]

@@ -117,6 +117,9 @@ pub struct BudgetOverview {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<BudgetState>,
     pub begun_within_a_day: usize,
+    /// What the policy allows at present, in a sentence.
+    #[serde(default)]
+    pub allows: String,
 }
 
 impl Budgets {
@@ -144,20 +147,24 @@ impl Handle {
     /// If the store fails.
     pub async fn budgets(&self, service: Option<&str>) -> Result<Option<Vec<BudgetOverview>>, StoreError> {
         let in_force = self.in_force();
-        if in_force.governance.budgets.is_none() {
-            return Ok(None);
-        }
+        let Some(policy) = &in_force.governance.budgets else { return Ok(None) };
         let mut services: Vec<String> = promises(&in_force.governance).into_iter().map(|(name, _)| name).collect();
         services.dedup();
         services.retain(|name| service.is_none_or(|wanted| wanted == name));
         let readings = self.engine.budgets.readings().clone();
         let now = to_millis(self.now());
         let nobody = change::ChangeId::new(0);
-        let one = |folds: &crate::handle::Folds, service: String| BudgetOverview {
-            reading: readings.get(&service).cloned(),
-            state: folds.circumstances.budget(&service).cloned(),
-            begun_within_a_day: folds.circumstances.begun(&service, nobody, now).len(),
-            service,
+        let one = |folds: &crate::handle::Folds, service: String| {
+            let state = folds.circumstances.budget(&service).cloned();
+            let begun = folds.circumstances.begun(&service, nobody, now).len();
+            let allows = budget::allows(policy, state.as_ref(), begun);
+            BudgetOverview {
+                reading: readings.get(&service).cloned(),
+                state,
+                begun_within_a_day: begun,
+                allows,
+                service,
+            }
         };
         let found = self.engine.with_folds(|folds| services.into_iter().map(|name| one(folds, name)).collect()).await?;
         Ok(Some(found))

@@ -97,8 +97,8 @@ impl Handle {
         Ok(())
     }
 
-    /// Whoever is on call for every service that is held may, and who may freeze them all.
-    async fn allow_hold(&self, actor: &Actor, what: &str, order: &HoldOrder) -> Result<(), CommandError> {
+    /// Whether somebody may hold this, and release it: whoever is on call for every service of it, and who may freeze them all.
+    pub fn may_hold(&self, actor: &Actor, order: &HoldOrder) -> bool {
         let in_force = self.in_force();
         let governance = &in_force.governance;
         let services = order.covered(&governance.catalog);
@@ -108,7 +108,11 @@ impl Handle {
             environments.iter().all(|at| governance.access.may(user, Permission::Freeze, &services, at))
         };
         let may = |user: &str| governance.is_on_call_for_all(user, &services, now) || may_freeze(user);
-        if actor.user().is_some_and(may) {
+        actor.user().is_some_and(may)
+    }
+
+    async fn allow_hold(&self, actor: &Actor, what: &str, order: &HoldOrder) -> Result<(), CommandError> {
+        if self.may_hold(actor, order) {
             return Ok(());
         }
         let rejection = Rejection::NotAllowed { actor: actor.clone(), permission: Permission::Freeze };

@@ -11,6 +11,7 @@ pub mod clock;
 mod commit;
 pub mod edits;
 pub mod handle;
+mod hints;
 pub mod holds;
 pub mod in_force;
 mod in_the_way;

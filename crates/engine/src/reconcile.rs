@@ -3,9 +3,8 @@
 //! Woken by a commit or by a timer, it loads the change, asks what is due, does it, and asks again. A task that ends leaves nothing behind: when the
 //! change moves, it is started anew and derives everything from the log. A change that waits has no task: next, [`waiting`](crate::waiting).
 
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use change::actor::Part;
@@ -20,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::act::Done;
 use crate::handle::Engine;
+use crate::hints::Hints;
 use crate::judging::Judging;
 use crate::ports::{BootMillis, Lease};
 use crate::waiting::Seat;
@@ -34,9 +34,8 @@ const AFTER_FAULT: Duration = Duration::from_secs(1);
 /// The tasks under way.
 #[derive(Default)]
 pub(crate) struct Tasks {
-    hints: Mutex<BTreeMap<ChangeId, Arc<Notify>>>,
-    /// Those of releases.
-    pub(crate) releases: Mutex<BTreeMap<ReleaseId, Arc<Notify>>>,
+    hints: Hints<ChangeId>,
+    pub(crate) releases: Hints<ReleaseId>,
     pub(crate) tracker: TaskTracker,
     pub(crate) stop: CancellationToken,
 }
@@ -72,17 +71,10 @@ impl Engine {
         if self.tasks.stop.is_cancelled() {
             return;
         }
-        let mut hints = self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        self.waiting.leave(id);
-        if let Some(hint) = hints.get(&id) {
-            return hint.notify_one();
-        }
-        let hint = Arc::new(Notify::new());
-        hints.insert(id, hint.clone());
-        drop(hints);
+        let Some(hint) = self.tasks.hints.give(id, || self.waiting.leave(id)) else { return };
         let engine = self.clone();
         self.tasks.tracker.spawn(async move {
-            // INVARIANT: a hint in the table has a task behind it. A panic is a bug, and must not put one change to sleep for ever.
+            // INVARIANT: a hint has a task behind it. A panic is a bug, and must not put one change to sleep for ever.
             while let Err(panic) = AssertUnwindSafe(engine.clone().run(id, hint.clone(), seat.take())).catch_unwind().await {
                 let what = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
                 tracing::error!(change = %id, panic = what.unwrap_or("of unknown kind"), "the task of a change broke off; starting it anew");
@@ -98,8 +90,7 @@ impl Engine {
 
     /// Hints to every task there is.
     pub(crate) fn notify_tasks(&self) {
-        let hints = self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        hints.values().for_each(|hint| hint.notify_one());
+        self.tasks.hints.give_all();
     }
 
     pub(crate) async fn is_stopping(&self) {
@@ -108,7 +99,7 @@ impl Engine {
 
     /// How many changes have a task at this moment.
     pub(crate) fn tasks_now(&self) -> usize {
-        self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.tasks.hints.count()
     }
 
     async fn run(self: Arc<Self>, id: ChangeId, hint: Arc<Notify>, seat: Option<Seat>) {
@@ -122,7 +113,7 @@ impl Engine {
                 Ok(Next::Rest(wait)) if self.rest(id, &hint, wait, asked_at) => return,
                 Ok(Next::Rest(_)) => Duration::ZERO,
                 Ok(Next::After(span)) => Duration::from_millis(span.as_millis()).min(LONGEST_SLEEP),
-                Ok(Next::Never) if self.forget(id, &hint) => return,
+                Ok(Next::Never) if self.tasks.hints.end(id, &hint, || true) => return,
                 Ok(Next::Never) => Duration::ZERO,
                 Err(error) => {
                     tracing::error!(change = %id, %error, "the store failed; asking again");
@@ -143,24 +134,8 @@ impl Engine {
     }
 
     /// Ends the task of a change that waits, unless something has come in the meantime.
-    fn rest(&self, id: ChangeId, hint: &Arc<Notify>, wait: Wait, asked_at: u64) -> bool {
-        let mut hints = self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        let hinted = hint.notified().now_or_never().is_some();
-        let rests = !hinted && self.waiting.rest(id, wait, asked_at);
-        if rests {
-            hints.remove(&id);
-        }
-        rests
-    }
-
-    /// Ends the task of a change, unless a hint has come in the meantime.
-    fn forget(&self, id: ChangeId, hint: &Arc<Notify>) -> bool {
-        let mut hints = self.tasks.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        let hinted = hint.notified().now_or_never().is_some();
-        if !hinted {
-            hints.remove(&id);
-        }
-        !hinted
+    fn rest(&self, id: ChangeId, hint: &Notify, wait: Wait, asked_at: u64) -> bool {
+        self.tasks.hints.end(id, hint, || self.waiting.rest(id, wait, asked_at))
     }
 
     async fn reconcile(self: &Arc<Self>, round: &mut Round) -> Result<Next, crate::ports::StoreError> {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use change::actor::Part;
@@ -366,16 +366,10 @@ impl Engine {
         if self.tasks.stop.is_cancelled() {
             return;
         }
-        let mut hints = self.tasks.releases.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(hint) = hints.get(&id) {
-            return hint.notify_one();
-        }
-        let hint = Arc::new(Notify::new());
-        hints.insert(id, hint.clone());
-        drop(hints);
+        let Some(hint) = self.tasks.releases.give(id, || ()) else { return };
         let engine = self.clone();
         self.tasks.tracker.spawn(async move {
-            // INVARIANT: a hint in the table has a task behind it, as for changes.
+            // INVARIANT: a hint has a task behind it, as for changes.
             while AssertUnwindSafe(engine.clone().run_release(id, hint.clone())).catch_unwind().await.is_err() {
                 tracing::error!(release = %id, "the task of a release broke off; starting it anew");
                 tokio::time::sleep(AFTER_FAULT).await;
@@ -388,7 +382,7 @@ impl Engine {
         loop {
             let sleep = match self.reconcile_release(id, &mut lease).await {
                 Ok(Some(span)) => Duration::from_millis(span.as_millis().min(LONGEST_SLEEP.as_millis())),
-                Ok(None) if self.forget_release(id, &hint) => return,
+                Ok(None) if self.tasks.releases.end(id, &hint, || true) => return,
                 Ok(None) => Duration::ZERO,
                 Err(error) => {
                     tracing::error!(release = %id, %error, "the store failed; asking again");
@@ -401,15 +395,6 @@ impl Engine {
                 () = tokio::time::sleep(sleep) => {}
             }
         }
-    }
-
-    fn forget_release(&self, id: ReleaseId, hint: &Arc<Notify>) -> bool {
-        let mut hints = self.tasks.releases.lock().unwrap_or_else(PoisonError::into_inner);
-        let hinted = hint.notified().now_or_never().is_some();
-        if !hinted {
-            hints.remove(&id);
-        }
-        !hinted
     }
 
     /// Does what is due; how long until it is asked again, or nothing where the release is over.

@@ -114,8 +114,7 @@ impl FromRequestParts<Shared> for Caller {
                 server.metrics.turn_away("malformed");
                 Problem::unauthenticated("the header `Authorization` does not have the form `Bearer <token>`")
             })?;
-            let known = server.identify.bearer(token).await;
-            return known.map(Self::from).map_err(|stranger| turned_away(server, &stranger));
+            return identified(server, token).await;
         }
         let session = session_of(&parts.headers, server).ok_or_else(|| {
             server.metrics.turn_away("nobody");
@@ -127,6 +126,23 @@ impl FromRequestParts<Shared> for Caller {
         }
         Ok(session.caller)
     }
+}
+
+/// Whose token this is, if it is one that lets somebody in here: one for the calendar feed does so nowhere else.
+pub(crate) async fn identified(server: &Shared, token: &str) -> Result<Caller, Problem> {
+    let known = server.identify.bearer(token).await.map_err(|stranger| turned_away(server, &stranger))?;
+    let caller = Caller::from(known);
+    if caller.limits.purpose.is_anything() {
+        return Ok(caller);
+    }
+    let detail = format!(
+        "the token `{}` of `user:{}` is for the calendar feed alone",
+        caller.token.as_deref().unwrap_or_default(),
+        caller.user
+    );
+    server.handle.refused(&caller.actor(), None, "read", "token_scope", &detail).await;
+    Err(Problem::new(StatusCode::FORBIDDEN, "token_scope", detail)
+        .help("use another token, or make one: `clearway token create`"))
 }
 
 /// What somebody hears whose token lets nobody in.

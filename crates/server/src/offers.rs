@@ -8,7 +8,7 @@ use change::assessment::{Denial, Item, Level};
 use change::exception;
 use change::lifecycle::{Found, Rejection};
 use change::rollout::StepState;
-use change::{Change, Command, Digest, Given, decide};
+use change::{Change, Command, Digest, Given, Timestamp, decide, time};
 use serde::Deserialize;
 
 /// What a reader can do from a page.
@@ -25,13 +25,15 @@ pub(crate) enum Act {
     Resume,
     Promote,
     Rollback,
+    Veto,
+    LiftVeto,
     Complete,
     Review,
     Withdraw,
 }
 
 impl Act {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Approve,
         Self::RequestChanges,
         Self::TakeBack,
@@ -43,6 +45,8 @@ impl Act {
         Self::Resume,
         Self::Promote,
         Self::Rollback,
+        Self::Veto,
+        Self::LiftVeto,
         Self::Complete,
         Self::Review,
         Self::Withdraw,
@@ -62,10 +66,17 @@ impl Act {
             Self::Resume => "resume",
             Self::Promote => "promote",
             Self::Rollback => "rollback",
+            Self::Veto => "veto",
+            Self::LiftVeto => "lift-veto",
             Self::Complete => "complete",
             Self::Review => "review",
             Self::Withdraw => "withdraw",
         }
+    }
+
+    /// The word of the table of actions that it needs.
+    pub(crate) fn action(self) -> &'static str {
+        if self == Self::LiftVeto { "veto" } else { self.word() }
     }
 
     pub(crate) fn of(word: &str) -> Option<Self> {
@@ -86,6 +97,8 @@ impl Act {
             Self::Resume => "The change goes on.",
             Self::Promote => "The step was promoted.",
             Self::Rollback => "The rollback is on its way.",
+            Self::Veto => "Your veto holds the change.",
+            Self::LiftVeto => "The veto is lifted.",
             Self::Complete => "The rollback is recorded as completed.",
             Self::Review => "The review is in the log.",
             Self::Withdraw => "The change is withdrawn.",
@@ -99,7 +112,7 @@ impl Act {
 
     /// The command with what a form brought.
     pub(crate) fn command(self, brought: Brought) -> Command {
-        let Brought { effect, text, found, rule, point } = brought;
+        let Brought { effect, text, found, rule, point, until } = brought;
         match self {
             Self::Approve => {
                 Command::Approve { effect, comment: Some(text).filter(|t| !t.trim().is_empty()), signature: None }
@@ -117,6 +130,9 @@ impl Act {
             Self::Resume => Command::Resume { found },
             Self::Promote => Command::Promote { reason: text },
             Self::Rollback => Command::Rollback { reason: text },
+            // Without an end it is over already, which is refused.
+            Self::Veto => Command::Veto { reason: text, until: until.unwrap_or(Timestamp::MIN) },
+            Self::LiftVeto => Command::LiftVeto { reason: text },
             Self::Complete => Command::CompleteByHand { evidence: text },
             Self::Review => Command::Review { summary: text },
             Self::Withdraw => Command::Withdraw { reason: text },
@@ -138,17 +154,21 @@ pub(crate) struct Brought {
     /// A point of a checklist, as `list/code`.
     #[serde(default)]
     pub point: String,
+    /// The end of a veto.
+    #[serde(skip)]
+    pub until: Option<Timestamp>,
 }
 
 impl Brought {
     /// What would be brought to a change as it is now, with a reason that is yet to be written.
-    fn to(change: &Change) -> Self {
+    fn to(change: &Change, given: &Given) -> Self {
         Self {
             effect: change.proposal.effect_digest,
             text: "to be written".into(),
             found: None,
             rule: String::new(),
             point: String::new(),
+            until: Some(time::after(given.now, given.longest_hold)),
         }
     }
 }
@@ -178,7 +198,7 @@ impl Offers {
         let offers = Self::of(change, given);
         let (services, environment) = (&change.proposal.services, &change.proposal.environment);
         let is_left = |act: &Act| {
-            let needs = row(act.word()).and_then(|row| row.needs);
+            let needs = row(act.action()).and_then(|row| row.needs);
             needs.is_none_or(|needs| limits.gap(needs, services, environment).is_none())
         };
         Self { acts: offers.acts.into_iter().filter(is_left).collect(), ..offers }
@@ -189,7 +209,7 @@ impl Offers {
         let rejected = |brought| decide(change, act.command(brought), given).err();
         let about = about(act, change, given);
         if about.is_empty() {
-            return rejected(Brought::to(change));
+            return rejected(Brought::to(change, given));
         }
         let answers: Option<Vec<Rejection>> = about.into_iter().map(rejected).collect();
         answers.and_then(|answers| answers.into_iter().next())
@@ -202,17 +222,17 @@ impl Offers {
         let ask = |act: Act, brought: Brought| decide(change, act.command(brought), given);
         let passes = |act: Act, brought: Brought| ask(act, brought).is_ok_and(|events| !events.is_empty());
         let rules =
-            soft_rules(change, given).into_iter().filter(|rule| passes(Act::Override, about_rule(change, rule)));
+            soft_rules(change, given).into_iter().filter(|rule| passes(Act::Override, about_rule(change, given, rule)));
         let rules: Vec<Denial> = rules.cloned().collect();
-        let points = open_points(change).into_iter().filter(|item| passes(Act::Tick, about_point(change, item)));
+        let points = open_points(change).into_iter().filter(|item| passes(Act::Tick, about_point(change, given, item)));
         let points: Vec<Item> = points.cloned().collect();
         let is_offered = |act: &Act| match act {
             Act::Override => !rules.is_empty(),
             Act::Tick => !points.is_empty(),
-            act => passes(*act, Brought { found, ..Brought::to(change) }),
+            act => passes(*act, Brought { found, ..Brought::to(change, given) }),
         };
         let acts = Act::ALL.into_iter().filter(is_offered).collect();
-        let not_approve = match ask(Act::Approve, Brought::to(change)) {
+        let not_approve = match ask(Act::Approve, Brought::to(change, given)) {
             Err(
                 no @ (Rejection::OwnChange { .. }
                 | Rejection::AlreadyVoted { .. }
@@ -231,18 +251,18 @@ impl Offers {
 /// Everything that an act could be about: the soft rules that stand, or the points that are open.
 fn about(act: Act, change: &Change, given: &Given) -> Vec<Brought> {
     match act {
-        Act::Override => soft_rules(change, given).into_iter().map(|rule| about_rule(change, rule)).collect(),
-        Act::Tick => open_points(change).into_iter().map(|item| about_point(change, item)).collect(),
+        Act::Override => soft_rules(change, given).into_iter().map(|rule| about_rule(change, given, rule)).collect(),
+        Act::Tick => open_points(change).into_iter().map(|item| about_point(change, given, item)).collect(),
         _ => vec![],
     }
 }
 
-fn about_rule(change: &Change, rule: &Denial) -> Brought {
-    Brought { rule: rule.code.clone(), ..Brought::to(change) }
+fn about_rule(change: &Change, given: &Given, rule: &Denial) -> Brought {
+    Brought { rule: rule.code.clone(), ..Brought::to(change, given) }
 }
 
-fn about_point(change: &Change, item: &Item) -> Brought {
-    Brought { point: point(item), ..Brought::to(change) }
+fn about_point(change: &Change, given: &Given, item: &Item) -> Brought {
+    Brought { point: point(item), ..Brought::to(change, given) }
 }
 
 /// The soft rules that stand against a change.
@@ -282,12 +302,12 @@ mod tests {
 
     #[test]
     fn what_is_offered_follows_phase_and_permission() {
-        use Act::{Approve, Pause, Promote, Reject, RequestChanges, Resume, Review, Rollback, Withdraw};
+        use Act::{Approve, Pause, Promote, Reject, RequestChanges, Resume, Review, Rollback, Veto, Withdraw};
         let all = Permission::ALL;
-        assert_eq!(offers("dora", &sample::waiting(), &all).acts, [Approve, RequestChanges, Reject, Withdraw]);
+        assert_eq!(offers("dora", &sample::waiting(), &all).acts, [Approve, RequestChanges, Reject, Veto, Withdraw]);
         assert_eq!(offers("dora", &sample::waiting(), &[Permission::Approve]).acts, [Approve, RequestChanges, Reject]);
-        assert_eq!(offers("dora", &sample::log(), &all).acts, [Pause, Promote, Rollback]);
-        assert_eq!(offers("dora", &sample::paused(), &all).acts, [Resume, Promote, Rollback]);
+        assert_eq!(offers("dora", &sample::log(), &all).acts, [Pause, Promote, Rollback, Veto]);
+        assert_eq!(offers("dora", &sample::paused(), &all).acts, [Resume, Promote, Rollback, Veto]);
         assert_eq!(offers("dora", &sample::rolled_back(), &all).acts, [Review]);
         assert_eq!(offers("dora", &sample::completed(), &all).acts, []);
         assert_eq!(offers("dora", &sample::log(), &[Permission::Read]), Offers::default());

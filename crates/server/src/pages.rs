@@ -10,15 +10,20 @@ mod api;
 mod budget;
 mod calendar;
 mod change;
+mod exceptions;
 mod holds;
 mod list;
 mod log;
 mod login;
+mod on_call;
 mod problem;
 mod release;
+mod releases;
 
+mod form;
 mod frame;
 mod svg;
+mod timeline;
 mod words;
 
 mod assets;

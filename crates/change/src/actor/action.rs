@@ -48,7 +48,7 @@ const fn everywhere(action: &'static str, needs: Permission, says: &'static str,
 }
 
 /// What needs what. One row for each thing that can be asked.
-pub const TABLE: [Row; 33] = [
+pub const TABLE: [Row; 34] = [
     Row {
         action: "read",
         needs: None,
@@ -110,6 +110,15 @@ pub const TABLE: [Row; 33] = [
             Permission::Freeze,
             "let a change pass a freeze, as was asked",
             "or `approve`, as the owner of the freeze; never of one's own",
+        )
+    },
+    Row {
+        instead: Some(Permission::Approve),
+        ..on_change(
+            "revoke-exception",
+            Permission::Freeze,
+            "end what a freeze let a change do, or what was asked for",
+            "or `approve`, as the owner of the freeze; who asked for it always may",
         )
     },
     on_change(

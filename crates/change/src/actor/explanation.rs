@@ -240,7 +240,11 @@ mod tests {
             ask(&access(), "ada", "measure", &[], &none).starts_with("no\n- the role `operator` allows something on")
         );
         assert!(ask(&access(), "bob", "measure", &[], &none).starts_with("yes\n"));
-        let some = Limits { may: None, on: Scope { services: vec!["checkout".into()], environments: vec![] } };
+        let some = Limits {
+            may: None,
+            on: Scope { services: vec!["checkout".into()], environments: vec![] },
+            ..Limits::default()
+        };
         assert!(
             ask(&access(), "bob", "measure", &[], &some).ends_with("- the token is only for changes on `checkout`")
         );
@@ -248,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_token_that_leaves_less_is_said_beside_the_grant() {
-        let limits = Limits { may: Some([Permission::Propose].into()), on: Scope::default() };
+        let limits = Limits { may: Some([Permission::Propose].into()), ..Limits::default() };
         expect_test::expect![[r#"
             no
             + the role `operator` allows `rollback` on `checkout`

@@ -90,30 +90,53 @@ pub struct Limits {
     /// Only on these services and environments.
     #[serde(default)]
     pub on: Scope,
+    /// Only for this.
+    #[serde(default, rename = "for", skip_serializing_if = "Purpose::is_anything")]
+    pub purpose: Purpose,
+}
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    #[default]
+    Anything,
+    /// The calendar feed alone: it stands in addresses, which many programs write down, and lets nobody in anywhere else.
+    Feed,
+}
+
+impl Purpose {
+    pub fn is_anything(&self) -> bool {
+        *self == Self::Anything
+    }
 }
 
 impl Limits {
     /// Whether they leave everything.
     pub fn are_none(&self) -> bool {
-        self.may.is_none() && self.on.is_everywhere()
+        self.may.is_none() && self.on.is_everywhere() && self.purpose.is_anything()
     }
 
     pub fn leave(&self, permission: Permission) -> bool {
-        self.may.as_ref().is_none_or(|may| may.contains(&permission))
+        self.purpose.is_anything() && self.may.as_ref().is_none_or(|may| may.contains(&permission))
     }
 
     /// Why they keep a permission from being used on these services in this environment, in words; nothing where they don't.
     pub fn gap(&self, permission: Permission, services: &BTreeSet<String>, environment: &str) -> Option<String> {
-        if !self.leave(permission) {
-            return Some(format!("is not for `{permission}`"));
+        self.gap_of_permission(permission).or_else(|| self.on.gap(services, environment))
+    }
+
+    fn gap_of_permission(&self, permission: Permission) -> Option<String> {
+        match self.purpose {
+            Purpose::Feed => Some("is for the calendar feed alone".into()),
+            Purpose::Anything => (!self.leave(permission)).then(|| format!("is not for `{permission}`")),
         }
-        self.on.gap(services, environment)
     }
 
     /// The same for what is about no change: the permission has to be left everywhere.
     pub fn gap_everywhere(&self, permission: Permission) -> Option<String> {
-        if !self.leave(permission) {
-            return Some(format!("is not for `{permission}`"));
+        if let Some(gap) = self.gap_of_permission(permission) {
+            return Some(gap);
         }
         (!self.on.is_everywhere()).then(|| format!("is only for changes {}", self.on.in_words()))
     }
@@ -197,6 +220,21 @@ mod tests {
         assert!(Scope::default().contains(&scope(&["cart"], &[])));
         assert!(!scope(&["cart"], &[]).contains(&Scope::default()));
         assert!(scope(&["cart", "mail"], &[]).contains(&scope(&["mail"], &["production"])));
+    }
+
+    // LC4: a token that stands in addresses is worth nothing anywhere else.
+    #[test]
+    fn a_token_of_a_feed_leaves_no_permission_and_one_of_before_reads_as_it_was() {
+        let feed = Limits { purpose: Purpose::Feed, ..Limits::default() };
+        assert!(!feed.are_none() && Permission::ALL.into_iter().all(|permission| !feed.leave(permission)));
+        let gap = |permission| feed.gap(permission, &set(&["cart"]), "production");
+        assert_eq!(gap(Permission::Read).as_deref(), Some("is for the calendar feed alone"));
+        assert_eq!(feed.gap_everywhere(Permission::Audit).as_deref(), Some("is for the calendar feed alone"));
+        let text = serde_json::to_string(&feed).expect("JSON");
+        assert!(text.contains("\"for\":\"feed\""), "{text}");
+        let before: Limits = serde_json::from_str("{\"may\":[\"read\"]}").expect("as it was written before");
+        assert!(before.purpose.is_anything() && before.leave(Permission::Read));
+        assert!(!serde_json::to_string(&before).expect("JSON").contains("for"), "it is written as it was");
     }
 
     #[test]

@@ -52,7 +52,8 @@ impl Exception {
         self.granted.is_none() && self.is_for(effect, now)
     }
 
-    fn is_for(&self, effect: Digest, now: Timestamp) -> bool {
+    /// Whether it is about this effect, and not over.
+    pub fn is_for(&self, effect: Digest, now: Timestamp) -> bool {
         self.effect == effect && now < self.until
     }
 }

@@ -23,9 +23,10 @@ pub struct Planned {
     pub url: String,
 }
 
-/// The feed of these occurrences and changes, made at `now`.
-pub fn icalendar(name: &str, occurrences: &[Occurrence<'_>], planned: &[Planned], now: Timestamp) -> String {
-    let mut file = Writer::default();
+/// The feed of these occurrences and changes, made at `now` by the server at this address. What it tells twice has the same UID, and what another server
+/// tells has another one.
+pub fn icalendar(name: &str, of: &str, occurrences: &[Occurrence<'_>], planned: &[Planned], now: Timestamp) -> String {
+    let mut file = Writer { of: of.to_owned(), text: String::new() };
     file.line("BEGIN", "VCALENDAR");
     file.line("VERSION", "2.0");
     file.line("PRODID", "-//Clearway//Calendar//EN");
@@ -37,11 +38,14 @@ pub fn icalendar(name: &str, occurrences: &[Occurrence<'_>], planned: &[Planned]
     occurrences.iter().for_each(|occurrence| file.occurrence(occurrence, now));
     planned.iter().for_each(|planned| file.planned(planned, now));
     file.line("END", "VCALENDAR");
-    file.0
+    file.text
 }
 
-#[derive(Default)]
-struct Writer(String);
+struct Writer {
+    /// Whose events they are.
+    of: String,
+    text: String,
+}
 
 impl Writer {
     fn occurrence(&mut self, occurrence: &Occurrence<'_>, now: Timestamp) {
@@ -52,7 +56,7 @@ impl Writer {
         };
         let reason = if entry.reason.is_empty() { String::new() } else { format!("{}\n", entry.reason) };
         self.line("BEGIN", "VEVENT");
-        self.text("UID", &uid(&format!("{what}/{}/{}", entry.name, spell.start)));
+        self.text("UID", &self.uid(&format!("{what}/{}/{}", entry.name, spell.start)));
         self.line("DTSTAMP", &instant(now));
         self.line("DTSTART", &instant(spell.start));
         self.line("DTEND", &instant(spell.end));
@@ -65,7 +69,7 @@ impl Writer {
 
     fn planned(&mut self, planned: &Planned, now: Timestamp) {
         self.line("BEGIN", "VEVENT");
-        self.text("UID", &uid(&planned.change.to_string()));
+        self.text("UID", &self.uid(&planned.change.to_string()));
         self.line("DTSTAMP", &instant(now));
         self.line("DTSTART", &instant(planned.at));
         self.text("SUMMARY", &format!("{}: {}", planned.change, planned.title));
@@ -74,6 +78,11 @@ impl Writer {
         self.line("CATEGORIES", "CHANGE");
         self.line("TRANSP", "TRANSPARENT");
         self.line("END", "VEVENT");
+    }
+
+    /// The same for the same thing of the same server, whenever it is asked (RFC 5545, section 3.8.4.7).
+    fn uid(&self, what: &str) -> String {
+        format!("{}@clearway", Digest::of_bytes(format!("{}\n{what}", self.of).as_bytes()).short())
     }
 
     /// A value of the type TEXT (section 3.3.11).
@@ -96,18 +105,14 @@ impl Writer {
         let mut width = 0;
         for letter in line.chars() {
             if width + letter.len_utf8() > LONGEST_LINE {
-                self.0.push_str("\r\n ");
+                self.text.push_str("\r\n ");
                 width = 1;
             }
-            self.0.push(letter);
+            self.text.push(letter);
             width += letter.len_utf8();
         }
-        self.0.push_str("\r\n");
+        self.text.push_str("\r\n");
     }
-}
-
-fn uid(of: &str) -> String {
-    format!("{}@clearway", Digest::of_bytes(of.as_bytes()).short())
 }
 
 fn instant(at: Timestamp) -> String {
@@ -132,7 +137,7 @@ mod tests {
             url: "https://clearway.example/changes/CHG-7".into(),
         };
         let occurrences = [Occurrence { entry: &entry, effect: Effect::Forbids, spell }];
-        icalendar("Changes of shop", &occurrences, &[planned], at("2026-11-01T00:00:00Z"))
+        icalendar("Changes of shop", "https://clearway.example", &occurrences, &[planned], at("2026-11-01T00:00:00Z"))
     }
 
     #[test]

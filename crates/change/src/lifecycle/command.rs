@@ -45,6 +45,7 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
         Command::Tick { list, code, note } => people::tick(change, list, code, note),
         Command::AskException { freeze, until, reason } => people::ask_exception(change, given, freeze, until, reason),
         Command::GrantException { freeze } => people::grant_exception(change, given, freeze),
+        Command::RevokeException { freeze, reason } => people::revoke_exception(change, given, freeze, reason),
         Command::ApproveByAutomation => people::approve_by_automation(change),
         Command::LapseVotes => Ok(people::lapse_votes(change, given)),
         Command::RevokeVotes => Ok(people::revoke_votes(change, given)),
@@ -99,8 +100,14 @@ fn authorise(change: &Change, command: &Command, given: &Given) -> Result<(), Re
         Command::AskException { .. } if given.may.contains(&Permission::Approve) => return Ok(()),
         Command::AskException { .. } => Permission::Propose,
         // As the owner of the freeze, which is asked once it is known which.
-        Command::GrantException { .. } if given.may.contains(&Permission::Approve) => return Ok(()),
-        Command::GrantException { .. } => Permission::Freeze,
+        Command::GrantException { .. } | Command::RevokeException { .. }
+            if given.may.contains(&Permission::Approve) =>
+        {
+            return Ok(());
+        }
+        // Whoever asked takes the question back, whatever became of their roles.
+        Command::RevokeException { freeze, .. } if people::asked_for_exception(change, given, freeze) => return Ok(()),
+        Command::GrantException { .. } | Command::RevokeException { .. } => Permission::Freeze,
         _ if is_report_of_pipeline(change, command) && given.actor.user().is_some() => Permission::Propose,
         Command::Pause { .. } => Permission::Pause,
         // Whoever is on call may, whatever else they may.

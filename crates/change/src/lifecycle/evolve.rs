@@ -175,6 +175,9 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
                 asked.granted = Some(Granted { by, role, at });
             }
         }
+        Event::ExceptionRevoked { freeze, effect, .. } => {
+            change.exceptions.retain(|one| one.freeze != *freeze || one.effect != *effect);
+        }
         Event::Reminded { by } => {
             change.asked.entry(by.clone()).and_modify(|asked| asked.reminded = true);
         }

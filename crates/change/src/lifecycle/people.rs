@@ -10,7 +10,7 @@ use crate::actor::{Actor, Permission};
 use crate::aftermath::{self, Debt, Owed};
 use crate::approval::{self, Call, Signature, Signed, Voided, Vote};
 use crate::assessment::{Denial, Level, Requirement, Signing, Tick};
-use crate::calendar::exception::{end_problem, role_of};
+use crate::calendar::exception::{Exception, end_problem, role_of};
 use crate::document::{all, list};
 use crate::exception;
 use crate::gate::{self, GateName};
@@ -315,6 +315,44 @@ pub(super) fn grant_exception(change: &Change, given: &Given, freeze: String) ->
         return Err(Rejection::NoSuchException { change: change.id, why });
     }
     Ok(vec![Event::ExceptionGranted { freeze, effect, role }])
+}
+
+/// Whether who asks has asked for an exception of this freeze that still stands.
+pub(super) fn asked_for_exception(change: &Change, given: &Given, freeze: &str) -> bool {
+    standing_exceptions(change, given, freeze).any(|one| one.by == given.actor)
+}
+
+/// The exceptions of a freeze that are asked for or count, for the effect that the change has.
+fn standing_exceptions<'a>(
+    change: &'a Change,
+    given: &'a Given,
+    freeze: &'a str,
+) -> impl Iterator<Item = &'a Exception> {
+    let (effect, now) = (change.proposal.effect_digest, given.now);
+    change.exceptions.iter().filter(move |one| one.freeze == freeze && one.is_for(effect, now))
+}
+
+/// Ends an exception: by who asked for it, by who granted it, and by who could have. To forbid more, nobody has to be from outside.
+pub(super) fn revoke_exception(change: &Change, given: &Given, freeze: String, reason: String) -> Decision {
+    if change.phase().is_terminal() {
+        return Err(wrong_phase(change, "it is over"));
+    }
+    let reason = with_reason(reason)?;
+    if standing_exceptions(change, given, &freeze).next().is_none() {
+        let why = format!("none of `{freeze}` is asked for or granted for what it is now");
+        return Err(Rejection::NoSuchException { change: change.id, why });
+    }
+    let actor = given.actor.clone();
+    let granted = |one: &Exception| one.granted.as_ref().is_some_and(|granted| granted.by == actor);
+    let has_part = standing_exceptions(change, given, &freeze).any(|one| one.by == actor || granted(one));
+    // The freeze may have been taken out of the calendar since.
+    let owner = given.freezes.get(&freeze).cloned().unwrap_or_default();
+    let own: BTreeSet<String> = given.groups.iter().filter(|g| !given.on_behalf.contains_key(*g)).cloned().collect();
+    let may_freeze = given.may.contains(&Permission::Freeze);
+    if !has_part && role_of(actor.user().unwrap_or_default(), &own, &owner, may_freeze).is_none() {
+        return Err(Rejection::NotFreezeOwner { actor, freeze, owner });
+    }
+    Ok(vec![Event::ExceptionRevoked { freeze, effect: change.proposal.effect_digest, reason }])
 }
 
 fn owner_of<'a>(change: &Change, given: &'a Given, freeze: &str) -> Result<&'a str, Rejection> {

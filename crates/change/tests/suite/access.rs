@@ -60,6 +60,7 @@ fn audit_alone_allows_no_command() {
     let of_freezes = [
         ("except", Command::AskException { freeze: "x".into(), until, reason: "because".into() }),
         ("grant-exception", Command::GrantException { freeze: "x".into() }),
+        ("revoke-exception", Command::RevokeException { freeze: "x".into(), reason: "because".into() }),
     ];
     for (action, command) in commands().into_iter().chain(of_freezes) {
         assert!(asked(command, [Permission::Audit, Permission::Read].into()).is_some(), "{action}");

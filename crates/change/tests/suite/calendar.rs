@@ -192,6 +192,33 @@ fn an_exception_falls_with_the_effect_and_passes_no_other_freeze() {
     assert_eq!(frozen(&amended).code(), Some("freeze"));
 }
 
+fn revoke(life: &mut Life, who: &str, groups: &[&str]) -> Result<Vec<Event>, Rejection> {
+    let given = finance(life, who, groups);
+    life.ask(Command::RevokeException { freeze: "quarter-end".into(), reason: "it is not needed".into() }, &given)
+}
+
+// LC4: what was granted is ended by its owner, by who asked for it and by who granted it, and closes the gate at once.
+#[test]
+fn an_exception_is_revoked_by_who_owns_the_freeze_or_has_a_part_in_it_and_by_nobody_else() {
+    for (who, groups) in [("dan", &["team-finance"][..]), ("cyd", &[]), (AUTHOR, &[])] {
+        let mut life = begin(proposal("shop@1"));
+        let nothing = revoke(&mut life, "cyd", &["team-finance"]).expect_err("nobody has asked");
+        assert!(nothing.to_string().contains("none of `quarter-end` is asked for or granted"), "{nothing}");
+        let until = after(life.now, HOUR);
+        ask(&mut life, until).expect("asked");
+        grant(&mut life, "cyd", &["team-finance"]).expect("granted");
+        assert!(frozen(&life).is_open());
+        let stranger = revoke(&mut life, "eve", &["sre"]).expect_err("eve has no part in it");
+        assert!(matches!(stranger, Rejection::NotFreezeOwner { .. }), "{stranger}");
+        revoke(&mut life, who, groups).unwrap_or_else(|no| panic!("{who}: {no}"));
+        assert_eq!(frozen(&life).code(), Some("freeze"), "{who}");
+        assert!(revoke(&mut life, who, groups).is_err(), "once is enough");
+        ask(&mut life, until).expect("it can be asked for again");
+        let GateState::Closed { who_can, .. } = frozen(&life).state else { panic!("nobody has granted it again") };
+        assert!(who_can.is_some_and(|who| who.contains("by granting the exception until")));
+    }
+}
+
 // LC4
 #[test]
 fn an_exception_without_an_end_or_of_nothing_is_refused() {

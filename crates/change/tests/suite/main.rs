@@ -9,6 +9,7 @@ mod change_file;
 mod clocks;
 mod conflicts;
 mod diff;
+mod feed;
 mod gates;
 mod matrix;
 mod model;

@@ -208,6 +208,9 @@ rows! {
     Command::GrantException { .. } => "GrantException": |_, now| {
         (Command::GrantException { freeze: "quarter-end".into() }, now)
     };
+    Command::RevokeException { .. } => "RevokeException": |_, now| {
+        (Command::RevokeException { freeze: "quarter-end".into(), reason: reason() }, now)
+    };
     Command::ApproveByAutomation => "ApproveByAutomation": |_, now| (Command::ApproveByAutomation, now);
     Command::RevokeVotes => "RevokeVotes": |_, now| (Command::RevokeVotes, now);
     Command::Call =>
@@ -372,6 +375,7 @@ fn what_clearway_does_by_itself_is_not_for_people_however_much_they_may() {
         Tick                     accepted, no_such_point, wrong_phase
         AskException             accepted, wrong_phase
         GrantException           no_such_exception, wrong_phase
+        RevokeException          no_such_exception, wrong_phase
         Pause                    accepted, wrong_phase
         Veto                     accepted, wrong_phase
         LiftVeto                 accepted, wrong_phase
@@ -401,6 +405,7 @@ fn somebody_without_permissions_is_refused_everything_in_every_phase() {
         Tick                     not_allowed
         AskException             not_allowed
         GrantException           not_allowed
+        RevokeException          not_allowed
         ApproveByAutomation      wrong_phase
         Pause                    not_allowed
         Veto                     not_allowed
@@ -434,6 +439,7 @@ fn the_author_may_amend_and_withdraw_without_a_role_and_nothing_else() {
         Tick                     not_allowed
         AskException             not_allowed
         GrantException           not_allowed
+        RevokeException          not_allowed
         Pause                    not_allowed
         Veto                     not_allowed
         LiftVeto                 not_allowed

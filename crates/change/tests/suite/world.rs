@@ -229,6 +229,7 @@ pub(crate) fn part(command: &Command) -> Option<Part> {
         | Command::BreakGlass { .. }
         | Command::AskException { .. }
         | Command::GrantException { .. }
+        | Command::RevokeException { .. }
         | Command::Tick { .. }
         | Command::Pause { .. }
         | Command::Veto { .. }

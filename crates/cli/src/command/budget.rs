@@ -23,7 +23,10 @@ pub(super) async fn run(args: &Args, client: &Client, service: Option<&str>) -> 
         }
         let rows = found.iter().flat_map(rows).collect();
         let table = show::table(&["service", "sli", "left", "burns", "read at"], rows);
-        let said = found.iter().filter_map(|budget| budget.state.as_ref()).map(change::budget::in_words);
+        let said = found.iter().flat_map(|budget| {
+            let moved = budget.state.as_ref().map(change::budget::in_words);
+            moved.into_iter().chain([format!("`{}`: {}", budget.service, budget.allows)])
+        });
         format!("{table}\n{}", said.collect::<Vec<_>>().join("\n"))
     });
     Ok(())

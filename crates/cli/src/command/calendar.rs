@@ -43,8 +43,12 @@ pub(super) async fn run(args: &Args, asked: &Calendar) -> Outcome {
             show(args, &month, &view)
         }
         Calendar::Next { change, governance } => next(args, change, governance.as_deref()).await,
-        Calendar::Except { change, freeze, until, reason, grant } => {
-            except(args, *change, freeze, until.as_deref(), reason.as_deref(), *grant).await
+        Calendar::Except { change, freeze, grant: true, .. } => grant(args, *change, freeze).await,
+        Calendar::Except { change, freeze, reason, revoke: true, .. } => {
+            revoke(args, *change, freeze, reason.as_deref()).await
+        }
+        Calendar::Except { change, freeze, until, reason, .. } => {
+            except(args, *change, freeze, until.as_deref(), reason.as_deref()).await
         }
     }
 }
@@ -239,20 +243,23 @@ fn lines(opening: &Opening) -> String {
     text
 }
 
-async fn except(
-    args: &Args,
-    change: ChangeId,
-    freeze: &str,
-    until: Option<&str>,
-    reason: Option<&str>,
-    grant: bool,
-) -> Outcome {
+async fn grant(args: &Args, change: ChangeId, freeze: &str) -> Outcome {
+    let path = format!("/changes/{change}/grant-exception");
+    let view = Client::find(args)?.post(&path, &json!({"freeze": freeze}), None).await?;
+    print(args, &view, || format!("{change} passes the freeze `{freeze}`, as was asked"));
+    Ok(())
+}
+
+async fn revoke(args: &Args, change: ChangeId, freeze: &str, reason: Option<&str>) -> Outcome {
+    let path = format!("/changes/{change}/revoke-exception");
+    let body = json!({"freeze": freeze, "reason": reason.unwrap_or_default()});
+    let view = Client::find(args)?.post(&path, &body, None).await?;
+    print(args, &view, || format!("{change} passes the freeze `{freeze}` no more"));
+    Ok(())
+}
+
+async fn except(args: &Args, change: ChangeId, freeze: &str, until: Option<&str>, reason: Option<&str>) -> Outcome {
     let client = Client::find(args)?;
-    if grant {
-        let view = client.post(&format!("/changes/{change}/grant-exception"), &json!({"freeze": freeze}), None).await?;
-        print(args, &view, || format!("{change} passes the freeze `{freeze}`, as was asked"));
-        return Ok(());
-    }
     let until = change::time::parse_instant(until.unwrap_or_default()).map_err(|e| Failure::new(INVALID, e))?;
     let body = json!({"freeze": freeze, "until": until, "reason": reason.unwrap_or_default()});
     let view = client.post(&format!("/changes/{change}/except"), &body, None).await?;

@@ -1,6 +1,6 @@
 //! Commands about tokens: on the server's machine in its folder, elsewhere over the API.
 
-use change::actor::Limits;
+use change::actor::{Limits, Purpose};
 use change::document::{list, nearest};
 use change::explain::limited;
 use change::time::{after, to_millis};
@@ -47,6 +47,7 @@ async fn create(args: &Args, asked: &CreateToken) -> Outcome {
     let limits = Limits {
         may: (!asked.may.is_empty()).then(|| asked.may.iter().copied().collect()),
         on: Scope { services: asked.service.clone(), environments: asked.environment.clone() },
+        purpose: if asked.feed { Purpose::Feed } else { Purpose::Anything },
     };
     let (secret, id) = match here(args)? {
         Some(place) => {
@@ -77,8 +78,7 @@ async fn create(args: &Args, asked: &CreateToken) -> Outcome {
                 Lasts::For(span) => span.to_string(),
                 Lasts::Always => "never".to_owned(),
             };
-            let body =
-                json!({"user": asked.user, "name": asked.name, "may": limits.may, "on": limits.on, "expires": expires});
+            let body = json!({"user": asked.user, "name": asked.name, "may": limits.may, "on": limits.on, "for": limits.purpose, "expires": expires});
             let made = Client::find(args)?.post("/tokens", &body, None).await?;
             let text = |field: &str| made.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
             (text("secret"), text("id"))
@@ -132,6 +132,7 @@ fn table(found: &Value) -> String {
         let limits = Limits {
             may: token.get("may").and_then(|may| serde_json::from_value(may.clone()).ok()),
             on: token.get("on").and_then(|on| serde_json::from_value(on.clone()).ok()).unwrap_or_default(),
+            purpose: token.get("for").and_then(|word| serde_json::from_value(word.clone()).ok()).unwrap_or_default(),
         };
         let state = match token.get("revoked").and_then(Value::as_str) {
             Some(at) => format!("revoked {at}"),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::house::{Owned, announced, program};
+use crate::house::{Owned, announced, program, text};
 
 /// A server in a folder of its own, and what is asked of it.
 struct Desk {
@@ -58,10 +58,6 @@ impl Desk {
     fn entries(&self) -> Vec<Value> {
         self.json(&["log", "--limit", "500"])["entries"].as_array().expect("entries").clone()
     }
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 fn holds(folder: &Path, needle: &str) -> bool {

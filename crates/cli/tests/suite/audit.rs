@@ -1,13 +1,8 @@
 //! LC8: the log is verified by somebody who has nothing but its files and a key.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
-use crate::house::{House, program};
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
+use crate::house::{House, program, text};
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path());

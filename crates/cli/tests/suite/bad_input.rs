@@ -1,13 +1,8 @@
 //! Bad input: each gives a clear error, nothing is lost, and the log still verifies.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Output;
 
-use crate::house::{House, program};
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
+use crate::house::{House, program, text};
 
 // A device has no size and no end, and what is read of it has.
 #[test]

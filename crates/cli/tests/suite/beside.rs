@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::house::{House, part};
+use crate::house::{House, ends_with, part, text, token};
 
 const ACCESS: &str = "
 users:
@@ -67,26 +67,6 @@ rollback: {{automatic: true, runbook: docs/back.md}}
 fn propose(house: &House, kind: &str, services: &str) -> String {
     let view = house.json(&["propose", &change(house, kind, services)]);
     view["change"]["id"].as_str().expect("an id").to_owned()
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// Runs a command that ends with this code, and gives what it said.
-fn ends_with(house: &House, code: i32, arguments: &[&str]) -> String {
-    let output = house.run(arguments);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}\n{}", text(&output), house.server_log());
-    text(&output)
-}
-
-/// The options by which a command is another user's.
-fn token(house: &House, user: &str) -> String {
-    let made = house.json(&["token", "create", user]);
-    let file = house.dir.path().join(format!("{user}.token"));
-    std::fs::write(&file, made["token"].as_str().expect("a token")).expect("a token file");
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("rights");
-    file.display().to_string()
 }
 
 /// The types of the events of a change, without evidence, verdicts and pages that were sent.

@@ -1,25 +1,6 @@
 //! By hand: what people do to changes from the command line, and what they are told.
 
-use std::process::Output;
-
-use crate::house::House;
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// A user of the house beside its first one: makes a token and speaks with it.
-fn as_user(house: &House, user: &str, arguments: &[&str]) -> Output {
-    let file = house.dir.path().join(format!("{user}.token"));
-    if !file.exists() {
-        let made = house.json(&["token", "create", user]);
-        std::fs::write(&file, made["token"].as_str().expect("a token")).expect("a token file");
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        std::fs::set_permissions(&file, private).expect("rights");
-    }
-    let file = file.display().to_string();
-    house.run(&[&["--token-file", &file], arguments].concat())
-}
+use crate::house::{House, as_user, text};
 
 // LC3, F2: a risky change waits for a person; its author can't be that person, nor can an outsider; a vote is for one effect and falls with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

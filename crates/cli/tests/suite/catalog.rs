@@ -6,11 +6,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::house::{House, program};
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
+use crate::house::{House, program, text};
 
 fn catalog(arguments: &[&str]) -> Output {
     program().arg("catalog").args(arguments).output().expect("it runs")

@@ -4,11 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::house::House;
-
-fn text(output: &std::process::Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
+use crate::house::{House, text};
 
 /// A change of the service `shop` by a command, on a target of its own, that bakes so long.
 fn file(house: &House, target: &str, bake: &str, more: &str) -> String {

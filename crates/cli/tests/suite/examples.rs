@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::house::{Owned, announced, program};
+use crate::house::{Owned, announced, program, text};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
@@ -20,10 +20,6 @@ fn files_in(folder: &str, ending: &str) -> Vec<PathBuf> {
     files.sort();
     assert!(!files.is_empty(), "there are files in `{folder}`");
     files
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// A server on the examples, with a home and a store of its own.

@@ -1,12 +1,11 @@
 //! Commands as a rollout: real scripts on this machine, checked, undone, and cut off with the server in the middle of one.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Output;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::house::House;
+use crate::house::{House, text};
 
 /// Notes what it was told, takes its time where there is a file `slow`, and makes the share true.
 const APPLY: &str = "#!/bin/sh
@@ -71,10 +70,6 @@ rollback: {{automatic: true, runbook: https://runbooks.example/back}}
     let path = house.dir.path().join("raise.yaml");
     std::fs::write(&path, text).expect("the change file is written");
     path.display().to_string()
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 fn read(house: &House, name: &str) -> String {

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use crate::examples::Server;
+use crate::house::text;
 
 const CHANGE: &str = "title: Say in the handbook how checkout is rolled back
 kind: docs
@@ -30,10 +31,6 @@ pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
         .expect("git runs");
     assert!(output.status.success(), "{arguments:?}: {}", text(&output));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-pub(crate) fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// A repository with a change file, and a branch `topic` with one commit of these files.

@@ -7,7 +7,7 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::from_git::{commit, git, write};
-use crate::house::{House, announced, program};
+use crate::house::{House, announced, has, program, text};
 use crate::pages::{self, Reader};
 
 const ACCESS: &str = "
@@ -135,14 +135,6 @@ impl Scene {
         let state: Value = asked.join().expect("no panic").expect("the router answers");
         state["versions"][1]["weight"].as_u64().expect("a weight")
     }
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-fn has(text: &str, wanted: &[&str]) {
-    wanted.iter().for_each(|part| assert!(text.contains(part), "`{part}` is missing in:\n{text}"));
 }
 
 /// Where an event by somebody stands in a story for the last time.

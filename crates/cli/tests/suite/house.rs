@@ -233,6 +233,40 @@ impl Drop for House {
     }
 }
 
+/// Everything that a command said.
+pub(crate) fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Asserts that a text has each of these parts.
+pub(crate) fn has(text: &str, wanted: &[&str]) {
+    wanted.iter().for_each(|part| assert!(text.contains(part), "`{part}` is missing in:\n{text}"));
+}
+
+/// Runs a command that ends with this code, and gives what it said.
+pub(crate) fn ends_with(house: &House, code: i32, arguments: &[&str]) -> String {
+    let output = house.run(arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}\n{}", text(&output), house.server_log());
+    text(&output)
+}
+
+/// The file with the token of a user, made when it is first asked for.
+pub(crate) fn token(house: &House, user: &str) -> String {
+    let file = house.dir.path().join(format!("{user}.token"));
+    if !file.exists() {
+        let made = house.json(&["token", "create", user]);
+        std::fs::write(&file, made["token"].as_str().expect("a token")).expect("a token file");
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&file, private).expect("rights");
+    }
+    file.display().to_string()
+}
+
+/// Runs a command as another user of the house than its first one.
+pub(crate) fn as_user(house: &House, user: &str, arguments: &[&str]) -> Output {
+    house.run(&[&["--token-file", token(house, user).as_str()], arguments].concat())
+}
+
 /// What a process announced in a file, once it has.
 pub(crate) fn announced(file: &Path, field: &str) -> String {
     let patience = Instant::now() + Duration::from_secs(20);

@@ -5,14 +5,10 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::house::{House, program};
+use crate::house::{House, program, text};
 
 fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../drivers/src/read/samples").join(name)
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 fn import(file: &Path, more: &[&str]) -> Output {

@@ -5,12 +5,12 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::house::{Owned, program};
+use crate::house::{Owned, program, text};
 
 #[derive(Deserialize)]
 struct Stream {
@@ -33,10 +33,6 @@ fn judge() -> Command {
     let mut command = program();
     command.arg("judge");
     command
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// What the program answers to these lines, each a JSON value.

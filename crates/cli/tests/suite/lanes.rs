@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::examples::Server;
-use crate::from_git::{commit, git, json as json_of, run, text, write};
+use crate::from_git::{commit, git, json as json_of, run, write};
+use crate::house::text;
 
 /// A repository with a change file on `main`, and a branch `topic` with one commit of these files.
 fn repository(change: &str, files: &[(&str, &str)]) -> tempfile::TempDir {

@@ -4,7 +4,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::house::{House, announced, program};
+use crate::house::{House, announced, has, program, text, token};
 use crate::pages::{self, Reader};
 
 const ACCESS: &str = "
@@ -34,16 +34,6 @@ fn house(more: &[(&str, &str)]) -> House {
     house
 }
 
-fn token(house: &House, user: &str) -> String {
-    let file = house.dir.path().join(format!("{user}.token"));
-    if !file.exists() {
-        let made = house.json(&["token", "create", user]);
-        std::fs::write(&file, made["token"].as_str().expect("a token")).expect("a token file");
-        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("rights");
-    }
-    file.display().to_string()
-}
-
 fn run(house: &House, user: &str, arguments: &[&str]) -> Output {
     let mut command = program();
     command.arg("--dir").arg(house.store()).args(["--token-file", &token(house, user)]).args(arguments);
@@ -60,14 +50,6 @@ fn refused(house: &House, user: &str, arguments: &[&str], why: &str) {
     let output = run(house, user, arguments);
     assert!(!output.status.success(), "{user} {arguments:?}");
     has(&text(&output), &[why]);
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-fn has(text: &str, wanted: &[&str]) {
-    wanted.iter().for_each(|part| assert!(text.contains(part), "`{part}` is missing in:\n{text}"));
 }
 
 fn page(house: &House, user: &str, path: &str) -> String {

@@ -1,10 +1,6 @@
 //! The command `plan`: what a rollout will be able to see, before it begins.
 
-use crate::house::{House, program};
-
-fn text(output: &std::process::Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
+use crate::house::{House, program, text};
 
 const FILE: &str = "title: Checkout 2.4
 kind: code

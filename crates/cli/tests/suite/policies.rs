@@ -1,9 +1,8 @@
 //! Policies as their authors meet them: in a folder, on a server, and when they go wrong.
 
-use std::process::Output;
 use std::time::{Duration, Instant};
 
-use crate::house::House;
+use crate::house::{House, text};
 
 const SHOP: &str = "# METADATA\n# title: The shop\n# custom: {level: soft, override_by: [ada], owner: ada}\npackage clearway.shop\n\n# METADATA\n# title: Not the shop\ndeny contains {\"code\": \"shop\", \"reason\": \"the shop is shut\"} if \"shop\" in input.change.services\n";
 
@@ -12,10 +11,6 @@ fn endless() -> String {
     let link = |i: usize| format!("x{i} := [x{0}, x{0}]\ny{i} := [y{0}, y{0}]\n", i - 1);
     let links: String = (1..50).map(link).collect();
     format!("package clearway.shop\nx0 := [1]\ny0 := [1]\n{links}warn contains \"w\" if x49 == y49\n")
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 fn write(house: &House, name: &str, text: &str) {

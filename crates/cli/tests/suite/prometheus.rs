@@ -1,11 +1,11 @@
 //! A real Prometheus between the router and the server: what it scraped promotes, rolls back, and holds where it is silent.
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::house::{House, Owned, part};
+use crate::house::{House, Owned, part, text};
 
 /// One Prometheus that scrapes the house's router every second.
 struct Prometheus {
@@ -128,10 +128,6 @@ rollback: {{automatic: true, runbook: https://runbooks.example/back}}
     let path = house.dir.path().join(name);
     std::fs::write(&path, text).expect("the change file is written");
     path.display().to_string()
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// The bodies of a change's events of one type.

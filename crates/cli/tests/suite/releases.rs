@@ -1,15 +1,10 @@
 //! Releases: U1 and U9 with real processes: a router that moves traffic, visitors, a server, and what people type and read.
 
-use std::process::Output;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::house::House;
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
+use crate::house::{House, text};
 
 fn write(house: &House, name: &str, text: &str) -> String {
     let path = house.dir.path().join(name);

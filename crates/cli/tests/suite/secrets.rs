@@ -2,16 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use drivers::read::secrets::samples::{self, Sample};
 use serde_json::{Value, json};
 
-use crate::house::{House, program};
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
+use crate::house::{House, program, text};
 
 /// What became of a planted secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +160,11 @@ const INPUTS: &[Input] = &[
         name: "freeze of an exception",
         fate: Fate::Refused,
         send: |s, x| s.api("changes/CHG-1/grant-exception", &json!({"freeze": x.secret})),
+    },
+    Input {
+        name: "end of an exception",
+        fate: Fate::Refused,
+        send: |s, x| s.api("changes/CHG-1/revoke-exception", &json!({"freeze": "x", "reason": x.line})),
     },
     Input {
         name: "query of the calendar",

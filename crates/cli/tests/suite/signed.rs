@@ -6,13 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::house::{House, Owned, program};
+use crate::house::{House, Owned, program, text};
 
 const NAMESPACE: &str = "clearway-approval@v1";
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
 
 fn ssh(program: &str, arguments: &[&str]) -> Output {
     Command::new(program).args(arguments).stdin(Stdio::null()).output().expect("OpenSSH is installed")

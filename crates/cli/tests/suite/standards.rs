@@ -6,13 +6,9 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::examples::Server;
-use crate::house::program;
+use crate::house::{program, text};
 
 const DIGEST: &str = "digest=fb04dcb6970e4c3d1873de51fd5a50d7bb46b3383113602665c350ec40b5f990";
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
 
 fn run(server: &Server, arguments: &[&str]) -> Output {
     server.command().arg("standard").args(arguments).output().expect("the program runs")

@@ -17,7 +17,7 @@ use server::{Identify, Identity, Made, NewToken, Stranger, TokenView};
 use sim::world::{Behaviour, World, change_file};
 use store::MemoryStore;
 
-use crate::house::program;
+use crate::house::{has, program, text};
 use crate::pages::{self, Reader};
 
 const STEPS: [(&str, &str); 2] = [("25%", "30s"), ("100%", "30s")];
@@ -176,16 +176,8 @@ fn write_private(file: &Path, text: &str) {
     std::fs::set_permissions(file, private).expect("rights");
 }
 
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
 async fn hours(hours: u64) {
     tokio::time::sleep(Duration::from_secs(hours * 3_600)).await;
-}
-
-fn has(text: &str, wanted: &[&str]) {
-    wanted.iter().for_each(|part| assert!(text.contains(part), "`{part}` is missing in:\n{text}"));
 }
 
 // F2, LC3: a vote that nobody used in time counts no longer: the gate, the log and the page say so, and nothing begins before the voter agrees again.

@@ -1,17 +1,19 @@
 //! The calendar over the API: what is when, which changes are planned, what waits behind each freeze, and the same as an iCalendar feed.
 //!
 //! Read from the governance in force and the rows of changes that the reader sees; what an entry means is the core's to say. The feed takes its token from
-//! the address, because calendar programs can't send another; it takes only one that is limited to reading.
+//! the address, because calendar programs can't send another; it takes only one that is for the feed and for nothing else.
 
 use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use change::actor::Purpose;
+use change::calendar::almanac::Occurrence;
 use change::calendar::feed::{self, Planned};
 use change::calendar::{Listed, Standing, Subject};
 use change::time::{self, Span};
-use change::{Change, ChangeId, Permission, Timestamp};
+use change::{Change, ChangeId, Timestamp};
 use engine::ports::ListQuery;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,9 @@ const MOST: usize = 5_000;
 const MOST_CHANGES: usize = 2_000;
 /// The phases in which a change has yet to begin.
 const WAITING: [&str; 5] = ["proposed", "assessed", "approved", "scheduled", "held"];
+/// The phases in which a freeze may hold a change.
+const UNENDED: [&str; 8] =
+    ["proposed", "assessed", "approved", "scheduled", "held", "rolling_out", "paused", "watching"];
 
 /// Of which days, and about whom.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -141,7 +146,7 @@ pub(crate) struct FeedParams {
 
 /// Shows the calendar as an iCalendar file, for the calendars that people have.
 #[utoipa::path(get, path = "/calendar.ics", operation_id = "showCalendarFeed", tag = "calendar",
-    params(("token" = Option<String>, Query, description = "A token that is limited to `read`; or send it as a bearer token."),
+    params(("token" = Option<String>, Query, description = "A token for the feed alone (`clearway token create NAME --feed`); or send another one as a bearer token."),
         ("service" = Option<String>, Query, description = "Only what may be about this service."),
         ("team" = Option<String>, Query, description = "Only what may be about this team.")),
     responses((status = 200, description = "RFC 5545.", content_type = "text/calendar", body = String)))]
@@ -173,39 +178,59 @@ pub(crate) async fn ics(
     let in_force = server.handle.in_force();
     let (from, to) = range(&params, now)?;
     let mut all = in_force.calendar.between(None, from, to);
-    all.retain(|occurrence| occurrence.concerns(params.service.as_deref(), params.team.as_deref()));
+    let of_token = &caller.limits.on.services;
+    let is_left = |occurrence: &Occurrence<'_>| {
+        of_token.is_empty() || of_token.iter().any(|service| occurrence.concerns(Some(service), None))
+    };
+    all.retain(|occurrence| {
+        occurrence.concerns(params.service.as_deref(), params.team.as_deref()) && is_left(occurrence)
+    });
     all.truncate(MOST);
-    let file = feed::icalendar(&name, &all, &planned, now);
+    let file = feed::icalendar(&name, &server.base_url, &all, &planned, now);
     let headers =
         [(header::CONTENT_TYPE, "text/calendar; charset=utf-8"), (header::CACHE_CONTROL, "private, max-age=300")];
     Ok((headers, file).into_response())
 }
 
-/// Who a token in an address is of. Addresses are written down by many programs, so that no token passes that could do more than read.
+/// Who a token in an address is of. Addresses are written down by many programs, so that no token passes that lets anybody in elsewhere.
 async fn of_feed(server: &Shared, token: &str) -> Result<Caller, Problem> {
     let known = server.identify.bearer(token).await.map_err(|stranger| turned_away(server, &stranger))?;
     let caller = Caller::from(known);
-    let reads_only = caller.limits.may.as_ref().is_some_and(|may| may.iter().all(|may| *may == Permission::Read));
-    if reads_only {
+    if caller.limits.purpose == Purpose::Feed {
         return Ok(caller);
     }
-    let detail = "a token in an address may do no more than read";
+    let detail = "a token in an address is one for the calendar feed and for nothing else";
     server.handle.refused(&caller.actor(), None, "read", "token_scope", detail).await;
-    Err(Problem::not_allowed(detail).help("make one for it: `clearway token create NAME --name calendar --may read`"))
+    Err(Problem::not_allowed(detail).help("make one for it: `clearway token create NAME --name calendar --feed`"))
 }
 
-pub(crate) async fn view(server: &Shared, caller: &Caller, params: &CalendarParams) -> Result<CalendarView, Problem> {
+async fn view(server: &Shared, caller: &Caller, params: &CalendarParams) -> Result<CalendarView, Problem> {
+    let changes = waiting(server, caller, params).await?;
+    view_with(server, params, &changes)
+}
+
+/// The view, and every change that has not ended and that the reader sees.
+pub(crate) async fn view_and_changes(
+    server: &Shared,
+    caller: &Caller,
+    params: &CalendarParams,
+) -> Result<(CalendarView, Vec<Change>), Problem> {
+    let all = of_phases(server, caller, params, &UNENDED).await?;
+    let waiting: Vec<Change> = all.iter().filter(|change| change.rollout().is_none()).cloned().collect();
+    Ok((view_with(server, params, &waiting)?, all))
+}
+
+fn view_with(server: &Shared, params: &CalendarParams, changes: &[Change]) -> Result<CalendarView, Problem> {
     let now = server.handle.now();
     let (from, to) = range(params, now)?;
     let in_force = server.handle.in_force();
     let mut found = in_force.calendar.between(None, from, to);
     found.retain(|occurrence| occurrence.concerns(params.service.as_deref(), params.team.as_deref()));
-    let changes = waiting(server, caller, params).await?;
     let more = found.len() > MOST || changes.len() >= MOST_CHANGES;
     let occurrences = found.iter().take(MOST).map(|occurrence| occurrence.listed()).collect();
-    let mut planned = planned(server, &changes);
+    let mut planned = planned(server, changes);
     planned.retain(|planned| from <= planned.at && planned.at < to);
-    Ok(CalendarView { from, to, now, occurrences, planned, backlog: backlog(server, &changes, now), more })
+    Ok(CalendarView { from, to, now, occurrences, planned, backlog: backlog(server, changes, now), more })
 }
 
 fn range(params: &CalendarParams, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem> {
@@ -220,8 +245,19 @@ fn range(params: &CalendarParams, now: Timestamp) -> Result<(Timestamp, Timestam
 
 /// The changes that have yet to begin, and that the reader sees.
 async fn waiting(server: &Shared, caller: &Caller, params: &CalendarParams) -> Result<Vec<Change>, Problem> {
+    let mut found = of_phases(server, caller, params, &WAITING).await?;
+    found.retain(|change| change.rollout().is_none());
+    Ok(found)
+}
+
+async fn of_phases(
+    server: &Shared,
+    caller: &Caller,
+    params: &CalendarParams,
+    phases: &[&str],
+) -> Result<Vec<Change>, Problem> {
     let mut query = ListQuery {
-        phases: WAITING.map(str::to_owned).to_vec(),
+        phases: phases.iter().map(|phase| (*phase).to_owned()).collect(),
         service: params.service.clone(),
         before: None,
         limit: 201,
@@ -237,7 +273,6 @@ async fn waiting(server: &Shared, caller: &Caller, params: &CalendarParams) -> R
             None => break,
         }
     }
-    found.retain(|change| change.rollout().is_none());
     let in_force = server.handle.in_force();
     found.retain(|change| {
         let owners = in_force.governance.catalog.owners(&change.proposal.services);

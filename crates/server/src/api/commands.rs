@@ -3,7 +3,7 @@
 use axum::extract::State;
 use change::approval::Signed;
 use change::lifecycle::Found;
-use change::{ChangeId, Command, Digest, Timestamp};
+use change::{ChangeId, Command, Digest, Span, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -100,7 +100,16 @@ pub(crate) struct GrantOf {
     pub freeze: String,
 }
 
-documented!(Approve, Because, Resume, Complete, Review, Override, TickPoint, Except, GrantOf);
+/// The freeze that a change passes no more.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Revoke {
+    /// The name of the freeze.
+    pub freeze: String,
+    pub reason: String,
+}
+
+documented!(Approve, Because, Resume, Complete, Review, Override, TickPoint, Except, GrantOf, Revoke);
 
 pub(crate) async fn ask(
     server: &Shared,
@@ -114,6 +123,22 @@ pub(crate) async fn ask(
     let (handle, actor) = (server.handle.clone(), caller.actor());
     to_its_end(async move { handle.command(&actor, id, command).await }).await??;
     changes::show(server, caller, id).await.map(axum::Json)
+}
+
+/// The end that is asked for, by one of the two ways to say it: what holds for a time always has one.
+pub(crate) fn end(
+    server: &Shared,
+    what: &str,
+    until: Option<Timestamp>,
+    lasts: Option<Span>,
+) -> Result<Timestamp, Problem> {
+    match (until, lasts) {
+        (Some(until), None) => Ok(change::time::to_millis(until)),
+        (None, Some(lasts)) => Ok(server.handle.until(lasts)),
+        (None, None) => Err(Problem::malformed(format!("a {what} has an end: say until when"))
+            .help("give `until`, or how long it `lasts`: what has no end stands in the way when nobody remembers why")),
+        (Some(_), Some(_)) => Err(Problem::malformed("say until when with one of `until` and `lasts`")),
+    }
 }
 
 /// The word of a command, as the table of actions has it.
@@ -204,6 +229,9 @@ commands! {
     /// Lets the change pass a freeze, as was asked: its owner, or who may freeze, and nobody who wrote the change.
     grant_exception, "/changes/{id}/grant-exception", "grantException", GrantOf
         => |given| Command::GrantException { freeze: given.freeze };
+    /// Ends an exception of a freeze before its time, or takes back what was asked for.
+    revoke_exception, "/changes/{id}/revoke-exception", "revokeException", Revoke
+        => |given| Command::RevokeException { freeze: given.freeze, reason: given.reason };
     /// Ticks a point of a checklist.
     tick, "/changes/{id}/tick", "tickPoint", TickPoint
         => |given| Command::Tick { list: given.list, code: given.code, note: given.note };

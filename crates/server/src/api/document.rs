@@ -53,6 +53,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(commands::tick))
         .routes(routes!(commands::except))
         .routes(routes!(commands::grant_exception))
+        .routes(routes!(commands::revoke_exception))
         .routes(routes!(calendar::show))
         .routes(routes!(calendar::next))
         .routes(routes!(calendar::ics))
@@ -222,6 +223,7 @@ mod tests {
             post /api/v1/changes/{id}/request-changes requestChanges
             post /api/v1/changes/{id}/resume resumeChange
             post /api/v1/changes/{id}/review reviewChange
+            post /api/v1/changes/{id}/revoke-exception revokeException
             post /api/v1/changes/{id}/rollback rollBackChange
             get /api/v1/changes/{id}/statement showStatement
             post /api/v1/changes/{id}/take-back takeBack

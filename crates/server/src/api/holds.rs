@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Shared;
-use crate::api::commands::{Because, ask};
+use crate::api::commands::{Because, ask, end};
 use crate::extract::{Id, Json};
 use crate::identity::Reader;
 use crate::ops::to_its_end;
@@ -63,17 +63,6 @@ pub(crate) struct VetoChange {
 }
 
 documented!(HoldServices, Holds, VetoChange);
-
-/// The end that is asked for, by one of the two ways to say it.
-fn end(server: &Shared, what: &str, until: Option<Timestamp>, lasts: Option<Span>) -> Result<Timestamp, Problem> {
-    match (until, lasts) {
-        (Some(until), None) => Ok(change::time::to_millis(until)),
-        (None, Some(lasts)) => Ok(server.handle.until(lasts)),
-        (None, None) => Err(Problem::malformed(format!("a {what} has an end: say until when"))
-            .help("give `until`, or how long it `lasts`: what has no end stands in the way when nobody remembers why")),
-        (Some(_), Some(_)) => Err(Problem::malformed("say until when with one of `until` and `lasts`")),
-    }
-}
 
 /// Lists the holds of services that last now.
 #[utoipa::path(get, path = "/holds", operation_id = "listHolds", tag = "people",

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Shared;
-use crate::api::commands::Because;
+use crate::api::commands::{Because, end};
 use crate::extract::Json;
 use crate::identity::{Caller, Reader};
 use crate::ops::to_its_end;
@@ -84,11 +84,7 @@ pub(crate) async fn delegate(
     Reader(caller): Reader,
     Json(given): Json<Delegate>,
 ) -> Result<axum::Json<Delegations>, Problem> {
-    let until = match (given.until, given.lasts) {
-        (Some(until), None) => until,
-        (None, Some(lasts)) => state.handle.until(lasts),
-        _ => return Err(Problem::malformed("say how long, either with `until` or with `lasts`")),
-    };
+    let until = end(&state, "delegation", given.until, given.lasts)?;
     caller.token_leaves_everywhere(&state, "delegate").await?;
     let Delegate { from, to, groups, reason, .. } = given;
     let from = from.unwrap_or_else(|| caller.user.clone());

@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use change::actor::{Limits, Scope};
+use change::actor::{Limits, Purpose, Scope};
 use change::time::after;
 use change::{Permission, Span, Timestamp};
 use schemars::JsonSchema;
@@ -40,6 +40,9 @@ pub(crate) struct MakeToken {
     /// Only on these services and environments.
     #[serde(default)]
     pub on: Scope,
+    /// `feed`: for the calendar feed alone, so that it can stand in an address.
+    #[serde(default, rename = "for")]
+    pub purpose: Purpose,
     /// How long it lasts, such as `30d`, or `never`; `90d` if absent.
     pub expires: Option<String>,
 }
@@ -112,9 +115,13 @@ pub(crate) async fn make(
         )
         .help("add the user to access.yaml first"));
     }
-    let (name, limits) = (given.name.trim().to_owned(), Limits { may: given.may, on: given.on });
+    let (name, limits) =
+        (given.name.trim().to_owned(), Limits { may: given.may, on: given.on, purpose: given.purpose });
     if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
         return Err(Problem::malformed("`name` says in 1 to 100 characters what the token is for"));
+    }
+    if limits.purpose == Purpose::Feed && limits.may.is_some() {
+        return Err(Problem::malformed("a token for the feed has no permissions: leave out `may`"));
     }
     if limits.may.as_ref().is_some_and(std::collections::BTreeSet::is_empty) {
         return Err(Problem::malformed("`may` is empty: the token would allow nothing"));

@@ -21,12 +21,10 @@ pub(crate) fn card(budgets: &[BudgetOverview]) -> Markup {
 
 fn one(budget: &BudgetOverview) -> Markup {
     let slis = budget.reading.iter().flat_map(|reading| &reading.slis);
-    let burning = budget.state.as_ref().and_then(|state| state.burning.as_ref());
     html! {
         h3 { (budget.service) }
-        @if let Some(burning) = burning {
-            p.failed { "Burns " (format!("{:.1}", burning.rate)) " times as fast as expected over " (burning.window.long) ", since " (words::time(burning.since)) "." }
-        }
+        (burn(budget))
+        @if !budget.allows.is_empty() { p { "Today: " (prose(&budget.allows)) "." } }
         @match &budget.reading {
             Some(reading) => { dl { @for sli in slis { (line(sli)) } } p.muted { "Over " (reading.period) ", read at " (words::time(reading.at)) "." } }
             None => { p.muted { "Not read yet." } }
@@ -37,13 +35,27 @@ fn one(budget: &BudgetOverview) -> Markup {
     }
 }
 
+/// That it burns, where it does.
+pub(crate) fn burn(budget: &BudgetOverview) -> Markup {
+    let burning = budget.state.as_ref().and_then(|state| state.burning.as_ref());
+    html! {
+        @if let Some(burning) = burning {
+            p.failed { "Burns " (format!("{:.1}", burning.rate)) " times as fast as expected over " (burning.window.long) ", since " (words::time(burning.since)) "." }
+        }
+    }
+}
+
 fn line(sli: &SliBudget) -> Markup {
-    let left = match (sli.left_percent, &sli.unreachable) {
+    html! { dt { (sli.sli) } dd { (left(sli)) } }
+}
+
+/// What is left of one budget.
+pub(crate) fn left(sli: &SliBudget) -> Markup {
+    match (sli.left_percent, &sli.unreachable) {
         (_, Some(why)) => prose(&format!("nobody can say: {why}")),
         (Some(left), None) => html! { (format!("{left:.1} %")) " left of " (sli.objective) },
         (None, None) => html! { "too few events were counted" },
-    };
-    html! { dt { (sli.sli) } dd { (left) } }
+    }
 }
 
 #[cfg(test)]
@@ -74,12 +86,21 @@ mod tests {
                 sli("rare", None, None),
             ],
         };
-        let budget =
-            BudgetOverview { service: "checkout".into(), reading: Some(reading), state: None, begun_within_a_day: 0 };
+        let budget = BudgetOverview {
+            service: "checkout".into(),
+            reading: Some(reading),
+            state: None,
+            begun_within_a_day: 0,
+            allows: "all <may>".into(),
+        };
         let text = card(&[budget]).into_string();
-        for wanted in
-            ["38.2 % left of 99.5%", "nobody can say: <code>prom</code> &lt;is&gt; away", "too few events", "Over 28d"]
-        {
+        for wanted in [
+            "38.2 % left of 99.5%",
+            "Today: all &lt;may&gt;.",
+            "nobody can say: <code>prom</code> &lt;is&gt; away",
+            "too few events",
+            "Over 28d",
+        ] {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }
         assert!(card(&[]).into_string().is_empty());

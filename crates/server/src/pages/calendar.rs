@@ -6,6 +6,7 @@ use change::Timestamp;
 use change::calendar::month::{Day, Mark, Month, Note};
 use maud::{Markup, html};
 
+use super::exceptions::ExceptionsCard;
 use super::frame::{Page, Place, command};
 use crate::api::calendar::{Backlog, CalendarView};
 
@@ -19,6 +20,8 @@ pub(crate) struct CalendarPage {
     /// The services that the reader sees, to choose from.
     pub services: Vec<String>,
     pub base_url: String,
+    pub user: String,
+    pub exceptions: ExceptionsCard,
 }
 
 impl CalendarPage {
@@ -34,6 +37,7 @@ impl CalendarPage {
             (self.paging())
             (self.filter())
             @if !self.view.backlog.is_empty() { (backlog(&self.view.backlog)) }
+            (self.exceptions.markup())
             section.card id="days" data-live aria-labelledby="days-h" {
                 h2 id="days-h" { (self.month.title()) }
                 @if self.view.more { p.muted { "There is more than is shown; choose a service or a team." } }
@@ -46,7 +50,12 @@ impl CalendarPage {
     }
 
     fn link(&self, month: &str) -> String {
-        let mut link = format!("/calendar?month={month}");
+        format!("/calendar?month={month}{}", self.filters())
+    }
+
+    /// What is chosen, as a query goes on with it.
+    fn filters(&self) -> String {
+        let mut link = String::new();
         for (name, value) in [("service", &self.service), ("team", &self.team)] {
             if !value.is_empty() {
                 let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
@@ -71,22 +80,29 @@ impl CalendarPage {
 
     fn filter(&self) -> Markup {
         html! {
-            form.filter method="get" action="/calendar" {
+            form.inline method="get" action="/calendar" {
                 input type="hidden" name="month" value=(self.month.name());
-                label { "Service " input name="service" value=(self.service) list="services" autocomplete="off"; }
+                label for="service" { "Service" }
+                input id="service" name="service" value=(self.service) list="services" autocomplete="off" maxlength="100";
                 datalist id="services" { @for name in &self.services { option value=(name) {} } }
-                label { "Team " input name="team" value=(self.team) autocomplete="off"; }
+                label for="team" { "Team" }
+                input id="team" name="team" value=(self.team) autocomplete="off" maxlength="100";
                 button type="submit" { "Show" }
             }
         }
     }
 
+    /// How to have it in a calendar of one's own: of what is shown here.
     fn feed(&self) -> Markup {
+        let filter = self.filters();
         html! {
             section.card aria-labelledby="feed-h" {
                 h2 id="feed-h" { "In your own calendar" }
-                p { "Subscribe to " code { (self.base_url) "/api/v1/calendar.ics?service=…&team=…&token=…" } " with a token of yours that may do no more than read:" }
-                (command("clearway token create NAME --name calendar --may read"))
+                p { "Subscribe to this address, with a token of yours in place of the dots. It shows "
+                    @if filter.is_empty() { "everything; choose a service or a team above for less." } @else { "what is chosen above." } }
+                p.command { code { (self.base_url) "/api/v1/calendar.ics?token=…" (filter) } }
+                p { "Many programs write addresses down: no other token is taken from one, and this one lets nobody in anywhere else. It is made once, by:" }
+                (command(&format!("clearway token create {} --name calendar --feed", self.user)))
             }
         }
     }
@@ -144,7 +160,7 @@ fn line(note: &Note) -> Markup {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::api::calendar::PlannedView;
     use change::ChangeId;
@@ -152,7 +168,7 @@ mod tests {
     use change::document::Document;
     use change::time::TimeZone;
 
-    fn page() -> String {
+    pub(crate) fn page() -> CalendarPage {
         let text = "freezes: [{name: \"<b>year-end\", start: \"2026-12-20T18:00\", end: \"2027-01-03T06:00\", tz: UTC, reason: r, owner: o}]\n";
         let calendar: Calendar = Document::from_yaml(text).and_then(|document| document.read()).expect("a calendar");
         let month = Month::read("2026-12", TimeZone::UTC).expect("a month");
@@ -176,23 +192,34 @@ mod tests {
             more: false,
         };
         let (service, team) = ("a&b".to_owned(), String::new());
-        let page = CalendarPage { month, view, service, team, services: vec![], base_url: "https://c.example".into() };
-        page.page().main.into_string()
+        CalendarPage {
+            month,
+            view,
+            service,
+            team,
+            services: vec![],
+            base_url: "https://c.example".into(),
+            user: "ada".into(),
+            exceptions: crate::pages::exceptions::tests::card(),
+        }
     }
 
     // X5, D4
     #[test]
     fn a_month_is_a_list_of_days_with_links_and_what_waits() {
-        let text = page();
-        assert_eq!(text.matches("<th scope=\"row\">").count(), 31);
-        assert!(text.contains("<span title=\"2026-12-02\">Wed 2</span>") && !text.contains("<time"), "{text}");
+        let text = page().page().main.into_string();
+        let days = text.split_once("id=\"days\"").map(|(_, rest)| rest.split("</section>").next().unwrap_or_default());
+        let days = days.expect("the days of the month");
+        assert_eq!(days.matches("<th scope=\"row\">").count(), 31);
+        assert!(text.contains("<span title=\"2026-12-02\">Wed 2</span>") && !days.contains("<time"), "{text}");
         for wanted in [
             "Freeze</strong> &lt;b&gt;year-end, from 18:00",
             "Freeze</strong> &lt;b&gt;year-end, all day",
             "08:30 <a href=\"/changes/CHG-7\">CHG-7</a> &lt;i&gt;raise",
             "1 change</strong> behind <code>year-end</code>, with a risk of 30 together",
             "href=\"/calendar?month=2027-01&amp;service=a%26b\"",
-            "calendar.ics",
+            "https://c.example/api/v1/calendar.ics?token=…&amp;service=a%26b",
+            "clearway token create ada --name calendar --feed",
         ] {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }

@@ -3,7 +3,7 @@
 //! Parts that move carry `data-live`: the script replaces them one by one when there is news.
 
 mod about;
-mod actions;
+pub(super) mod actions;
 mod since;
 mod steps;
 mod verdict;
@@ -13,9 +13,11 @@ use change::gate::{Gate, GateState};
 use maud::{Markup, html};
 
 use super::budget;
+use super::form::Tried;
 use super::frame::{Page, Place};
 use super::holds;
 use super::svg;
+use super::timeline::timeline;
 use super::words::{self, prose};
 use crate::offers::{Act, Offers};
 use crate::view::{ChangeView, LogEntry, LookView};
@@ -32,6 +34,8 @@ pub(crate) struct ChangePage {
     pub since: Option<Diff>,
     /// What the reader has just done.
     pub done: Option<Act>,
+    /// A form of the reader that was not taken.
+    pub tried: Option<Tried>,
     /// What people on call hold of its services now.
     pub holds: Vec<change::holds::ServiceHold>,
     /// The error budgets of its services, where they are read.
@@ -52,7 +56,7 @@ impl ChangePage {
                     (steps::section(&self.view))
                     (verdict::section(change, &self.looks))
                     (gates(&self.view.gates))
-                    (self.timeline())
+                    (timeline(&self.log, "Each entry stands in the log of the server; its number leads to the proof."))
                 }
                 aside.column aria-label="About this change" { (budget::card(&self.budgets)) (about::sections(&self.view)) }
             }
@@ -60,7 +64,8 @@ impl ChangePage {
         Page {
             title: format!("{} {}", change.id, change.proposal.title),
             place: Place::Changes,
-            events: Some(format!("/api/v1/changes/{}/events", change.id)),
+            // What was typed into a form is not news.
+            events: self.tried.is_none().then(|| format!("/api/v1/changes/{}/events", change.id)),
             main,
         }
     }
@@ -76,26 +81,6 @@ impl ChangePage {
                 }
                 h1 { (proposal.title) }
                 p.standing id="standing" data-live role="status" { (words::phase(phase)) span.sentence { (prose(status)) } }
-            }
-        }
-    }
-
-    fn timeline(&self) -> Markup {
-        html! {
-            section.card id="log" data-live aria-labelledby="log-h" {
-                h2 id="log-h" { "Log" }
-                p.muted { "Newest first. Each entry stands in the log of the server; its number leads to the proof." }
-                ol.log reversed {
-                    @for entry in self.log.iter().rev() {
-                        li {
-                            div.sentence { (prose(&entry.sentence)) }
-                            div.muted {
-                                (entry.actor) " · " (words::time(entry.time)) " · "
-                                a href={ "/api/v1/log/" (entry.position) "/proof" } title="Inclusion proof" { "entry " (entry.position) }
-                            }
-                        }
-                    }
-                }
             }
         }
     }
@@ -183,6 +168,7 @@ pub(crate) mod tests {
             csrf: "form-token".into(),
             since: None,
             done: None,
+            tried: None,
             holds: vec![],
             budgets: vec![],
         }

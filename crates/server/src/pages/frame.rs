@@ -18,6 +18,8 @@ pub(crate) struct ReaderView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Changes,
+    Releases,
+    OnCall,
     Calendar,
     Log,
     Api,
@@ -63,6 +65,8 @@ impl Page {
     fn banner(&self, reader: Option<&ReaderView>) -> Markup {
         let places = [
             (Place::Changes, "/", "Changes"),
+            (Place::Releases, "/releases", "Releases"),
+            (Place::OnCall, "/on-call", "On call"),
             (Place::Calendar, "/calendar", "Calendar"),
             (Place::Log, "/log", "Log"),
             (Place::Api, "/api", "API"),

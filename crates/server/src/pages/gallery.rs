@@ -7,10 +7,12 @@ use engine::project::ChangeRow;
 use serde_json::Value;
 
 use super::change::tests::page_of;
+use super::form::{Fault, Tried, Typed};
 use super::frame::{Page, ReaderView};
 use super::list::ListPage;
 use super::log::LogPage;
 use super::login::LoginPage;
+use super::releases::ReleasesPage;
 use super::{api, assets, problem};
 use crate::api::diffs;
 use crate::offers::Act;
@@ -87,6 +89,11 @@ fn pages() -> Vec<(&'static str, Page)> {
             page_of(&sample::hostile(), sample::gates("<script>alert(1)</script>"), Act::ALL.into(), 60).page(),
         ),
         ("release", super::release::tests::page().page()),
+        ("release-refused", refused_release().page()),
+        ("releases", ReleasesPage { releases: vec![super::release::tests::page().view], more: false }.page()),
+        ("no-releases", ReleasesPage::default().page()),
+        ("calendar", super::calendar::tests::page().page()),
+        ("on-call", super::on_call::tests::page().page()),
         ("log", log.page()),
         ("login", LoginPage { failed: Some("the token is not known".into()), next: "/".into() }.page()),
         ("api", api::page(&document)),
@@ -99,6 +106,13 @@ fn pages() -> Vec<(&'static str, Page)> {
             ),
         ),
     ]
+}
+
+/// A form that came back with what was typed.
+fn refused_release() -> super::release::ReleasePage {
+    let fault = Fault::of("reason", "a reason is needed").help("it stands in the log, for those who ask later");
+    let tried = Tried { form: "act-rollback".into(), typed: Typed::new(), fault };
+    super::release::ReleasePage { tried: Some(tried), ..super::release::tests::page() }
 }
 
 fn framed(page: &Page) -> String {

@@ -18,7 +18,8 @@ pub(crate) fn banner(holds: &[ServiceHold]) -> Markup {
     }
 }
 
-fn one(hold: &ServiceHold) -> Markup {
+/// What a hold holds, by whom, until when and why.
+pub(crate) fn one(hold: &ServiceHold) -> Markup {
     let order = &hold.order;
     let emergencies = if order.emergency == Passage::Allow {
         "Rollbacks and emergencies pass."

@@ -2,11 +2,13 @@
 //!
 //! The drawing shows the graph at a glance; the list below it says the same in words, and is what a reader without the drawing has.
 
-use change::release::{OnFailure, Standing};
+use change::release::{Command, OnFailure, Standing};
 use maud::{Markup, html};
 
+use super::form::{Fields, Tried};
 use super::frame::{Page, Place, command};
 use super::svg;
+use super::timeline::timeline;
 use super::words::{self, prose};
 use crate::api::releases::{MemberView, ReleaseView};
 use crate::view::LogEntry;
@@ -16,25 +18,93 @@ use crate::view::LogEntry;
 pub(crate) struct ReleasePage {
     pub view: ReleaseView,
     pub log: Vec<LogEntry>,
+    /// What the reader may ask of it.
+    pub acts: Vec<Act>,
+    pub csrf: String,
+    /// What the reader has just done.
+    pub done: Option<Act>,
+    pub tried: Option<Tried>,
+}
+
+/// What a reader can ask of a release as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    Rollback,
+    Withdraw,
+}
+
+impl Act {
+    pub(crate) const ALL: [Self; 2] = [Self::Rollback, Self::Withdraw];
+
+    /// The word in paths, on the command line and in the table of actions.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Rollback => "rollback",
+            Self::Withdraw => "withdraw",
+        }
+    }
+
+    pub(crate) fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|act| act.word() == word)
+    }
+
+    /// The id of its form.
+    pub(crate) fn form(self) -> String {
+        format!("act-{}", self.word())
+    }
+
+    pub(crate) fn command(self, reason: String) -> Command {
+        match self {
+            Self::Rollback => Command::RollBack { reason },
+            Self::Withdraw => Command::Withdraw { reason },
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Rollback => "Roll back the whole release",
+            Self::Withdraw => "Withdraw the whole release",
+        }
+    }
+
+    /// What follows, in so many words.
+    fn consequence(self) -> &'static str {
+        match self {
+            Self::Rollback => {
+                "Nothing more of it begins. What was rolled out goes back, the last first; what has not begun is withdrawn. No freeze and no hold stands in the way."
+            }
+            Self::Withdraw => "That ends it, and each of its changes. They can be proposed anew.",
+        }
+    }
+
+    fn done(self) -> &'static str {
+        match self {
+            Self::Rollback => "The rollback of the release is on its way.",
+            Self::Withdraw => "The release is withdrawn, and its changes with it.",
+        }
+    }
 }
 
 impl ReleasePage {
     pub(crate) fn page(&self) -> Page {
         let view = &self.view;
         let main = html! {
+            @if let Some(done) = self.done { p.done role="status" { (svg::mark(svg::Mark::Check)) " " (done.done()) } }
             div.change-head {
-                p.crumbs { a href="/changes" { "Changes" } " / " span.id { (view.id) } span.muted { " · release" } }
+                p.crumbs { a href="/releases" { "Releases" } " / " span.id { (view.id) } span.muted { " · release" } }
                 h1 { (view.title) }
                 p.standing id="standing" data-live role="status" { (phase(&view.phase)) span.sentence { (prose(&view.status)) } }
             }
+            (self.actions())
             (self.members())
             (self.about())
-            (self.timeline())
+            (timeline(&self.log, "Each change has a log of its own; the number of an entry leads to its proof."))
         };
         Page {
             title: format!("{} {}", view.id, view.title),
-            place: Place::Changes,
-            events: Some("/api/v1/events".into()),
+            place: Place::Releases,
+            // What was typed into a form is not news.
+            events: self.tried.is_none().then(|| "/api/v1/events".into()),
             main,
         }
     }
@@ -84,26 +154,37 @@ impl ReleasePage {
                     dt { "Owner" } dd { (view.owner) }
                     dt { "On a failure" } dd { (follows) }
                 }
-                @if !view.ended {
-                    p.muted { "To roll back what was rolled out, in reverse order:" }
-                    (command(&format!("clearway release rollback {} --reason '...'", view.id)))
+            }
+        }
+    }
+
+    fn actions(&self) -> Markup {
+        html! {
+            @if self.acts.is_empty() {
+                section id="actions" data-live {}
+            } @else {
+                section.card.actions id="actions" data-live aria-labelledby="actions-h" {
+                    h2 id="actions-h" { "What you can do" }
+                    @for act in &self.acts { (self.act(*act)) }
                 }
             }
         }
     }
 
-    fn timeline(&self) -> Markup {
+    fn act(&self, act: Act) -> Markup {
+        let (id, form) = (self.view.id, act.form());
+        let fields = Fields::of(&form, self.tried.as_ref());
         html! {
-            section.card id="log" data-live aria-labelledby="log-h" {
-                h2 id="log-h" { "Log" }
-                p.muted { "Newest first. Each change has a log of its own." }
-                ol.log reversed {
-                    @for entry in self.log.iter().rev() {
-                        li {
-                            div.sentence { (prose(&entry.sentence)) }
-                            div.muted { (entry.actor) " · " (words::time(entry.time)) " · entry " (entry.position) }
-                        }
-                    }
+            details.act id=(form) name="act" open[fields.is_tried()] {
+                summary.button.danger { (act.label()) }
+                form method="post" action={ "/releases/" (id) "/" (act.word()) } {
+                    input type="hidden" name="csrf" value=(self.csrf);
+                    (fields.whole())
+                    div.consequence { p { (act.consequence()) } }
+                    (fields.words("reason", "Reason", true))
+                    div.buttons { button.danger type="submit" { (act.label()) } }
+                    p.muted { "The same on the command line:" }
+                    (command(&format!("clearway release {} {id} --reason \"...\"", act.word())))
                 }
             }
         }
@@ -195,7 +276,8 @@ fn mark(standing: Standing) -> svg::Mark {
     }
 }
 
-fn phase(name: &str) -> Markup {
+/// A phase of a release as a shape and a word.
+pub(crate) fn phase(name: &str) -> Markup {
     let (tone, mark) = match name {
         "waiting" => ("calm", svg::Mark::Ring),
         "rolling_out" => ("moving", svg::Mark::Forward),
@@ -248,7 +330,14 @@ pub(crate) mod tests {
         let fold = |release, event| release::evolve(release, event, &ada, sample::start());
         let release = events.iter().fold(None, fold).expect("a release");
         let now = ReleaseNow { release, changes: vec![sample::change_of(&sample::watching())] };
-        ReleasePage { view: ReleaseView::of(&now, "http://localhost:8080", |_| true), log: vec![] }
+        ReleasePage {
+            view: ReleaseView::of(&now, "http://localhost:8080", |_| true),
+            log: vec![],
+            acts: vec![Act::Rollback],
+            csrf: "form-token".into(),
+            done: None,
+            tried: None,
+        }
     }
 
     #[test]

@@ -1,4 +1,10 @@
 //! The routes of the pages: gather what a page shows, and hand on what a form asks for.
+//!
+//! Those of changes, of the log and of the login are here; what keeps changes apart has a room for each page below.
+
+mod calendar;
+mod on_call;
+mod releases;
 
 use std::time::Instant;
 
@@ -7,29 +13,26 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use change::calendar::month::Month;
 use change::lifecycle::Rejection;
 use change::{Change, Digest};
 use serde::Deserialize;
 
-use super::calendar::CalendarPage;
 use super::change::ChangePage;
+use super::change::actions::form_of;
+use super::form::{self, Fault, Tried, Typed};
 use super::frame::Page;
 use super::list::ListPage;
 use super::log::LogPage;
 use super::login::{LoginPage, local};
-use super::release::ReleasePage;
 use super::visitor::{self, Visitor, is_cross_site, with_status};
 use super::{api as api_page, assets};
 use crate::Shared;
-use crate::api::calendar::{self as calendar_api, CalendarParams};
 use crate::api::changes::{self, ListParams};
 use crate::api::diffs;
 use crate::api::log::in_words;
-use crate::api::releases;
-use crate::desk::{Identity, Stranger, public_id};
+use crate::desk::{Stranger, public_id};
 use crate::extract::{Form, Id, Query};
-use crate::identity::{Caller, Peer, may_audit, session_id, turned_away};
+use crate::identity::{Caller, Peer, identified, may_audit, session_id};
 use crate::offers::{Act, Brought, Offers};
 use crate::ops::to_its_end;
 use crate::problem::Problem;
@@ -43,8 +46,13 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/changes", get(list))
         .route("/changes/{id}", get(change))
         .route("/changes/{id}/{act}", post(act))
-        .route("/releases/{id}", get(release))
-        .route("/calendar", get(calendar))
+        .route("/releases", get(releases::list))
+        .route("/releases/{id}", get(releases::show))
+        .route("/releases/{id}/{act}", post(releases::act))
+        .route("/calendar", get(calendar::show))
+        .route("/calendar/{act}", post(calendar::act))
+        .route("/on-call", get(on_call::show))
+        .route("/on-call/{act}", post(on_call::act))
         .route("/log", get(log))
         .route("/api", get(api))
         .route("/login", get(login).post(log_in))
@@ -86,39 +94,6 @@ async fn list_page(server: &Shared, caller: &Caller, query: ListQuery) -> Result
     Ok(page.page())
 }
 
-#[derive(Debug, Deserialize)]
-struct CalendarQuery {
-    month: Option<String>,
-    service: Option<String>,
-    team: Option<String>,
-    fragment: Option<u8>,
-}
-
-async fn calendar(State(server): State<Shared>, visitor: Visitor, Query(query): Query<CalendarQuery>) -> Response {
-    let fragment = query.fragment == Some(1);
-    visitor.show(calendar_page(&server, &visitor.0.caller, query).await, fragment, "/calendar")
-}
-
-async fn calendar_page(server: &Shared, caller: &Caller, query: CalendarQuery) -> Result<Page, Problem> {
-    let zone = server.handle.in_force().zone.clone();
-    let month = match query.month.as_deref().filter(|month| !month.is_empty()) {
-        Some(text) => Month::read(text, zone).map_err(Problem::malformed)?,
-        None => Month::of(server.handle.now(), zone),
-    };
-    let given = |text: Option<String>| text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
-    let ((from, to), service, team) = (month.range(), given(query.service), given(query.team));
-    let params = CalendarParams { from: Some(from), to: Some(to), service: service.clone(), team: team.clone() };
-    let page = CalendarPage {
-        view: calendar_api::view(server, caller, &params).await?,
-        month,
-        service: service.unwrap_or_default(),
-        team: team.unwrap_or_default(),
-        services: services(server, caller),
-        base_url: server.base_url.clone(),
-    };
-    Ok(page.page())
-}
-
 /// The services of which somebody sees changes.
 fn services(server: &Shared, caller: &Caller) -> Vec<String> {
     let reach = caller.reach(server);
@@ -142,7 +117,7 @@ async fn change(
 ) -> Response {
     let done = query.done.as_deref().and_then(Act::of);
     let page = match id {
-        Ok(Id(id)) => change_page(&server, &visitor, id, done).await,
+        Ok(Id(id)) => change_page(&server, &visitor, id, done, None).await.map(|(page, _)| page),
         Err(problem) => Err(problem),
     };
     visitor.show(page, query.fragment == Some(1), "/changes")
@@ -153,7 +128,8 @@ async fn change_page(
     visitor: &Visitor,
     id: change::ChangeId,
     done: Option<Act>,
-) -> Result<Page, Problem> {
+    tried: Option<Tried>,
+) -> Result<(Page, Offers), Problem> {
     let overview = changes::overview(server, &visitor.0.caller, id).await?;
     let looks = server.handle.looks(id, 0).await?;
     let plan = &overview.change.proposal.plan;
@@ -168,29 +144,18 @@ async fn change_page(
         csrf: visitor.0.csrf.clone(),
         since: diffs::since_vote(&overview, &change::Actor::User(visitor.0.caller.user.clone())),
         done,
+        tried,
     };
-    Ok(page.page())
+    Ok((page.page(), page.offers))
 }
 
-async fn release(
-    State(server): State<Shared>,
-    visitor: Visitor,
-    Path(id): Path<String>,
-    Query(query): Query<ReleaseQuery>,
-) -> Response {
-    let page = release_page(&server, &visitor.0.caller, &id).await;
-    visitor.show(page, query.fragment == Some(1), "/changes")
-}
-
-#[derive(Debug, Deserialize)]
-struct ReleaseQuery {
-    fragment: Option<u8>,
-}
-
-async fn release_page(server: &Shared, caller: &Caller, id: &str) -> Result<Page, Problem> {
-    let id = releases::id_of(id)?;
-    let view = releases::show(server, caller, id).await?;
-    Ok(ReleasePage { view, log: releases::entries(server, id).await? }.page())
+/// A page with a form on it that was not taken.
+fn show_tried(visitor: &Visitor, status: StatusCode, page: Result<Page, Problem>) -> Response {
+    let mut response = visitor.show(page, false, "/");
+    if response.status().is_success() {
+        *response.status_mut() = status;
+    }
+    response
 }
 
 /// The budgets of the services of a change that has not ended.
@@ -202,46 +167,84 @@ async fn budgets_of(server: &Shared, change: &Change) -> Result<Vec<engine::budg
     Ok(all.into_iter().filter(|budget| change.proposal.services.contains(&budget.service)).collect())
 }
 
-/// What the forms of a change send.
-#[derive(Debug, Deserialize)]
-struct ActForm {
-    csrf: String,
-    #[serde(flatten)]
-    brought: Brought,
-}
+/// What the forms of a change send, beside what was typed.
+const OF_FORMS: [&str; 5] = ["effect", "text", "found", "rule", "point"];
 
 async fn act(
     State(server): State<Shared>,
     visitor: Visitor,
     Path((id, word)): Path<(String, String)>,
-    form: Result<Form<ActForm>, Problem>,
+    form: Result<Form<Typed>, Problem>,
 ) -> Response {
     let back = local(Some(&format!("/changes/{id}")));
-    match acted(&server, &visitor, &id, &word, form).await {
+    let typed = match form.and_then(|Form(typed)| visitor.sent_with(typed)) {
+        Ok(typed) => typed,
+        Err(problem) => return visitor.show(Err(problem), false, &back),
+    };
+    match acted(&server, &visitor, &id, &word, &typed).await {
         Ok(act) => Redirect::to(&format!("{back}?done={}", act.word())).into_response(),
-        Err(problem) => visitor.show(Err(problem), false, &back),
+        Err(Refused::Whole(problem)) => visitor.show(Err(problem), false, &back),
+        Err(Refused::Typed(id, act, fault)) => {
+            let (status, problem) = (fault.status, fault.problem());
+            let tried = Tried { form: form_of(act), typed, fault };
+            match change_page(&server, &visitor, id, None, Some(tried)).await {
+                Ok((page, offers)) if offers.acts.contains(&act) => show_tried(&visitor, status, Ok(page)),
+                // There is no such form any more: what was refused is all that there is to say.
+                Ok(_) => visitor.show(Err(problem), false, &back),
+                Err(other) => visitor.show(Err(other), false, &back),
+            }
+        }
     }
 }
 
-async fn acted(
-    server: &Shared,
-    visitor: &Visitor,
-    id: &str,
-    word: &str,
-    form: Result<Form<ActForm>, Problem>,
-) -> Result<Act, Problem> {
-    let Form(form) = form?;
-    visitor.sent(&form.csrf)?;
+/// Why a form of a change was not taken.
+enum Refused {
+    /// There is nothing to go on with.
+    Whole(Problem),
+    /// It is mended in the form.
+    Typed(change::ChangeId, Act, Fault),
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Whole(problem)
+    }
+}
+
+async fn acted(server: &Shared, visitor: &Visitor, id: &str, word: &str, typed: &Typed) -> Result<Act, Refused> {
     let id: change::ChangeId = id.parse().map_err(Problem::malformed)?;
     let act = Act::of(word).ok_or_else(|| Problem::not_found(format!("a change can't be asked to `{word}`")))?;
     let caller = &visitor.0.caller;
     let change = changes::load(server, caller, id).await?;
-    caller.token_leaves(server, act.word(), Some(id), &change.proposal).await?;
-    let (handle, actor) = (server.handle.clone(), caller.actor());
-    on_what_was_seen(act, &change, form.brought.effect)?;
-    let command = act.command(form.brought);
-    to_its_end(async move { handle.command(&actor, id, command).await }).await??;
+    caller.token_leaves(server, act.action(), Some(id), &change.proposal).await?;
+    let refused = |fault| Refused::Typed(id, act, fault);
+    let brought = brought(server, act, typed).map_err(refused)?;
+    on_what_was_seen(act, &change, brought.effect)?;
+    let (handle, actor, command) = (server.handle.clone(), caller.actor(), act.command(brought));
+    let done = to_its_end(async move { handle.command(&actor, id, command).await }).await?;
+    let fields = [("reason_needed", "text"), ("bad_end", "until")];
+    done.map_err(|error| refused(Fault::said(&error.into(), &fields)))?;
     Ok(act)
+}
+
+/// What a form brings, read field by field.
+fn brought(server: &Shared, act: Act, typed: &Typed) -> Result<Brought, Fault> {
+    let of_form = typed.iter().filter(|(name, text)| OF_FORMS.contains(&name.as_str()) && !text.is_empty());
+    let fields: serde_json::Map<String, serde_json::Value> =
+        of_form.map(|(name, text)| (name.clone(), text.clone().into())).collect();
+    let mut brought: Brought = serde_json::from_value(fields.into()).map_err(|error| Fault {
+        status: StatusCode::BAD_REQUEST,
+        field: None,
+        why: format!("the form can't be read: {error}"),
+        help: None,
+    })?;
+    if !brought.text.trim().is_empty() {
+        brought.text = form::words(typed, "text")?;
+    }
+    if act == Act::Veto {
+        brought.until = Some(form::end(typed, "until", "a veto", server.handle.now())?);
+    }
+    Ok(brought)
 }
 
 /// Refuses what would stand for another effect than the one that was on the page.
@@ -331,7 +334,7 @@ async fn login(State(server): State<Shared>, peer: Peer, method: Method, Query(q
         return refused(StatusCode::TOO_MANY_REQUESTS, "too many tries; wait a few seconds", &next);
     }
     match server.identify.one_time(&code) {
-        Some(identity) => begin(&server, identity, &next),
+        Some(identity) => begin(&server, identity.into(), &next),
         None => {
             server.metrics.turn_away("used_link");
             refused(StatusCode::UNAUTHORIZED, "the link has been used, or is too old; ask for another", &next)
@@ -361,12 +364,11 @@ async fn log_in(
     if !may_try(&server, peer, public_id(token).and_then(|id| server.identify.owner(id))) {
         return refused(StatusCode::TOO_MANY_REQUESTS, "too many tries; wait a few seconds", &next);
     }
-    match server.identify.bearer(token).await {
-        Ok(identity) => begin(&server, identity, &next),
-        Err(stranger) => {
-            let problem = turned_away(&server, &stranger);
-            let help = if stranger == Stranger::Unknown { "" } else { stranger.help() };
-            let why = if help.is_empty() { problem.detail } else { format!("{}; {help}", problem.detail) };
+    match identified(&server, token).await {
+        Ok(caller) => begin(&server, caller, &next),
+        Err(problem) => {
+            let help = problem.help.filter(|_| problem.detail != Stranger::Unknown.to_string());
+            let why = help.map_or_else(|| problem.detail.clone(), |help| format!("{}; {help}", problem.detail));
             refused(problem.status, &why, &next)
         }
     }
@@ -387,8 +389,8 @@ fn refused(status: StatusCode, why: &str, next: &str) -> Response {
     with_status(status, &LoginPage { failed: Some(why.to_owned()), next: next.to_owned() }.page())
 }
 
-fn begin(server: &Shared, identity: Identity, next: &str) -> Response {
-    let id = server.sessions.begin(identity.into(), Instant::now());
+fn begin(server: &Shared, caller: Caller, next: &str) -> Response {
+    let id = server.sessions.begin(caller, Instant::now());
     ([(header::SET_COOKIE, session::set_cookie(&id, server.is_https()))], Redirect::to(next)).into_response()
 }
 

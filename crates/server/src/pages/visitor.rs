@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::{DOCTYPE, html};
 
+use super::form::Typed;
 use super::frame::{Page, ReaderView};
 use super::list::encoded;
 use super::problem;
@@ -100,6 +101,12 @@ impl Visitor {
         }
         Err(Problem::not_allowed("the form was not sent by a page of your session")
             .help("reload the page and try again"))
+    }
+
+    /// What a form sent, without its token, if it comes from a page of this very session.
+    pub(crate) fn sent_with(&self, mut typed: Typed) -> Result<Typed, Problem> {
+        let csrf = typed.remove("csrf").unwrap_or_default();
+        self.sent(&csrf).map(|()| typed)
     }
 
     /// A page, or what moves on it, or the problem that there is instead.

@@ -44,6 +44,7 @@ const TABLE: &str = "
     post /api/v1/changes/{id}/tick             401 404 403 403 409
     post /api/v1/changes/{id}/except           401 404 403 403 409
     post /api/v1/changes/{id}/grant-exception  401 404 403 403 409
+    post /api/v1/changes/{id}/revoke-exception 401 404 403 403 409
     get  /api/v1/changes/{id}/calendar         401 404 200 200 200
     get  /api/v1/calendar                      401 200 200 200 200
     get  /api/v1/calendar.ics                  401 200 200 200 200
@@ -121,6 +122,7 @@ fn body(path: &str, effect: &Value) -> Value {
         "override" => json!({"code": "none", "reason": "because"}),
         "except" => json!({"freeze": "none", "until": "2030-01-01T00:00:00Z", "reason": "because"}),
         "grant-exception" => json!({"freeze": "none"}),
+        "revoke-exception" => json!({"freeze": "none", "reason": "because"}),
         "tick" => json!({"list": "none", "code": "none", "note": "seen"}),
         "delegations" => json!({"lasts": "1d"}),
         "holds" => json!({"services": ["checkout"], "lasts": "1h", "reason": "because"}),

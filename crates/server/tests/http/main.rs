@@ -6,6 +6,7 @@ mod world;
 
 mod access;
 mod api;
+mod forms;
 mod guard;
 mod log_files;
 mod operating;

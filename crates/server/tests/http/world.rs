@@ -211,7 +211,7 @@ impl Voice for Blind {
 }
 
 /// Every user's token is `token-of-` and their name, with the id `id-of-` and their name. With `checkout-of-` it is limited to reading and approving
-/// changes of `checkout`, with `expired-of-` it is over. The code `once` is ada's, until it is used.
+/// changes of `checkout`, with `feed-of-` to the calendar feed, with `search-feed-of-` to that of `search`, with `expired-of-` it is over. The code `once` is ada's, until it is used.
 #[derive(Default)]
 pub(crate) struct PaperDesk {
     used: AtomicBool,
@@ -229,7 +229,20 @@ impl PaperDesk {
         if let Some(user) = token.strip_prefix("checkout-of-") {
             let may = Some([change::Permission::Read, change::Permission::Approve].into());
             let on = change::actor::Scope { services: vec!["checkout".into()], environments: vec![] };
-            return Some(identity(user, change::actor::Limits { may, on }));
+            return Some(identity(user, change::actor::Limits { may, on, ..Default::default() }));
+        }
+        if let Some(user) = token.strip_prefix("feed-of-") {
+            return Some(identity(
+                user,
+                change::actor::Limits { purpose: change::actor::Purpose::Feed, ..Default::default() },
+            ));
+        }
+        if let Some(user) = token.strip_prefix("search-feed-of-") {
+            let on = change::actor::Scope { services: vec!["search".into()], environments: vec![] };
+            return Some(identity(
+                user,
+                change::actor::Limits { purpose: change::actor::Purpose::Feed, on, may: None },
+            ));
         }
         token.strip_prefix("token-of-").map(|user| identity(user, change::actor::Limits::default()))
     }
@@ -366,6 +379,25 @@ impl World {
     pub(crate) async fn under(policy: &str) -> Self {
         let policies = [("policy/rules.rego".to_owned(), policy.to_owned())].into();
         Self::governed("http://localhost:8080", false, Governance { policies, ..governance() }).await
+    }
+
+    /// One with a catalog, people on call, and a freeze whose owner is bob.
+    pub(crate) async fn coordinated() -> Self {
+        let calendar = json!({"freezes": [{"name": "clos<i>ng", "services": ["checkout"], "start": "2020-01-01T00:00",
+            "end": "2090-01-01T00:00", "tz": "UTC", "reason": "the books", "owner": "bob"}]});
+        let services = json!([
+            {"name": "checkout", "owner": "sre", "on_call": "primary"},
+            {"name": "search", "owner": "ada"},
+        ]);
+        let roster = json!({"schedules": [{"name": "primary", "tz": "UTC", "shifts": [
+            {"user": "cyd", "start": "2020-01-01T00:00", "end": "2090-01-01T00:00"}]}]});
+        let mut governance = governance();
+        governance.access.users.push(serde_json::from_value(json!({"id": "cyd"})).expect("a user"));
+        governance.calendar = serde_json::from_value(calendar).expect("a calendar");
+        governance.catalog = change::catalog::Catalog::new(serde_json::from_value(services).expect("services"))
+            .with_schedules(["primary".to_owned()]);
+        governance.roster = serde_json::from_value(roster).expect("a roster");
+        Self::governed("http://localhost:8080", false, governance).await
     }
 
     pub(crate) async fn with(base_url: &str, public_log: bool) -> Self {

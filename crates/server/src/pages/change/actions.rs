@@ -4,12 +4,15 @@ use maud::{Markup, html};
 
 use super::ChangePage;
 use crate::offers::{Act, point};
+use crate::pages::form::Fields;
 use crate::pages::frame::command;
 use crate::pages::words::{self, prose};
 use change::{Change, Phase};
 
-/// As long as an entry of the log holds with ease.
-const LONGEST: u32 = 4_000;
+/// The id of the form of an act.
+pub(in crate::pages) fn form_of(act: Act) -> String {
+    format!("act-{}", act.word())
+}
 
 pub(super) fn section(page: &ChangePage) -> Markup {
     let (offers, change) = (&page.offers, &page.view.change);
@@ -26,14 +29,16 @@ pub(super) fn section(page: &ChangePage) -> Markup {
 }
 
 fn one(page: &ChangePage, change: &Change, act: Act) -> Markup {
-    let name = act.word();
+    let (name, id) = (act.word(), form_of(act));
+    let fields = Fields::of(&id, page.tried.as_ref());
     html! {
-        details.act id={ "act-" (name) } name="act" {
+        details.act id=(id) name="act" open[fields.is_tried()] {
             summary.{ "button " (weight(act)) } { (label(act)) }
             form method="post" action={ "/changes/" (change.id) "/" (name) } {
                 input type="hidden" name="csrf" value=(page.csrf);
                 // The effect that was on the page when the reader decided, whatever it is by then.
                 input type="hidden" name="effect" value=(change.proposal.effect_digest);
+                (fields.whole())
                 div.consequence { (consequence(change, act)) }
                 @match act {
                     Act::Resume if page.offers.asks_what_was_found => (found()),
@@ -41,9 +46,9 @@ fn one(page: &ChangePage, change: &Change, act: Act) -> Markup {
                     Act::Tick => (points(page)),
                     _ => {}
                 }
+                @if act == Act::Veto { (fields.end("at most as long as `longest_hold` of the settings, 7 days by default")) }
                 @if let Some((label, required)) = asks(act) {
-                    label for={ "text-" (name) } { (label) @if !required { " (optional)" } }
-                    textarea id={ "text-" (name) } name="text" rows="2" maxlength=(LONGEST) required[required] {}
+                    (fields.words("text", label, required))
                 }
                 div.buttons { button.{ (weight(act)) } type="submit" { (confirmation(change, act)) } }
                 p.muted { "The same on the command line:" }
@@ -108,6 +113,8 @@ fn label(act: Act) -> &'static str {
         Act::Resume => "Resume",
         Act::Promote => "Promote the step",
         Act::Rollback => "Roll back",
+        Act::Veto => "Veto it",
+        Act::LiftVeto => "Lift the veto",
         Act::Complete => "Record the rollback by hand",
         Act::Review => "Record the review",
         Act::Withdraw => "Withdraw",
@@ -118,9 +125,8 @@ fn weight(act: Act) -> &'static str {
     match act {
         Act::Approve | Act::Resume | Act::Review | Act::Complete => "strong",
         Act::Rollback | Act::Reject | Act::BreakGlass => "danger",
-        Act::Override | Act::Tick | Act::Pause | Act::Promote | Act::Withdraw | Act::RequestChanges | Act::TakeBack => {
-            ""
-        }
+        Act::Override | Act::Tick | Act::Pause | Act::Promote | Act::Veto | Act::LiftVeto => "",
+        Act::Withdraw | Act::RequestChanges | Act::TakeBack => "",
     }
 }
 
@@ -134,9 +140,8 @@ fn asks(act: Act) -> Option<(&'static str, bool)> {
         Act::RequestChanges => Some(("What should be different", true)),
         Act::Withdraw | Act::TakeBack => Some(("Reason", false)),
         Act::Tick => Some(("How you know", true)),
-        Act::Reject | Act::Override | Act::BreakGlass | Act::Pause | Act::Promote | Act::Rollback => {
-            Some(("Reason", true))
-        }
+        Act::Reject | Act::Override | Act::BreakGlass | Act::Pause => Some(("Reason", true)),
+        Act::Promote | Act::Rollback | Act::Veto | Act::LiftVeto => Some(("Reason", true)),
     }
 }
 
@@ -155,6 +160,8 @@ fn confirmation(change: &Change, act: Act) -> String {
         Act::Resume => format!("Resume {id}"),
         Act::Promote => format!("Promote {}", current(change)),
         Act::Rollback => format!("Roll back {id}"),
+        Act::Veto => format!("Veto {id}"),
+        Act::LiftVeto => format!("Lift the veto of {id}"),
         Act::Complete => "Record it as rolled back".into(),
         Act::Review => "Record the review".into(),
         Act::Withdraw => format!("Withdraw {id}"),
@@ -213,6 +220,10 @@ fn consequence(change: &Change, act: Act) -> Markup {
         Act::Rollback => html! {
             p { "What was there before the first step is restored, on " @for (i, resource) in proposal.claims.resources.iter().enumerate() { @if i > 0 { ", " } code { (resource) } } "." }
         },
+        Act::Veto => html! {
+            p { "No further step of " (change.id) " begins before the end that you give. What is under way is finished and judged; a rollback passes." }
+        },
+        Act::LiftVeto => html! { p { (change.id) " goes on when its other gates are open." } },
         Act::Complete => html! { p { "Only if you have brought the target back by hand, and have checked it." } },
         Act::Review => html! { p { "What went wrong, and what will be different next time." } },
         Act::Withdraw => html! { p { "That ends " (change.id) ". It can be proposed anew." } },
@@ -232,6 +243,8 @@ fn line(page: &ChangePage, change: &Change, act: Act) -> String {
             first(&page.offers.rules, |rule| rule.code.clone(), "CODE")
         ),
         Act::Tick => format!("clearway tick {id} {} --note \"...\"", first(&page.offers.points, point, "LIST/POINT")),
+        Act::Veto => format!("clearway veto {id} --for 2h --reason \"...\""),
+        Act::LiftVeto => format!("clearway veto {id} --lift --reason \"...\""),
         act => format!("clearway {} {id} --reason \"...\"", act.word()),
     }
 }
