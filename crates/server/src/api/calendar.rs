@@ -126,7 +126,7 @@ pub(crate) async fn next(
     Id(id): Id,
 ) -> Result<axum::Json<NextView>, Problem> {
     let change = changes::load(&server, &caller, id).await?;
-    let standing = server.handle.calendar_of(&change);
+    let standing = server.handle.calendar_of(&change).await?;
     let says = standing.opening.in_words();
     Ok(axum::Json(NextView { change: id, now: server.handle.now(), standing, says }))
 }
@@ -164,7 +164,7 @@ pub(crate) async fn ics(
         service,
         team,
     };
-    let planned = planned(&server, &waiting(&server, &caller, &params).await?);
+    let planned = planned(&server, &waiting(&server, &caller, &params).await?).await?;
     let to_feed = |one: PlannedView| {
         let url = format!("{}/changes/{}", server.base_url, one.change);
         Planned { change: one.change, title: one.title, status: one.status, at: one.at, url }
@@ -203,7 +203,7 @@ pub(crate) async fn view(server: &Shared, caller: &Caller, params: &CalendarPara
     let changes = waiting(server, caller, params).await?;
     let more = found.len() > MOST || changes.len() >= MOST_CHANGES;
     let occurrences = found.iter().take(MOST).map(|occurrence| occurrence.listed()).collect();
-    let mut planned = planned(server, &changes);
+    let mut planned = planned(server, &changes).await?;
     planned.retain(|planned| from <= planned.at && planned.at < to);
     Ok(CalendarView { from, to, now, occurrences, planned, backlog: backlog(server, &changes, now), more })
 }
@@ -248,22 +248,22 @@ async fn waiting(server: &Shared, caller: &Caller, params: &CalendarParams) -> R
 }
 
 /// Those that are approved, with the first moment at which they can begin.
-fn planned(server: &Shared, changes: &[Change]) -> Vec<PlannedView> {
-    let each = changes.iter().filter_map(|change| {
-        let opening = server.handle.calendar_of(change).opening.at?;
-        let at = change.not_before()?.max(opening);
-        Some(PlannedView {
+async fn planned(server: &Shared, changes: &[Change]) -> Result<Vec<PlannedView>, Problem> {
+    let mut planned: Vec<PlannedView> = Vec::new();
+    for change in changes {
+        let Some(not_before) = change.not_before() else { continue };
+        let Some(opening) = server.handle.calendar_of(change).await?.opening.at else { continue };
+        planned.push(PlannedView {
             change: change.id,
             title: change.proposal.title.clone(),
             services: change.proposal.services.iter().cloned().collect(),
             owner: change.proposal.owner.clone(),
             status: change::explain::status(change),
-            at,
-        })
-    });
-    let mut planned: Vec<PlannedView> = each.collect();
+            at: not_before.max(opening),
+        });
+    }
     planned.sort_by_key(|planned| (planned.at, planned.change));
-    planned
+    Ok(planned)
 }
 
 fn backlog(server: &Shared, changes: &[Change], now: Timestamp) -> Vec<Backlog> {
