@@ -3,7 +3,7 @@
 //! Holds `calendar.yaml` as people write it ([`Calendar`]) and what it says of a change ([`Standing`]): the freezes that hold it, the windows that it
 //! needs, and the first moment at which all is open. A freeze wins over a window. Of two readings of a clock, the one that forbids more counts; an entry
 //! that can't be read holds what it covers until somebody mends it. Reads no clock: now is an argument. Its rooms, in order: [`clock`], `recurrence`,
-//! [`interval`], `rule`, [`almanac`]. Who asks: [`gate`](crate::gate).
+//! [`interval`], `rule`, `remarks`, [`almanac`]. Who asks: [`gate`](crate::gate).
 
 pub mod almanac;
 pub mod clock;
@@ -12,6 +12,8 @@ pub mod feed;
 pub mod interval;
 pub mod month;
 mod recurrence;
+mod remarks;
+pub mod repeated;
 mod rule;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +28,7 @@ use crate::time::{Span, Timestamp};
 
 pub use almanac::{Almanac, Listed, What};
 pub use clock::{Effect, Spell};
-pub use exception::Exception;
+pub use exception::{Exception, Lost};
 pub use interval::TimeInterval;
 
 /// `calendar.yaml`.
@@ -172,15 +174,28 @@ pub struct Passes {
 }
 
 impl Passes {
-    /// What a change has.
-    pub fn of(change: &Change) -> Self {
+    /// What a change has, without the exceptions that were given by somebody who could not give them now.
+    pub fn of(change: &Change, lost: &BTreeSet<Lost>) -> Self {
         let mut exceptions = BTreeMap::new();
         let effect = change.proposal.effect_digest;
-        for exception in change.exceptions.iter().filter(|exception| exception.counts(effect, Timestamp::MIN)) {
+        for exception in
+            change.exceptions.iter().filter(|one| one.counts(effect, Timestamp::MIN) && !one.is_among(lost))
+        {
             let until = exceptions.entry(exception.freeze.clone()).or_insert(exception.until);
             *until = exception.until.max(*until);
         }
         Self { emergency: change.proposal.course.emergency().map(|emergency| emergency.until), exceptions }
+    }
+
+    /// The last moment at which it passes anything that is not open to everybody.
+    pub fn last_end(&self) -> Option<Timestamp> {
+        self.exceptions.values().copied().chain(self.emergency).max()
+    }
+
+    /// The first moment after `now` at which it passes less.
+    pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
+        let ends = self.exceptions.values().copied().chain(self.emergency);
+        ends.filter(|end| *end > now).min()
     }
 
     /// Whether a freeze of this name holds nothing at an instant.
@@ -357,15 +372,5 @@ impl Calendar {
             }
         }
         found
-    }
-
-    /// What should be known of it at `now`, and is no reason to refuse it: what will never be again, and owners whom nobody knows.
-    pub fn warnings(&self, now: Timestamp) -> Vec<Remark> {
-        let over = self.entries().filter_map(|(pointer, effect, entry)| {
-            let times = rule::Times::read(entry, effect).ok()?;
-            let message = format!("`{}` is over and never comes again", entry.name);
-            (!rule::comes_after(&times, now)).then(|| Remark { pointer, message, help: Some("take it out".into()) })
-        });
-        over.collect()
     }
 }

@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::actor::{Actor, Permission};
 use crate::approval::{APPROVERS, ON_CALL, SERVICE_OWNERS, Vote, owned_by};
+use crate::calendar::Lost;
+use crate::calendar::exception::{FREEZE, Granted};
 use crate::catalog::Gating;
 use crate::circumstances::{Circumstances, OpenDebt};
 use crate::facts::material::Committer;
 use crate::governance::Governance;
-use crate::lifecycle::Change;
+use crate::lifecycle::{Change, Stage};
 use crate::proposal::Proposal;
 use crate::time::Timestamp;
 
@@ -81,6 +83,9 @@ impl Entitlement<'_> {
     /// Those whom the changed services name as on call; where none of them names anybody, the team that owns the change, and where that is one person
     /// whoever may approve: an emergency must not wait for somebody who does not exist.
     fn is_on_call(&self, user: &str, groups: &BTreeSet<String>) -> bool {
+        if self.governance.access.is_machine(user) {
+            return false;
+        }
         let services = self.proposal().services.iter().filter_map(|name| self.governance.catalog.service(name));
         let named: Vec<&String> = services.filter_map(|service| service.on_call.as_ref()).collect();
         let is = |principal: &String| principal == user || groups.contains(principal);
@@ -129,6 +134,30 @@ impl Entitlement<'_> {
         hands.filter(lost).cloned().collect()
     }
 
+    /// The exceptions of freezes whose giver has left, has lost the right by which they gave them, or turned out to have a part in the change. As votes,
+    /// they are used up by the first step.
+    pub fn grants_lost(&self) -> BTreeSet<Lost> {
+        if self.change.rollout().is_some() {
+            return BTreeSet::new();
+        }
+        let granted = self.change.exceptions.iter().filter_map(|one| Some((one, one.granted.as_ref()?)));
+        let lost = granted.filter(|(_, granted)| !self.may_still_grant(granted));
+        lost.map(|(one, granted)| (one.freeze.clone(), granted.by.clone())).collect()
+    }
+
+    fn may_still_grant(&self, granted: &Granted) -> bool {
+        let Some(user) = granted.by.user() else { return false };
+        let may = self.may(user);
+        let may_freeze = may.contains(&Permission::Freeze);
+        let may_any = may_freeze || may.contains(&Permission::Approve);
+        // By the role that they gave it by: another owner of the freeze takes nothing back that the one before has given.
+        let has_role = match granted.role.as_str() {
+            FREEZE => may_freeze,
+            owner => user == owner || self.own_groups(user).contains(owner),
+        };
+        may_any && has_role && !self.wrote(user) && !self.committed(user)
+    }
+
     /// Those who committed to it and whom access.yaml does not know: nobody can say whether one of them approves it under another name.
     pub fn unknown_committers(&self) -> BTreeSet<String> {
         let is_unknown = |one: &&Committer| self.governance.access.user_of_commit(one).is_none();
@@ -160,6 +189,27 @@ impl Entitlement<'_> {
         let assessment = &self.change.assessment.as_ref()?.assessment;
         let requirements = assessment.requires.iter().chain(&assessment.owed);
         Some(requirements.flat_map(|r| std::iter::once(&r.by).chain(&r.escalate)).collect())
+    }
+
+    /// Whom an emergency that waits could be agreed to by, at this moment: the people of each group that it asks, or may ask yet. Those who may approve
+    /// are among them, whoever is asked.
+    pub fn could_agree(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let waits = matches!(self.change.stage, Stage::Waiting) && self.change.proposal.course.emergency().is_some();
+        let (Some(assessed), true) = (&self.change.assessment, waits) else { return BTreeMap::new() };
+        let requires = &assessed.assessment.requires;
+        let asked = requires.iter().flat_map(|r| std::iter::once(&r.by).chain(&r.escalate)).map(String::as_str);
+        let asked: BTreeSet<&str> = asked.chain([APPROVERS]).collect();
+        let mut could: BTreeMap<String, BTreeSet<String>> =
+            asked.iter().map(|group| ((*group).to_owned(), BTreeSet::new())).collect();
+        let users = self.governance.access.users.iter().map(|user| user.id.as_str());
+        for user in users.filter(|user| self.may_speak(user) && self.excluded(user).is_none()) {
+            for group in self.voice(user).groups {
+                could.entry(group).and_modify(|users| {
+                    users.insert(user.to_owned());
+                });
+            }
+        }
+        could
     }
 
     /// The groups of which everybody is away.

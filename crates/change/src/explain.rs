@@ -65,6 +65,9 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::Escalated { by, to } => format!("`{by}` did not answer in time: `{to}` is asked too"),
         Event::Lapsed { reason } => format!("lapsed: {reason}"),
         Event::Scheduled { not_before } => format!("scheduled, not before {not_before}"),
+        Event::Rescheduled { not_before } => {
+            format!("the calendar has changed: scheduled anew, not before {not_before}")
+        }
         Event::Held { gates } => {
             format!("held: {}", gates.iter().filter_map(closed_reason).collect::<Vec<_>>().join("; "))
         }
@@ -236,6 +239,19 @@ pub fn status(change: &Change) -> String {
         Phase::RollbackFailed => "the rollback failed: people have to act".into(),
         Phase::Completed => "completed".into(),
         Phase::RolledBack | Phase::Refused | Phase::Withdrawn | Phase::Lapsed => ended(change),
+    }
+}
+
+/// The same above a list of its gates, which say themselves why they are closed.
+pub fn headline(change: &Change) -> String {
+    let holding = || change.hold.iter().flat_map(|hold| &hold.gates).filter(|gate| gate.holds());
+    match change.phase() {
+        Phase::Held { .. } if holding().next().is_some() => {
+            let gates: Vec<String> = holding().map(|gate| gate.gate.to_string()).collect();
+            let plural = if gates.len() == 1 { "" } else { "s" };
+            format!("held by the gate{plural} {}", list(gates.iter().map(String::as_str)))
+        }
+        _ => status(change),
     }
 }
 

@@ -410,7 +410,7 @@ fn is_emergency(change: &Change, given: &Given) -> bool {
 
 /// The freezes that it does not pass. What an emergency may pass, it may pass while it lasts, however much of it has been approved since.
 fn freezes<'a>(change: &Change, given: &'a Given) -> impl Iterator<Item = &'a Frozen> {
-    let passes = Passes::of(change);
+    let passes = Passes::of(change, &given.grants_lost);
     given.frozen.iter().filter(move |frozen| !passes.freeze(&frozen.name, frozen.emergency, given.now))
 }
 
@@ -449,7 +449,8 @@ fn frozen(change: &Change, freeze: &Frozen, given: &Given) -> GateState {
     let when = until.map_or_else(String::new, |at| format!(" until `{at}`"));
     let services = list(change.proposal.services.iter().map(String::as_str));
     let later = later_than(until, given);
-    let reason = format!("the freeze `{}` covers {services}{when}: {}{later}", freeze.name, freeze.reason);
+    let lost = granted_by_nobody(change, &freeze.name, given);
+    let reason = format!("the freeze `{}` covers {services}{when}: {}{later}{lost}", freeze.name, freeze.reason);
     let who = match wanted(change, &freeze.name, given) {
         Some(asked) => format!(
             "the owner of the freeze, `{}`, by granting the exception until `{}` that {} asks for: {}",
@@ -466,10 +467,20 @@ fn wanted<'a>(change: &'a Change, freeze: &str, given: &Given) -> Option<&'a Exc
     change.exceptions.iter().rev().find(|one| one.freeze == freeze && one.is_open(effect, given.now))
 }
 
+/// Why an exception that was granted lets nothing pass: who granted it has left, or has lost the right to.
+fn granted_by_nobody(change: &Change, freeze: &str, given: &Given) -> String {
+    let effect = change.proposal.effect_digest;
+    let meant = |one: &&Exception| one.freeze == freeze && one.counts(effect, given.now);
+    let lost = change.exceptions.iter().filter(meant).find(|one| one.is_among(&given.grants_lost));
+    let by = lost.and_then(|one| one.granted.as_ref()).map(|granted| &granted.by);
+    by.map_or_else(String::new, |by| format!("; {by} granted an exception, and could not grant it now"))
+}
+
 /// The freezes that it passes by an exception now: nobody should have to look for why it goes.
 fn passing(change: &Change, given: &Given) -> Vec<String> {
     let effect = change.proposal.effect_digest;
-    let counting = change.exceptions.iter().filter(|one| one.counts(effect, given.now));
+    let counts = |one: &&Exception| one.counts(effect, given.now) && !one.is_among(&given.grants_lost);
+    let counting = change.exceptions.iter().filter(counts);
     let now = counting.filter(|one| given.frozen.iter().any(|frozen| frozen.name == one.freeze));
     let line = |one: &Exception| {
         let by = one.granted.as_ref().map(|granted| granted.by.to_string()).unwrap_or_default();
@@ -590,7 +601,50 @@ fn approvals(change: &Change, given: &Given) -> GateState {
     if approval::is_quorate(requires, &change.asked, &votes, effect, given.now) {
         return GateState::Open;
     }
-    missing_approvals(&approval::standing(requires, &change.asked, &votes, effect, given.now))
+    let standing = approval::standing(requires, &change.asked, &votes, effect, given.now);
+    if let Some(shut) = nobody_to_agree(change, &standing, given) {
+        return shut;
+    }
+    missing_approvals(&standing, given)
+}
+
+/// Why an emergency waits in vain: of those whom it asks, nobody is left who could agree.
+fn nobody_to_agree(change: &Change, standing: &[Standing], given: &Given) -> Option<GateState> {
+    if given.could_agree.is_empty() {
+        return None;
+    }
+    let is_short = |s: &&Standing| s.missing() > those_who_could(s, given).len();
+    let short = standing.iter().find(is_short)?;
+    let groups = list(std::iter::once(&short.requirement.by).chain(&short.requirement.escalate).map(String::as_str));
+    let services = list(change.proposal.services.iter().map(String::as_str));
+    let on_call = match short.requirement.by == approval::ON_CALL {
+        true if given.duty.users.is_empty() => format!(": nobody is on call for {services}"),
+        true => format!(": on call for {services} is {}", list(given.duty.users.iter().map(String::as_str))),
+        false => String::new(),
+    };
+    let reason = format!(
+        "approvals are missing: {}, and nobody else is left among {groups} who has no part in the change{on_call}",
+        short.in_words()
+    );
+    let others = given.could_agree.get(approval::APPROVERS).into_iter().flatten().map(String::as_str);
+    let others: Vec<&str> = others.collect();
+    let could = match others.as_slice() {
+        [] => "nobody else may approve changes of these services: whoever keeps access.yaml, by letting somebody"
+            .to_owned(),
+        others => format!(
+            "whoever keeps the roster, by putting {} on call too; or the author, by proposing it as a regular change, which they may approve",
+            list(others.iter().copied())
+        ),
+    };
+    Some(closed("nobody_to_agree", reason, None, Some(could)))
+}
+
+/// Those who have not voted yet and could, for a requirement of an emergency.
+fn those_who_could<'a>(standing: &'a Standing, given: &'a Given) -> BTreeSet<&'a str> {
+    let requirement = &standing.requirement;
+    let groups = std::iter::once(&requirement.by).chain(&requirement.escalate);
+    let users = groups.filter_map(|group| given.could_agree.get(group)).flatten().map(String::as_str);
+    users.filter(|user| !standing.met_by.iter().any(|voter| voter.user() == Some(*user))).collect()
 }
 
 /// Why what was approved in advance is not approved any more.
@@ -610,7 +664,7 @@ fn not_in_advance(change: &Change, assessment: &Assessment, given: &Given) -> Op
     ))
 }
 
-fn missing_approvals(standing: &[Standing]) -> GateState {
+fn missing_approvals(standing: &[Standing], given: &Given) -> GateState {
     let open: Vec<&Standing> = standing.iter().filter(|s| s.missing() > 0).collect();
     let missing: Vec<String> = open.iter().map(|s| s.in_words()).collect();
     if standing.is_empty() {
@@ -623,7 +677,10 @@ fn missing_approvals(standing: &[Standing]) -> GateState {
         format!("approvals are missing: {}", missing.join(", "))
     };
     let who: Vec<&str> = open.iter().flat_map(|s| &s.asked).map(String::as_str).collect();
-    closed("approvals_missing", reason, None, Some(list(who)))
+    // In an emergency nobody should have to look up who is behind the name of a group.
+    let people: BTreeSet<&str> = open.iter().flat_map(|s| those_who_could(s, given)).collect();
+    let named = if people.is_empty() { String::new() } else { format!(": {}", list(people)) };
+    closed("approvals_missing", reason, None, Some(format!("{}{named}", list(who))))
 }
 
 // INVARIANT: votes are consumed by the first step; from then on age does not close the gate. Another effect does, and a vote that was taken back.

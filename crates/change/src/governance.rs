@@ -17,7 +17,7 @@ use crate::approval::signers::{self, Signer};
 use crate::approval::{APPROVERS, KNOWN_GROUPS};
 use crate::assessment::{Item, Requirement, Risk, Signing, Tick, Window};
 use crate::budget::BudgetPolicy;
-use crate::calendar::Calendar;
+use crate::calendar::{Calendar, Remark};
 use crate::catalog::{At, Catalog, Entries, Entry, Finding, FindingKind, Service, Severity};
 use crate::conflict::ConflictRules;
 use crate::course::EmergencyRules;
@@ -28,7 +28,7 @@ use crate::proposal::{Kind, Proposal};
 use crate::roster::{Roster, RosterCopy, Watch};
 use crate::secret::AllowList;
 use crate::standard::{self, Template};
-use crate::time::{Span, TimeZone};
+use crate::time::{Span, TimeZone, Timestamp};
 use crate::verification::Sli;
 
 pub use settings::Settings;
@@ -477,6 +477,14 @@ impl Governance {
             digest: Digest::of_value(&digests),
             files: digests,
         })
+    }
+}
+
+impl Governance {
+    /// What should be known of its calendar at `now`, and is no reason to refuse it.
+    pub fn calendar_remarks(&self, now: Timestamp) -> Vec<Remark> {
+        let strangers = self.calendar.strangers(&self.access, &self.catalog);
+        self.calendar.warnings(now).into_iter().chain(strangers).collect()
     }
 }
 

@@ -28,7 +28,7 @@ use crate::aftermath::{Debt, Owed, Refused};
 use crate::approval::{self, AskedFor, ChangesRequested, Signature, Signed, Standing, Voided, Vote};
 use crate::assessment::Assessment;
 use crate::budget::{BudgetStanding, BudgetState};
-use crate::calendar::{Exception, Frozen, OnClose, Opening, Windows};
+use crate::calendar::{self, Exception, Frozen, OnClose, Opening, Windows};
 use crate::catalog::Gating;
 use crate::circumstances::{Delegation, OpenDebt, Stopped};
 use crate::conflict::Conflict;
@@ -588,6 +588,8 @@ pub struct Given {
     pub revoked: BTreeSet<Actor>,
     /// Those who have set rules aside, or have a hand on the glass, and may do so no longer.
     pub hands_off: BTreeSet<Actor>,
+    /// The exceptions that were granted by somebody who could not grant them now, before the first step.
+    pub grants_lost: BTreeSet<calendar::Lost>,
     /// Those with a hand on the glass who have a part in the change.
     pub insiders: BTreeSet<Actor>,
     pub stopped: Option<Stopped>,
@@ -609,6 +611,8 @@ pub struct Given {
     pub debts_escalate_to: Option<String>,
     /// The groups of which everybody is away.
     pub away: BTreeSet<String>,
+    /// Who could agree to an emergency that waits, by the groups that it asks; empty for everything else.
+    pub could_agree: BTreeMap<String, BTreeSet<String>>,
     /// The release that the change is part of, as it stands.
     pub release: Option<Release>,
 }
@@ -640,6 +644,7 @@ impl Given {
             standard: None,
             revoked: BTreeSet::new(),
             hands_off: BTreeSet::new(),
+            grants_lost: BTreeSet::new(),
             insiders: BTreeSet::new(),
             stopped: None,
             holds: vec![],
@@ -651,6 +656,7 @@ impl Given {
             overdue: vec![],
             debts_escalate_to: None,
             away: BTreeSet::new(),
+            could_agree: BTreeMap::new(),
             release: None,
         }
     }
@@ -735,6 +741,11 @@ pub enum Event {
         reason: String,
     },
     Scheduled {
+        #[schemars(with = "String")]
+        not_before: Timestamp,
+    },
+    /// The calendar has changed: a change for the next window has another moment. Its place among those that wait stays its own.
+    Rescheduled {
         #[schemars(with = "String")]
         not_before: Timestamp,
     },

@@ -49,10 +49,12 @@ impl Governance {
         if let Some(turn) = self.roster.turn(name, &self.access, now) {
             return Duty { named, users: turn.users, until: turn.until, unknown: turn.unknown };
         }
-        let users = match self.access.is_active(name) {
+        let users: BTreeSet<String> = match self.access.is_active(name) {
             true => [name.to_owned()].into(),
             false => self.access.users_of_group(name).map(str::to_owned).collect(),
         };
+        // Whoever is woken has to be a person.
+        let users = users.into_iter().filter(|user| !self.access.is_machine(user)).collect();
         Duty { named, users, until: None, unknown: None }
     }
 

@@ -32,6 +32,24 @@ pub enum OnFailure {
     Stop,
 }
 
+/// What has to be approved before anything of a release begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Begins {
+    /// All of it: nobody is left with half a release because somebody says no to the other half.
+    #[default]
+    AllApproved,
+    /// Each change by itself: for releases of which a part is decided upon later.
+    EachApproved,
+}
+
+impl Begins {
+    /// What releases did that were proposed before it could be said.
+    fn before_it_was_said() -> Self {
+        Self::EachApproved
+    }
+}
+
 /// A release as it was proposed, with the changes that its members have become.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Proposed {
@@ -40,6 +58,8 @@ pub struct Proposed {
     pub description: String,
     pub owner: String,
     pub on_failure: OnFailure,
+    #[serde(default = "Begins::before_it_was_said")]
+    pub begins: Begins,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<Wave>,
     pub members: Vec<Member>,
@@ -75,6 +95,8 @@ pub struct Wave {
 pub enum Standing {
     /// Nothing of it is rolled out.
     Waiting,
+    /// The same, and it has its approvals.
+    Approved,
     UnderWay,
     /// Its verdict failed, and it waits to be rolled back.
     Failed,
@@ -102,7 +124,12 @@ impl Standing {
 
     /// Whether it does something, or waits for somebody to do it.
     fn is_moving(self) -> bool {
-        matches!(self, Self::Waiting | Self::UnderWay | Self::Failed | Self::GoingBack)
+        !self.has_begun() || matches!(self, Self::UnderWay | Self::Failed | Self::GoingBack)
+    }
+
+    /// Whether something of it was ever rolled out, or it has ended without.
+    fn has_begun(self) -> bool {
+        !matches!(self, Self::Waiting | Self::Approved)
     }
 }
 
@@ -110,6 +137,7 @@ impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Waiting => "waiting",
+            Self::Approved => "approved",
             Self::UnderWay => "under way",
             Self::Failed => "failed",
             Self::Passed => "passed",
@@ -316,7 +344,7 @@ impl Release {
             (Some(Ended::Withdrawn { .. }), _) => Phase::Withdrawn,
             (Some(Ended::Passed { .. }), _) => Phase::Completed,
             (None, Some(stopped)) => self.phase_stopped(stopped),
-            (None, None) if has(|is| is != Standing::Waiting) => Phase::RollingOut,
+            (None, None) if has(Standing::has_begun) => Phase::RollingOut,
             (None, None) => Phase::Waiting,
         }
     }
@@ -399,7 +427,8 @@ impl Stands {
 /// How a change stands as a member of a release.
 pub fn standing(change: &Change) -> Standing {
     match &change.stage {
-        Stage::Waiting | Stage::Scheduled { .. } => Standing::Waiting,
+        Stage::Waiting => Standing::Waiting,
+        Stage::Scheduled { .. } => Standing::Approved,
         Stage::Rolling(rollout) => standing_in_rollout(rollout),
         Stage::Ended { end: End::Completed, .. } => Standing::Completed,
         Stage::Ended { end: End::RolledBack, .. } => Standing::Back,
@@ -480,6 +509,9 @@ fn over(release: &Release, has_begun: bool) -> Option<Holding> {
 /// What has to happen before a member begins.
 fn not_yet(release: &Release, member: usize, now: Timestamp) -> Option<Holding> {
     let id = release.id;
+    if let Some(unapproved) = unapproved(release) {
+        return Some(unapproved);
+    }
     let before = release.is_before(member);
     let unpassed: Vec<usize> = before.iter().copied().filter(|i| release.standing[*i].is != Standing::Passed).collect();
     if let Some(first) = unpassed.first() {
@@ -500,6 +532,21 @@ fn not_yet(release: &Release, member: usize, now: Timestamp) -> Option<Holding> 
     let reason =
         format!("in `{id}` at most {most} of the wave `{}` go at once, and {under_way} are under way", wave.name);
     Some(Holding { reason, opens_at: None, who_can: "nobody: it opens when one of them has passed".into() })
+}
+
+/// Why nothing of a release begins before all of it is approved.
+fn unapproved(release: &Release) -> Option<Holding> {
+    if release.plan.begins == Begins::EachApproved || release.phase() != Phase::Waiting {
+        return None;
+    }
+    let waiting: Vec<usize> =
+        (0..release.standing.len()).filter(|i| release.standing[*i].is == Standing::Waiting).collect();
+    let first = *waiting.first()?;
+    let more = if waiting.len() > 1 { format!(", nor are {} more", waiting.len() - 1) } else { String::new() };
+    let (id, name, change) = (release.id, release.name_of(first), release.plan.members[first].change);
+    let reason = format!("nothing of `{id}` begins before all of it is approved: {name} is not yet{more}");
+    let who_can = format!("whoever `{change}` waits for: `clearway why {change}` says who");
+    Some(Holding { reason, opens_at: None, who_can })
 }
 
 /// Of these members, the wave that is left alone for longest, and until when.
@@ -617,7 +664,8 @@ fn due_stopped(release: &Release, stopped: &Stopped) -> Vec<Intent> {
 fn never(release: &Release, why: &str) -> Vec<Intent> {
     let reason = format!("`{}` goes no further: {why}", release.id);
     let withdraw = |change: ChangeId| Intent::Withdraw { change, reason: reason.clone() };
-    with_standing(release, Standing::Waiting).map(withdraw).collect()
+    let members = release.plan.members.iter().zip(&release.standing);
+    members.filter(|(_, stands)| !stands.is.has_begun()).map(|(member, _)| withdraw(member.change)).collect()
 }
 
 fn complete(release: &Release) -> Vec<Intent> {

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Access;
+use crate::calendar::repeated::Repeated;
 use crate::time::{self, Span, TimeZone, Timestamp, after};
 
 /// A copy that is older than this counts as unknown, where the file says nothing.
@@ -112,6 +113,19 @@ pub struct Watch {
     pub who: Vec<String>,
     pub start: Timestamp,
     pub end: Timestamp,
+    /// Where it comes again: `start` and `end` are those of the first time.
+    #[serde(skip)]
+    pub again: Option<Repeated>,
+}
+
+impl Watch {
+    /// Until when it is on, if it is on now.
+    fn until(&self, now: Timestamp) -> Option<Timestamp> {
+        match &self.again {
+            Some(again) => again.until(now),
+            None => (self.start <= now && now < self.end).then_some(self.end),
+        }
+    }
 }
 
 /// Whose turn it is.
@@ -164,7 +178,8 @@ impl Roster {
             Some(turn) => turn,
             None => self.regular(schedule, &zone, access, now),
         };
-        let here = turn.users.iter().filter(|user| access.is_active(user)).cloned().collect();
+        let can_answer = |user: &&String| access.is_active(user) && !access.is_machine(user);
+        let here = turn.users.iter().filter(can_answer).cloned().collect();
         Some(Turn { users: here, ..turn })
     }
 
@@ -247,8 +262,12 @@ impl Schedule {
         let users = turning.map(|(i, user)| (format!("/rotation/users/{i}"), user));
         let users = users.chain(shifts.iter().map(|(at, shift)| (format!("{at}/user"), &shift.user)));
         let users = users.chain(self.people.iter().map(|(name, user)| (format!("/people/{name}"), user)));
-        for (at, user) in users.filter(|(_, user)| access.user(user).is_none()) {
-            found.push((at, format!("there is no user `{user}`")));
+        for (at, user) in users {
+            if access.user(user).is_none() {
+                found.push((at, format!("there is no user `{user}`")));
+            } else if access.is_machine(user) {
+                found.push((at, format!("`{user}` is a machine, and machines are never on call: name a person")));
+            }
         }
         if let Some(rotation) = &self.rotation {
             found.extend(rotation.problems().into_iter().map(|(at, what)| (format!("/rotation{at}"), what)));
@@ -330,10 +349,10 @@ impl RosterCopy {
             let why = self.failed.as_ref().map_or("it is empty", |(_, why)| why.as_str());
             return Turn::unknown(format!("nobody can say whose turn it is by `{}`: {why}", schedule.name));
         }
-        let on = self.watches.iter().filter(|watch| watch.start <= now && now < watch.end);
-        let of = |watch: &Watch| {
+        let on = self.watches.iter().filter_map(|watch| Some((watch, watch.until(now)?)));
+        let of = |(watch, until): (&Watch, Timestamp)| {
             let each = watch.who.iter().map(|name| match schedule.user_of(name, access) {
-                Some(user) => Turn::of(&user, watch.end),
+                Some(user) => Turn::of(&user, until),
                 None => Turn::unknown(format!(
                     "`{name}` of the schedule `{}` is no user; add the name to `people` there",
                     schedule.name
@@ -454,6 +473,7 @@ mod tests {
             who: vec![who.into()],
             start: instant("2026-03-28T00:00:00Z"),
             end: instant("2026-03-29T00:00:00Z"),
+            again: None,
         };
         let said = |schedule: &Schedule, who: &str, now: &str| {
             let copy =
@@ -473,6 +493,20 @@ mod tests {
         assert!(old.contains("older than 2h"), "{old}");
         feed.people.clear();
         assert!(who(&feed, early).contains("has not been fetched yet"));
+    }
+
+    // A4
+    #[test]
+    fn a_machine_takes_no_turn_whoever_says_so() {
+        let mut access = access();
+        access.users[1].kind = crate::actor::UserKind::Machine;
+        let weekly = rotation("09:00", "7d");
+        let roster = Roster { schedules: vec![weekly], ..Roster::default() };
+        let said: Vec<String> = roster.problems(&access).into_iter().map(|(at, what)| format!("{at} {what}")).collect();
+        let wanted = "/schedules/0/rotation/users/1 `bob` is a machine, and machines are never on call: name a person";
+        assert_eq!(said, [wanted]);
+        let turn = roster.turn("primary", &access, instant("2026-04-06T08:00:00Z")).expect("there is the schedule");
+        assert!(turn.users.is_empty(), "{turn:?}");
     }
 
     #[test]

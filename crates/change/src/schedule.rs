@@ -8,6 +8,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::lifecycle::{Change, Given};
 use crate::time::{self, Timestamp};
 
 /// When a change may begin.
@@ -33,6 +34,22 @@ impl When {
             Self::At(at) => at.max(now),
         }
     }
+}
+
+/// The first moment of a change that is approved now. Where no window comes, it waits at the gate, which says so.
+pub fn first(change: &Change, given: &Given) -> Timestamp {
+    let asked = change.proposal.when.not_before(given.now);
+    let opening = given.opening.as_ref().and_then(|opening| opening.at);
+    if change.proposal.when == When::NextWindow { opening.unwrap_or(asked) } else { asked }
+}
+
+/// The moment of a change for the next window that has another one by now: the calendar, or what the change may pass of it, is not what it was.
+///
+/// One whose moment has come is not moved on: from then on the gate says what it waits for, and its votes last no longer.
+pub fn anew(change: &Change, given: &Given) -> Option<Timestamp> {
+    let known = change.not_before().filter(|known| *known > given.now)?;
+    let is_meant = change.proposal.when == When::NextWindow && given.opening.is_some();
+    Some(first(change, given)).filter(|first| is_meant && *first != known)
 }
 
 impl fmt::Display for When {

@@ -80,9 +80,10 @@ fn slow(gate: &Gate, now: Timestamp, poll: Span) -> (Needs, Timestamp) {
         | (GateName::Policy, "checklist_open")
         | (GateName::Conflicts, "after_stranded")
         | (GateName::Windows, "window_required")
-        | (GateName::Approvals, "approvals_missing" | "changes_requested" | "unknown_committer" | "standard_lost") => {
-            (Needs::People, after(now, BACKSTOP))
-        }
+        | (
+            GateName::Approvals,
+            "approvals_missing" | "nobody_to_agree" | "changes_requested" | "unknown_committer" | "standard_lost",
+        ) => (Needs::People, after(now, BACKSTOP)),
         // Asked only after the others: it holds nobody by itself.
         (GateName::Readiness, "readiness_unknown") => (Needs::Time, after(now, poll)),
         _ => (Needs::Time, after(now, poll)),

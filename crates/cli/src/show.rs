@@ -53,7 +53,7 @@ pub(crate) fn change(change: &Change, gates: &[Gate]) -> String {
     let mut out = String::new();
     let services = proposal.services.iter().cloned().collect::<Vec<_>>().join(", ");
     let _ = writeln!(out, "{}  {}", change.id, proposal.title);
-    let _ = writeln!(out, "  {}", explain::status(change));
+    let _ = writeln!(out, "  {}", explain::headline(change));
     let _ = writeln!(out);
     let mut field = |name: &str, value: &str| {
         if !value.is_empty() {
@@ -155,7 +155,7 @@ fn gate(gate: &Gate) -> String {
 
 /// All gates in their order.
 pub(crate) fn gates(change: &Change, gates: &[Gate]) -> String {
-    let mut out = format!("{}  {}\n  {}\n\n", change.id, change.proposal.title, explain::status(change));
+    let mut out = format!("{}  {}\n  {}\n\n", change.id, change.proposal.title, explain::headline(change));
     gates.iter().for_each(|g| out.push_str(&gate(g)));
     out
 }

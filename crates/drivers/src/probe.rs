@@ -303,9 +303,9 @@ impl Eyes for Probes {
     async fn over(&self, source: &str, asks: &[Ask], window: Span, now: Timestamp) -> Result<Vec<Answer>, String> {
         match self.probe(source)? {
             Probe::Prometheus(prometheus) => prometheus.over(&self.client, &self.limits, asks, window, now).await,
-            Probe::Scrape(_) | Probe::Json(_) | Probe::File(_) => {
-                Err(format!("the source `{source}` keeps no history"))
-            }
+            Probe::Scrape(_) | Probe::Json(_) | Probe::File(_) => Err(format!(
+                "the source `{source}` keeps no past: it says what it counts now, and nothing of the last {window}; to read its budget, let a Prometheus scrape it, and name that as the `source` of the SLI"
+            )),
         }
     }
 

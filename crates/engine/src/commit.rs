@@ -252,10 +252,7 @@ impl Engine {
                 _ => {}
             }
         }
-        let Standing { frozen, windows, opening } = in_force.calendar_for(change, now);
-        let (opening, freezes) = (Some(opening), in_force.freezes_of(change));
-        let bare = Given::bare(now, actor.clone());
-        let given = Given { lanes, completed, stranded, frozen, windows, freezes, opening, ..bare };
+        let given = Given { lanes, completed, stranded, ..Given::bare(now, actor.clone()) };
         let governance = &in_force.governance;
         let (given, sectors) = self
             .with_folds(|folds| {
@@ -263,6 +260,9 @@ impl Engine {
                 of_traffic(of_people(given, &entitlement), change, governance, &folds.traffic)
             })
             .await?;
+        let Standing { frozen, windows, opening } = in_force.calendar_for(change, &given.grants_lost, now);
+        let (opening, freezes) = (Some(opening), in_force.freezes_of(change));
+        let given = Given { frozen, windows, freezes, opening, ..given };
         Ok((given, Grounds { lanes: versions, sectors }))
     }
 
@@ -391,12 +391,14 @@ fn of_people(mut given: Given, entitlement: &Entitlement<'_>) -> Given {
     given.unknown_committers = entitlement.unknown_committers();
     given.revoked = entitlement.revoked();
     given.hands_off = entitlement.hands_off();
+    given.grants_lost = entitlement.grants_lost();
     given.insiders = entitlement.insiders();
     given.standard = change.proposal.course.standard().map(|instance| {
         let (template, record) = (governance.standards.get(&instance.id), circumstances.standard(&instance.id));
         standing(template, instance, &record, now)
     });
     given.away = entitlement.away();
+    given.could_agree = entitlement.could_agree();
     given.release = change.release.and_then(|id| circumstances.release(id).cloned());
     given.gating = entitlement.gating();
     given.stopped = circumstances.stopped().cloned();

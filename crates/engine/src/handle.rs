@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use change::circumstances::Circumstances;
 use change::conflict::traffic::{News, Traffic};
 use change::document::Problem;
+use change::entitlement::Entitlement;
 use change::facts::Facts;
 use change::facts::material::Material;
 use change::gate::Gate;
@@ -27,6 +28,7 @@ use crate::budgets::Budgets;
 use crate::checks::Rehearsals;
 use crate::commit::{Attempt, Ends, LaneCache};
 use crate::edits;
+use crate::elsewhere::Elsewhere;
 use crate::in_force::{Drivers, Here, InForce, Recovered};
 use crate::planning::Forecasts;
 use crate::ports::{
@@ -133,6 +135,7 @@ pub(crate) struct Engine {
     pub forecasts: Forecasts,
     pub tasks: Tasks,
     pub waiting: Waiting,
+    pub elsewhere: Elsewhere,
     pub acts: Semaphore,
     /// One replay of policies at a time.
     pub replaying: Semaphore,
@@ -268,6 +271,7 @@ impl Handle {
             forecasts: Forecasts::default(),
             tasks: Tasks::default(),
             waiting: Waiting::default(),
+            elsewhere: Elsewhere::default(),
             notices,
             news: Arc::new(Notify::new()),
             folds: tokio::sync::Mutex::default(),
@@ -384,8 +388,15 @@ impl Handle {
     }
 
     /// What the calendar says of a change now.
-    pub fn calendar_of(&self, change: &Change) -> change::calendar::Standing {
-        self.in_force().calendar_for(change, change::time::to_millis(self.now()))
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn calendar_of(&self, change: &Change) -> Result<change::calendar::Standing, StoreError> {
+        let (in_force, now) = (self.in_force(), change::time::to_millis(self.now()));
+        let governance = &in_force.governance;
+        let lost = |circumstances: &Circumstances| Entitlement { change, governance, circumstances, now }.grants_lost();
+        let lost = self.circumstances(lost).await?;
+        Ok(in_force.calendar_for(change, &lost, now))
     }
 
     /// Listens to what is appended from now on.
@@ -780,6 +791,9 @@ impl Engine {
         batch.looks = looks.map(|look| scrub::whole(&*self.scrub, look)).collect::<Result<_, _>>()?;
         batch.blobs.iter().try_for_each(|(_, bytes)| scrub::kept(&*self.scrub, bytes))?;
         let appended = self.store.append(batch).await;
+        if let Ok(appended) = &appended {
+            self.elsewhere.is_own(appended);
+        }
         if let Err(StoreError::Stopped(_) | StoreError::Damaged(_)) = &appended {
             self.broken.cancel();
         }

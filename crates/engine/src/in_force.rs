@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use change::actor::Access;
-use change::calendar::{Almanac, Passes, Standing, Subject};
+use change::calendar::{Almanac, Lost, Passes, Standing, Subject};
 use change::catalog::Gating;
 use change::governance::Governance;
 use change::proposal::{Claims, Surroundings};
@@ -92,10 +92,10 @@ impl InForce {
         self
     }
 
-    /// What the calendar says of a change at an instant.
-    pub(crate) fn calendar_for(&self, change: &Change, now: Timestamp) -> Standing {
+    /// What the calendar says at an instant of a change, some of whose exceptions may not count any more.
+    pub(crate) fn calendar_for(&self, change: &Change, lost: &BTreeSet<Lost>, now: Timestamp) -> Standing {
         let owners = self.governance.catalog.owners(&change.proposal.services);
-        self.calendar.standing(&Subject::of(change, &owners), &Passes::of(change), now)
+        self.calendar.standing(&Subject::of(change, &owners), &Passes::of(change, lost), now)
     }
 
     /// The owner of each freeze that covers a change at some time.

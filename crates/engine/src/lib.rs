@@ -10,6 +10,7 @@ mod checks;
 pub mod clock;
 mod commit;
 pub mod edits;
+mod elsewhere;
 pub mod handle;
 mod hints;
 pub mod holds;

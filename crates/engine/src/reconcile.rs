@@ -3,13 +3,15 @@
 //! Woken by a commit or by a timer, it loads the change, asks what is due, does it, and asks again. A task that ends leaves nothing behind: when the
 //! change moves, it is started anew and derives everything from the log. A change that waits has no task: next, [`waiting`](crate::waiting).
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use change::actor::Part;
-use change::calendar::Subject;
+use change::calendar::{Passes, Subject};
 use change::lifecycle::Stage;
+use change::schedule;
 use change::waiting::{self, Wait};
 use change::{Actor, Change, ChangeId, Command, Intent, Phase, ReleaseId, Span, due};
 use futures::FutureExt as _;
@@ -86,6 +88,7 @@ impl Engine {
     /// Keeps the time of those that wait, for as long as the engine runs.
     pub(crate) fn start_time(self: &Arc<Self>) {
         self.tasks.tracker.spawn(self.clone().keep_time());
+        self.tasks.tracker.spawn(self.clone().listen_elsewhere());
     }
 
     /// Hints to every task there is.
@@ -146,7 +149,7 @@ impl Engine {
         }
         // Before anything else: the rollback that is the last straw goes on in the next round, and would be at its end without it.
         self.suspend_if_owed(&change).await?;
-        if self.people_have_gone(&change).await?
+        if self.others_have_moved(&change).await?
             || self.is_superseded(&change).await?
             || self.calendar_has_closed(&change, round).await?
         {
@@ -195,9 +198,9 @@ impl Engine {
         Next::After(soonest.unwrap_or(most))
     }
 
-    /// Whether something had to be said about people who have left, lost a group or are away. The core can't know of it by itself: nothing of this
-    /// change's own has happened.
-    async fn people_have_gone(self: &Arc<Self>, change: &Change) -> Result<bool, crate::ports::StoreError> {
+    /// Whether something had to be said about people who have left, lost a group or are away, or about a calendar by which the next window is another.
+    /// The core can't know of it by itself: nothing of this change's own has happened.
+    async fn others_have_moved(self: &Arc<Self>, change: &Change) -> Result<bool, crate::ports::StoreError> {
         let waits = matches!(change.stage, Stage::Waiting | Stage::Scheduled { .. }) && change.assessment.is_some();
         if !waits {
             return Ok(false);
@@ -206,9 +209,10 @@ impl Engine {
         let command = match change.phase() {
             _ if !given.revoked.is_empty() => Command::RevokeVotes,
             Phase::Assessed if !given.away.is_empty() => Command::Call,
+            _ if schedule::anew(change, &given).is_some() => Command::Schedule,
             _ => return Ok(false),
         };
-        let part = if command == Command::Call { Part::Clock } else { Part::Policy };
+        let part = if command == Command::RevokeVotes { Part::Policy } else { Part::Clock };
         Ok(matches!(self.tell(change, part, command).await?, Done::Moved))
     }
 
@@ -235,7 +239,9 @@ impl Engine {
         let owners = in_force.governance.catalog.owners(&change.proposal.services);
         let now = change::time::to_millis(self.clock.now());
         let turn = || in_force.calendar.next_turn(&Subject::of(change, &owners), now);
-        if waits { turn() } else { None }
+        // What passes a freeze until then is held by it from then on, and no entry of the calendar says so.
+        let ends = Passes::of(change, &BTreeSet::new()).next_end(now);
+        if waits { turn().into_iter().chain(ends).min() } else { None }
     }
 
     /// Whether this replica holds the right to act for the change for long enough to act once more.

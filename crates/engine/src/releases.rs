@@ -13,7 +13,7 @@ use change::actor::Part;
 use change::document::Problem;
 use change::lifecycle::Rejection;
 use change::proposal::Proposal;
-use change::release::file::{self, From, Outline};
+use change::release::file::{self, Origin, Outline};
 use change::release::{self, Command, Intent, Member, Release};
 use change::{Actor, Change, ChangeId, Digest, Event, Permission, ReleaseId, Span};
 use futures::FutureExt as _;
@@ -145,11 +145,12 @@ impl Handle {
         let (mut members, mut problems) = (Vec::new(), self.problems_of_release(outline, draft));
         for (i, sketch) in outline.members.iter().enumerate() {
             match &sketch.from {
-                From::Existing(id) => match self.engine.load(*id).await? {
+                Origin::Existing(id) => match self.engine.load(*id).await? {
                     Some(change) => members.push(Drafted::Known(Box::new(change))),
                     None => problems.push(outline.problem(i, format!("there is no change `{id}`"), None)),
                 },
-                From::Path(_) | From::Text(_) => match draft.changes.get(&sketch.name).map(|d| self.proposal_of(d)) {
+                Origin::Path(_) | Origin::Text(_) => match draft.changes.get(&sketch.name).map(|d| self.proposal_of(d))
+                {
                     Some(Ok(proposal)) => members.push(Drafted::New(Box::new(proposal))),
                     Some(Err(of_change)) => problems.extend(of_member(outline, i, of_change)?),
                     None => problems.push(outline.problem(i, "its change file was not sent", None)),
@@ -276,6 +277,7 @@ impl Engine {
     ) -> Result<Release, StoreError> {
         let now = change::time::to_millis(self.clock.now());
         let (mut next, mut batch, mut named) = (self.store.last_number().await? + 1, Batch::default(), Vec::new());
+        let mut standing = Vec::new();
         for (member, sketch) in members.iter().zip(&outline.members) {
             let (before, mut events) = match member {
                 Drafted::Known(change) => (Some((**change).clone()), vec![]),
@@ -286,6 +288,7 @@ impl Engine {
             events.push(Event::JoinedRelease { release: id });
             let expected = before.as_ref().map_or(0, |change| change.version);
             let after = events.iter().fold(before, |state, e| change::evolve(state, change_id, e, actor, now));
+            standing.extend(after.as_ref().map(|change| (change.id, release::standing(change))));
             batch.rows.extend(after.as_ref().map(ChangeRow::of));
             let fresh = |event| NewEvent { event, actor: actor.clone(), change: Some(change_id), time: now };
             let events = events.into_iter().map(fresh).collect();
@@ -299,13 +302,22 @@ impl Engine {
             description: outline.description.clone(),
             owner: outline.owner.clone(),
             on_failure: outline.on_failure,
+            begins: outline.begins,
             waves: outline.waves.clone(),
             members: named,
         };
         let event = scrub::whole(&*self.scrub, Event::ReleaseProposed { release: id, plan: Box::new(plan) })?;
         // INVARIANT: a `ReleaseProposed` on nothing always makes a release.
-        let release = release::evolve(None, &event, actor, now).expect("a proposal makes a release");
-        let events = vec![NewEvent { event, actor: actor.clone(), change: None, time: now }];
+        let mut release = release::evolve(None, &event, actor, now).expect("a proposal makes a release");
+        let mut events = vec![event];
+        // What was approved before it joined is approved.
+        for (change, to) in standing.into_iter().filter(|(_, is)| *is != release::Standing::Waiting) {
+            let moved = Event::ReleaseMoved { release: id, change, to, why: String::new() };
+            release = release::evolve(Some(release.clone()), &moved, actor, now).unwrap_or(release);
+            events.push(moved);
+        }
+        let fresh = |event| NewEvent { event, actor: actor.clone(), change: None, time: now };
+        let events = events.into_iter().map(fresh).collect();
         batch.writes.push(StreamWrite { stream: id.stream(), expected: 0, events });
         batch.idempotency = key.zip(ids.first()).map(|((key, request), change)| IdempotencyKey {
             actor: actor.to_string(),

@@ -215,6 +215,11 @@ impl Access {
         self.index().is_active(user)
     }
 
+    /// Whether this id is that of a machine, such as a pipeline.
+    pub fn is_machine(&self, id: &str) -> bool {
+        self.index().is_machine(id)
+    }
+
     /// What `user` may do to a change of these services in this environment: a grant counts only if it covers all of them.
     pub fn permissions(&self, user: &str, services: &BTreeSet<String>, environment: &str) -> BTreeSet<Permission> {
         let held = self.index().grants(user).iter().filter(|held| held.scope.covers(services, environment));

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::access::Access;
-use super::{Permission, Scope};
+use super::{Permission, Scope, UserKind};
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -19,6 +19,7 @@ pub(super) struct Index {
 struct Entry {
     id: String,
     is_active: bool,
+    is_machine: bool,
     grants: Vec<Held>,
     groups: BTreeSet<String>,
 }
@@ -72,7 +73,13 @@ impl Index {
                 Held { may, scope: grant.on.clone() }
             };
             let grants = user.roles.iter().filter(holds).map(held).collect();
-            Entry { id: user.id.clone(), is_active, grants, groups: BTreeSet::new() }
+            Entry {
+                id: user.id.clone(),
+                is_active,
+                is_machine: user.kind == UserKind::Machine,
+                grants,
+                groups: BTreeSet::new(),
+            }
         };
         let mut users: Vec<Entry> = access.users.iter().map(entry).collect();
         users.sort_by(|a, b| a.id.cmp(&b.id));
@@ -98,6 +105,10 @@ impl Index {
 
     pub(super) fn is_active(&self, id: &str) -> bool {
         self.user(id).is_some_and(|entry| entry.is_active)
+    }
+
+    pub(super) fn is_machine(&self, id: &str) -> bool {
+        self.user(id).is_some_and(|entry| entry.is_machine)
     }
 
     pub(super) fn grants(&self, id: &str) -> &[Held] {

@@ -3,14 +3,16 @@
 //! Made once for each governance. A question passes over the entries that don't cover the change and looks up the others; none of them lays out more than
 //! the years that it needs, and no search goes further than ten years. Decides nothing: the gate does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use jiff::SignedDuration;
+use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::clock::{Effect, Spell};
-use super::rule::Times;
+use super::rule::{Times, merged, year_of};
 use super::{
     Calendar, Entry, Frozen, Obstacle, ObstacleKind, OnClose, Opening, Passage, Passes, Standing, Subject, Windows,
 };
@@ -20,16 +22,42 @@ use crate::time::Timestamp;
 
 /// How far ahead openings are looked for.
 const HORIZON: SignedDuration = SignedDuration::from_hours(24 * 3_653);
-/// The most obstacles on the way to an opening that are met before the search is given up.
-const MOST_OBSTACLES: usize = 2_000;
+/// For how many years after the present one the first opening is looked for. Whole years: of two questions in one year the later one sees no further.
+const YEARS_AHEAD: i16 = 10;
 /// The most obstacles that are told.
 const MOST_TOLD: usize = 20;
+/// The most steps that are made while something lasts by which the subject passes: an emergency or an exception, of a month at most.
+const MOST_STEPS: usize = 5_000;
+/// For how many sets of entries the first opening is kept.
+const MOST_KEPT: usize = 4_096;
 
 /// A calendar, made ready.
 #[derive(Debug, Default)]
 pub struct Almanac {
     freezes: Vec<Ready>,
     windows: Vec<Ready>,
+    /// Answers that took a search, by the places of the entries that cover. What is kept is what would be found again.
+    found: Mutex<BTreeMap<Places, Found>>,
+}
+
+/// The places of the freezes and of the windows that cover a subject.
+type Places = (Vec<usize>, Vec<usize>);
+
+/// The first opening that was found, from an instant on.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    from: Timestamp,
+    opens: Option<Timestamp>,
+}
+
+impl Found {
+    /// The answer to the same question from another instant on, where this one holds it.
+    fn answers(&self, from: Timestamp) -> Option<Option<Timestamp>> {
+        let is_between = self.from <= from && self.opens.is_none_or(|opens| from <= opens);
+        // With the next year, one more is looked into.
+        let is_known = is_between && (self.opens.is_some() || year_of(self.from) == year_of(from));
+        is_known.then_some(self.opens)
+    }
 }
 
 #[derive(Debug)]
@@ -47,6 +75,8 @@ impl Ready {
 
 /// The entries that cover a subject.
 struct Covering<'a> {
+    almanac: &'a Almanac,
+    places: Places,
     freezes: Vec<&'a Ready>,
     windows: Vec<&'a Ready>,
 }
@@ -138,7 +168,8 @@ impl Listed {
 impl Almanac {
     pub fn of(calendar: &Calendar) -> Self {
         let ready = |entries: &[Entry], effect| entries.iter().map(|entry| Ready::of(entry, effect)).collect();
-        Self { freezes: ready(&calendar.freezes, Effect::Forbids), windows: ready(&calendar.windows, Effect::Allows) }
+        let (freezes, windows) = (ready(&calendar.freezes, Effect::Forbids), ready(&calendar.windows, Effect::Allows));
+        Self { freezes, windows, found: Mutex::default() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -148,10 +179,12 @@ impl Almanac {
     fn covering(&self, subject: &Subject<'_>) -> Covering<'_> {
         let covering =
             |all: &'_ [Ready]| -> Vec<usize> { (0..all.len()).filter(|at| all[*at].entry.covers(subject)).collect() };
-        let pick = |all: &'_ Vec<Ready>| covering(all);
+        let places = (covering(&self.freezes), covering(&self.windows));
         Covering {
-            freezes: pick(&self.freezes).into_iter().map(|at| &self.freezes[at]).collect(),
-            windows: pick(&self.windows).into_iter().map(|at| &self.windows[at]).collect(),
+            almanac: self,
+            freezes: places.0.iter().map(|at| &self.freezes[*at]).collect(),
+            windows: places.1.iter().map(|at| &self.windows[*at]).collect(),
+            places,
         }
     }
 
@@ -259,21 +292,65 @@ impl Covering<'_> {
         self.windows.iter().filter_map(|ready| ready.times.as_ref().ok()?.next(after, horizon)).min()
     }
 
+    /// Walks from one obstacle to the next as far as they are told, or something is passed that ends; from there on the years are searched as a whole.
     fn opening(&self, passes: &Passes, from: Timestamp) -> Opening {
-        let horizon = horizon(from);
+        let last = last_instant(from);
+        let passes_until = passes.last_end().unwrap_or(from);
         let (mut at, mut obstacles) = (from, Vec::new());
-        for _ in 0..MOST_OBSTACLES {
+        for step in 0.. {
             let Some(obstacle) = self.obstacle(passes, at) else { return Opening { at: Some(at), obstacles } };
-            let until = obstacle.until.filter(|until| *until < horizon);
-            if obstacles.len() < MOST_TOLD {
+            let until = obstacle.until.filter(|until| *until < last);
+            if step < MOST_TOLD {
                 obstacles.push(Obstacle { until, ..obstacle });
             }
             match until {
                 Some(until) => at = until,
-                None => break,
+                None => return Opening { at: None, obstacles },
+            }
+            if step >= MOST_TOLD && (at >= passes_until || step >= MOST_STEPS) {
+                break;
             }
         }
-        Opening { at: None, obstacles }
+        Opening { at: self.first_opening(at), obstacles }
+    }
+
+    /// The first moment from an instant on at which a window is open, if there are any, and no freeze is on, for whoever passes none.
+    fn first_opening(&self, from: Timestamp) -> Option<Timestamp> {
+        let known = || self.almanac.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opens) = known().get(&self.places).and_then(|found| found.answers(from)) {
+            return opens;
+        }
+        let opens = (year_of(from)..=year_of(last_instant(from))).find_map(|year| self.opens_in(year, from));
+        let mut known = known();
+        if known.len() >= MOST_KEPT {
+            known.clear();
+        }
+        known.insert(self.places.clone(), Found { from, opens });
+        opens
+    }
+
+    /// The same within one year of UTC: both lists are in order, so that each is walked once.
+    fn opens_in(&self, year: i16, from: Timestamp) -> Option<Timestamp> {
+        let (begins, ends) = (begin_of(year).max(from), begin_of(year.saturating_add(1)));
+        let spells = |all: &[&Ready]| {
+            let each = all.iter().filter_map(|ready| ready.times.as_ref().ok());
+            merged(each.flat_map(|times| times.between(begins, ends)).collect())
+        };
+        if self.freezes.iter().any(|freeze| freeze.times.is_err()) {
+            return None;
+        }
+        let whole = || vec![Spell { start: begins, end: ends }];
+        let windows = if self.windows.is_empty() { whole() } else { spells(&self.windows) };
+        let freezes = spells(&self.freezes);
+        let (mut freezes, mut frozen_until) = (freezes.iter().peekable(), begins);
+        windows.iter().find_map(|window| {
+            let mut at = window.start.max(frozen_until);
+            while let Some(freeze) = freezes.next_if(|freeze| freeze.start <= at || freeze.end <= at) {
+                at = at.max(freeze.end);
+                frozen_until = frozen_until.max(freeze.end);
+            }
+            (at < window.end.min(ends)).then_some(at)
+        })
     }
 
     /// What stands in the way at an instant, the freezes first.
@@ -311,6 +388,17 @@ impl Ready {
     fn is_open(&self, at: Timestamp) -> bool {
         self.times.as_ref().is_ok_and(|times| times.at(at).is_some())
     }
+}
+
+/// Up to where the first opening is looked for.
+fn last_instant(from: Timestamp) -> Timestamp {
+    begin_of(year_of(from).saturating_add(YEARS_AHEAD + 1))
+}
+
+/// The first instant of a year of UTC.
+fn begin_of(year: i16) -> Timestamp {
+    let first = Date::new(year, 1, 1).ok().map(|day| jiff::tz::Offset::UTC.to_timestamp(day.at(0, 0, 0, 0)));
+    first.and_then(Result::ok).unwrap_or(Timestamp::MAX)
 }
 
 fn horizon(from: Timestamp) -> Timestamp {
@@ -483,6 +571,49 @@ windows:
         assert!(over.problems().is_empty() && over.warnings(at("2026-05-01T00:00:00Z")).is_empty());
         let said = over.warnings(at("2026-07-01T00:00:00Z"));
         assert_eq!(said[0].message, "`a` is over and never comes again");
+    }
+
+    // LC4: what a search over years finds is what a walk from one obstacle to the next would have found, whenever it is asked.
+    #[test]
+    fn a_search_over_years_agrees_with_a_walk_from_obstacle_to_obstacle() {
+        // An hour each night, frozen but for one night in the seventh year and for one in the spring of the eighth.
+        let text = r#"
+windows:
+  - {name: nights, rrule: "FREQ=DAILY;BYHOUR=1", duration: 1h, tz: Europe/Berlin, owner: o}
+  - {name: more, rrule: "FREQ=WEEKLY;BYDAY=SU;BYHOUR=2", duration: 2h, tz: Europe/Berlin, owner: o}
+freezes:
+  - {name: a, rrule: "FREQ=DAILY;BYHOUR=0", exdate: ["2032-11-24T00:00:00", "2033-03-27T00:00:00"], start: "2026-01-01T00:00:00", duration: 5h, tz: Europe/Berlin, reason: r, owner: o}
+  - {name: b, rrule: "FREQ=WEEKLY;BYDAY=WE;BYHOUR=1", duration: 30m, tz: Europe/Berlin, reason: r, owner: o}
+"#;
+        let services = services();
+        let (teams, none) = (BTreeSet::from(["team-shop"]), Passes::default());
+        let subject =
+            Subject { services: &services, teams, environment: "production", kind: Kind::Code, risk: Some(Risk::High) };
+        let almanac = Almanac::of(&calendar(text));
+        let walked = |from: Timestamp| {
+            let covering = almanac.covering(&subject);
+            let mut at = from;
+            while let Some(obstacle) = covering.obstacle(&none, at) {
+                at = obstacle.until.expect("it opens");
+            }
+            at
+        };
+        for from in ["2026-11-23T14:00:00Z", "2026-11-23T14:00:01Z", "2032-11-24T00:30:00Z", "2032-11-24T01:30:00Z"] {
+            let opening = almanac.opening(&subject, &none, at(from));
+            assert_eq!(opening.at, Some(walked(at(from))), "{from}");
+            assert!(opening.obstacles.len() <= MOST_TOLD, "{from}");
+        }
+        // In the seventh year it opens half an hour late, by the second freeze; from then on, with the next exception.
+        let asked = |from: &str| almanac.opening(&subject, &none, at(from)).at;
+        assert_eq!(asked("2026-11-23T14:00:00Z"), Some(at("2032-11-24T00:30:00Z")));
+        assert_eq!(asked("2032-11-24T01:00:00Z"), Some(at("2033-03-27T00:00:00Z")));
+        assert_eq!(asked("2033-03-28T00:00:00Z"), None, "and never again");
+        // What is passed for a time is passed before the search, and not after it.
+        let passes = Passes { exceptions: [("a".to_owned(), at("2026-11-25T00:00:00Z"))].into(), ..Passes::default() };
+        let passing = almanac.opening(&subject, &passes, at("2026-11-23T14:00:00Z"));
+        assert_eq!(passing.at, Some(at("2026-11-24T00:00:00Z")));
+        let late = almanac.opening(&subject, &passes, at("2026-11-24T02:00:00Z"));
+        assert_eq!(late.at, Some(at("2032-11-24T00:30:00Z")));
     }
 
     #[test]

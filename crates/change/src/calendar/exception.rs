@@ -1,7 +1,8 @@
 //! Exception: one change may pass one freeze, for a time, because its owner said so.
 //!
 //! Asked for by whoever may propose or approve, granted by who owns the freeze, or may freeze, and has no part in the change. Bound to the effect that the
-//! change has, so that it falls with it, and over by itself. Must never pass anything but the freeze that it names.
+//! change has, so that it falls with it, and over by itself. Before the first step it falls as a vote does: with the right of who granted it. Must never
+//! pass anything but the freeze that it names.
 
 use std::collections::BTreeSet;
 
@@ -12,6 +13,8 @@ use crate::actor::Actor;
 use crate::id::Digest;
 use crate::time::{Span, Timestamp, after};
 
+/// The role of who grants by the permission to freeze.
+pub(crate) const FREEZE: &str = "freeze";
 /// The longest that an exception lasts: who needs more amends the freeze.
 pub const LONGEST: Span = Span::secs(31 * 86_400);
 
@@ -41,7 +44,15 @@ pub struct Granted {
     pub at: Timestamp,
 }
 
+/// An exception that does not count any more: of this freeze, granted by somebody who could not grant it now.
+pub type Lost = (String, Actor);
+
 impl Exception {
+    /// Whether it was granted by somebody who could not grant it now.
+    pub fn is_among(&self, lost: &BTreeSet<Lost>) -> bool {
+        self.granted.as_ref().is_some_and(|granted| lost.contains(&(self.freeze.clone(), granted.by.clone())))
+    }
+
     /// Whether it lets this effect pass at `now`.
     pub fn counts(&self, effect: Digest, now: Timestamp) -> bool {
         self.granted.is_some() && self.is_for(effect, now)
@@ -71,5 +82,5 @@ pub fn role_of(user: &str, own_groups: &BTreeSet<String>, owner: &str, may_freez
     if user == owner || own_groups.contains(owner) {
         return Some(owner.to_owned());
     }
-    may_freeze.then(|| "freeze".to_owned())
+    may_freeze.then(|| FREEZE.to_owned())
 }

@@ -125,6 +125,14 @@ impl Times {
         start.filter(|start| *start < horizon)
     }
 
+    /// Whether one of its times starts at this local time, as it is written.
+    pub(super) fn starts_at(&self, text: &str) -> bool {
+        let Self::Repeats(repeats) = self else { return false };
+        let (Pattern::Recurs(recurs), Ok(start)) = (&repeats.pattern, text.parse::<DateTime>()) else { return false };
+        let by_rule = |rule: &Recurrence| rule.between(start.date(), start.date()).contains(&start);
+        recurs.also.contains(&start) || recurs.rule.as_ref().is_some_and(by_rule)
+    }
+
     /// Every stretch that has a part between two instants.
     pub(super) fn between(&self, from: Timestamp, to: Timestamp) -> Vec<Spell> {
         let all = match self {
@@ -264,7 +272,7 @@ impl Recurs {
 }
 
 /// In order, with those that touch made one.
-fn merged(mut spells: Vec<Spell>) -> Vec<Spell> {
+pub(super) fn merged(mut spells: Vec<Spell>) -> Vec<Spell> {
     spells.sort_unstable();
     let mut merged: Vec<Spell> = Vec::with_capacity(spells.len());
     for spell in spells {

@@ -18,7 +18,7 @@ use crate::on_call;
 use crate::proposal::{self, Carry, Proposal};
 use crate::release::Release;
 use crate::rollout::{BackState, Failure, MOST_ATTEMPTS, PauseReason, Rollout, StepState};
-use crate::schedule::When;
+use crate::schedule::{self, When};
 use crate::sequence;
 use crate::time::{Timestamp, after};
 use crate::verification::{Answer, EvidenceTaken, Judgement};
@@ -237,15 +237,20 @@ fn put_on_record(course: &Afterwards, given: &Given) -> [Event; 4] {
 }
 
 fn schedule(change: &Change, given: &Given) -> Decision {
-    if change.phase() != Phase::Approved {
-        return Err(wrong_phase(change, "only an approved change is scheduled"));
-    }
-    let asked = change.proposal.when.not_before(given.now);
-    // Where no window comes, it waits at the gate, which says so.
-    let opening = given.opening.as_ref().and_then(|opening| opening.at);
-    let not_before = if change.proposal.when == When::NextWindow { opening.unwrap_or(asked) } else { asked };
-    let notices = on_call::notices(change, given, not_before);
-    Ok(std::iter::once(Event::Scheduled { not_before }).chain(notices).collect())
+    let scheduled = match change.not_before() {
+        // What is not for the next window is where it was asked to be.
+        Some(_) if change.proposal.when != When::NextWindow => None,
+        Some(_) => match schedule::anew(change, given) {
+            Some(not_before) => Some((not_before, Event::Rescheduled { not_before })),
+            None => return Ok(vec![]),
+        },
+        None => Some(change.phase()).filter(|phase| *phase == Phase::Approved).map(|_| {
+            let not_before = schedule::first(change, given);
+            (not_before, Event::Scheduled { not_before })
+        }),
+    };
+    let (not_before, event) = scheduled.ok_or_else(|| wrong_phase(change, "only an approved change is scheduled"))?;
+    Ok(std::iter::once(event).chain(on_call::notices(change, given, not_before)).collect())
 }
 
 fn begin_step(change: &Change, given: &Given, seen: serde_json::Value) -> Decision {

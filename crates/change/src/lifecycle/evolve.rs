@@ -190,6 +190,7 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
         Event::Refused { reason } => end(change, End::Refused, reason),
         Event::Lapsed { reason } => end(change, End::Lapsed, reason),
         Event::Scheduled { not_before } => scheduled(change, *not_before),
+        Event::Rescheduled { not_before } => rescheduled(change, *not_before),
         Event::Held { gates } => change.hold = Some(Hold { gates: gates.clone(), since: at }),
         Event::Released => change.hold = None,
         Event::Vetoed { until, reason } => {
@@ -263,6 +264,12 @@ fn scheduled(change: &mut Change, not_before: Timestamp) {
         let lasts = |vote: &mut Vote| vote.until = vote.until.max(counts_until(vote.at, not_before));
         change.votes.iter_mut().for_each(lasts);
     }
+}
+
+/// Votes last as long as if its moment had been this one from the first: one that comes earlier takes back what a later one gave.
+fn rescheduled(change: &mut Change, not_before: Timestamp) {
+    change.stage = Stage::Scheduled { not_before };
+    change.votes.iter_mut().for_each(|vote| vote.until = counts_until(vote.at, not_before));
 }
 
 /// A vote for a later time lasts no longer, for an earlier one, than if it had been cast for that; nobody has said yes to a time after it.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::order::{Order, Place};
-use super::{OnFailure, Wave};
+use super::{Begins, OnFailure, Wave};
 use crate::document::{Document, Problem, nearest};
 use crate::id::ChangeId;
 use crate::time::Span;
@@ -37,6 +37,9 @@ pub struct ReleaseFile {
     /// What follows when one of its changes fails.
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// What has to be approved before anything of it begins.
+    #[serde(default)]
+    pub begins: Begins,
     /// The changes, where they have an order of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
@@ -105,6 +108,7 @@ pub struct Outline {
     pub description: String,
     pub owner: String,
     pub on_failure: OnFailure,
+    pub begins: Begins,
     pub waves: Vec<Wave>,
     pub members: Vec<Sketch>,
     document: Document,
@@ -114,7 +118,7 @@ pub struct Outline {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sketch {
     pub name: String,
-    pub from: From,
+    pub from: Origin,
     /// What is filled in for `{{each}}`.
     pub each: Option<String>,
     pub after: BTreeSet<String>,
@@ -125,7 +129,7 @@ pub struct Sketch {
 
 /// Where the change of a member comes from.
 #[derive(Clone, Debug, PartialEq)]
-pub enum From {
+pub enum Origin {
     /// A file, beside the release file.
     Path(String),
     /// The change file, as text.
@@ -150,11 +154,11 @@ pub fn read(text: &str) -> Result<Outline, Vec<Problem>> {
         problems.sort_by_key(|problem| problem.place);
         return Err(problems);
     }
-    let ReleaseFile { title, description, owner, on_failure, waves, .. } = file;
+    let ReleaseFile { title, description, owner, on_failure, begins, waves, .. } = file;
     let wave =
         |wave: WaveFile| Wave { name: wave.name, bake: wave.bake.unwrap_or(Span::secs(0)), at_once: wave.at_once };
     let waves = waves.into_iter().map(wave).collect();
-    Ok(Outline { title, description, owner, on_failure, waves, members, document })
+    Ok(Outline { title, description, owner, on_failure, begins, waves, members, document })
 }
 
 /// Whether a text is meant as a release file: it has members, and no plan of its own.
@@ -205,11 +209,11 @@ impl Sketch {
 
     fn new(name: &str, source: &Source, after: &[String], wave: Option<usize>, pointer: String) -> Self {
         let after = after.iter().cloned().collect();
-        Self { name: name.to_owned(), from: From::of(source), each: None, after, wave, pointer }
+        Self { name: name.to_owned(), from: Origin::of(source), each: None, after, wave, pointer }
     }
 }
 
-impl From {
+impl Origin {
     fn of(source: &Source) -> Self {
         match source {
             Source::Named(text) if is_id(text) => {
@@ -270,7 +274,7 @@ fn problems_of_form(file: &ReleaseFile, document: &Document) -> Vec<Problem> {
             _ => say(&at, "a wave has `changes`, or `each` with one `change`", "take the other away"),
         }
         if let Some(Source::Named(_)) =
-            wave.change.as_ref().filter(|source| matches!(From::of(source), From::Existing(_)))
+            wave.change.as_ref().filter(|source| matches!(Origin::of(source), Origin::Existing(_)))
         {
             say(&at, "a change that is proposed already can't be filled in", "name a change file");
         }
@@ -300,7 +304,7 @@ fn problems_of_members(members: &[Sketch], document: &Document) -> Vec<Problem> 
                 "give it a name of its own".into(),
             );
         }
-        if let From::Existing(id) = &member.from
+        if let Origin::Existing(id) = &member.from
             && !changes.insert(*id)
         {
             say(&member.pointer, format!("`{id}` is in it twice"), "take one of them away".into());
@@ -361,9 +365,9 @@ mod tests {
             "{HEAD}changes:\n  - {{name: api, change: api.yaml}}\n  - {{name: web, change: CHG-7, after: [api]}}\n  - {{name: app, change: {{title: x}}, after: [api]}}\n"
         );
         let outline = read(&text).expect("a release");
-        let from: Vec<&From> = outline.members.iter().map(|m| &m.from).collect();
-        let (api, web) = (From::Path("api.yaml".into()), From::Existing(ChangeId::new(7)));
-        assert_eq!(from, [&api, &web, &From::Text("{\"title\":\"x\"}".into())]);
+        let from: Vec<&Origin> = outline.members.iter().map(|m| &m.from).collect();
+        let (api, web) = (Origin::Path("api.yaml".into()), Origin::Existing(ChangeId::new(7)));
+        assert_eq!(from, [&api, &web, &Origin::Text("{\"title\":\"x\"}".into())]);
         assert_eq!((outline.on_failure, outline.order().layers()), (OnFailure::RollBack, vec![vec![0], vec![1, 2]]));
     }
 

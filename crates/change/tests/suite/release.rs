@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use change::actor::Part;
 use change::gate::{self, GateName, GateState};
 use change::lifecycle::{Command, Event, Given, Rejection};
-use change::release::{self, Due, Intent, Member, OnFailure, Phase, Proposed, Release, Standing, Wave, follow};
+use change::release::{self, Begins, Due, Intent, Member, OnFailure, Phase, Proposed, Release, Standing, Wave, follow};
 use change::rollout::{BackState, Failure, StepState};
 use change::time::{Span, Timestamp, after};
 use change::verification::Answer;
@@ -48,7 +48,7 @@ fn member(i: usize, after: &[usize], wave: Option<usize>) -> Member {
 
 fn plan(members: Vec<Member>, waves: Vec<Wave>, on_failure: OnFailure) -> Proposed {
     let (title, owner) = ("a release".to_owned(), "team-shop".to_owned());
-    Proposed { title, description: String::new(), owner, on_failure, waves, members }
+    Proposed { title, description: String::new(), owner, on_failure, begins: Begins::EachApproved, waves, members }
 }
 
 fn wave(name: &str, bake: u64, at_once: Option<u32>) -> Wave {
@@ -247,6 +247,37 @@ fn members_go_in_their_order_and_are_complete_together() {
     world.settle();
     assert_eq!(world.release.phase(), Phase::Completed);
     assert!(world.lives.iter().all(|life| life.change.phase() == change::Phase::Completed));
+}
+
+// U1: nobody is left with half a release because the other half is refused: nothing begins before all of it is approved, unless the file says so.
+#[test]
+fn nothing_of_a_release_begins_before_all_of_it_is_approved() {
+    let members = || vec![member(0, &[], None), member(1, &[0], None), member(2, &[0], None)];
+    let plan = Proposed { begins: Begins::AllApproved, ..plan(members(), vec![], OnFailure::RollBack) };
+    let mut world = World::new(plan.clone());
+    world.until(0, Standing::Approved);
+    assert_eq!(world.release.phase(), Phase::Waiting);
+    let waits = "nothing of `REL-1` begins before all of it is approved: `m1` (CHG-2) is not yet, nor are 1 more";
+    assert_eq!(world.held(0).as_deref(), Some(waits));
+    world.advance(0, Answer::Pass, None);
+    assert!(world.log.is_empty(), "{:?}", world.log);
+    world.until(2, Standing::Approved);
+    world.until(1, Standing::Approved);
+    assert_eq!(world.held(0), None);
+    world.until(0, Standing::UnderWay);
+    // A vote that falls when it has begun holds the change that it is for, and not the others.
+    let void =
+        Event::ReleaseMoved { release: REL, change: ChangeId::new(3), to: Standing::Waiting, why: String::new() };
+    world.tell(&void, &user("ada"));
+    world.until(0, Standing::Passed);
+    assert_eq!(world.held(1), None);
+    // A release that was proposed before it could be said is as it was.
+    let mut before = serde_json::to_value(&plan).expect("JSON");
+    before.as_object_mut().expect("an object").remove("begins");
+    let before: Proposed = serde_json::from_value(before).expect("a plan");
+    assert_eq!(before.begins, Begins::EachApproved);
+    let mut world = World::new(before);
+    world.until(0, Standing::UnderWay);
 }
 
 // U1: a caller fails, and the API that had passed goes back after both callers.
@@ -533,7 +564,7 @@ proptest! {
         }
         let stands: BTreeMap<usize, Standing> =
             world.lives.iter().map(|life| release::standing(&life.change)).enumerate().collect();
-        let moving = stands.values().any(|is| matches!(is, Standing::UnderWay | Standing::Waiting | Standing::GoingBack));
+        let moving = stands.values().any(|is| matches!(is, Standing::UnderWay | Standing::Waiting | Standing::Approved | Standing::GoingBack));
         prop_assert!(!moving, "{stands:?}: {:?}", world.log);
     }
 

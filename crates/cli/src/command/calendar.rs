@@ -10,6 +10,7 @@ use change::calendar::almanac::Listed;
 use change::calendar::month::Month;
 use change::calendar::{Almanac, Calendar as File, Opening, Passes, Remark, Subject};
 use change::document::Document;
+use change::governance::Governance;
 use change::proposal::ChangeFile;
 use change::time::TimeZone;
 use change::{ChangeId, Timestamp};
@@ -87,16 +88,35 @@ fn read(folder: &Path) -> Outcome<Read> {
     })
 }
 
+/// What should be known of the calendar of a governance folder: each in words, and for programs.
+pub(super) fn warnings(folder: &Path, governance: &Governance) -> Outcome<Vec<(String, Value)>> {
+    let remarks = governance.calendar_remarks(SystemClock.now());
+    if remarks.is_empty() {
+        return Ok(vec![]);
+    }
+    let Read { document, .. } = read(folder)?;
+    Ok(remarks.iter().map(|remark| said(&document, remark)).collect())
+}
+
+/// A remark at its place in the file: in words, and for programs.
+fn said(document: &Document, remark: &Remark) -> (String, Value) {
+    let problem = document.problem(&remark.pointer, remark.message.clone(), remark.help.clone());
+    let value = json!({"line": problem.place.line, "message": remark.message, "help": remark.help});
+    (format!("{FILE}:{problem}"), value)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 fn check(args: &Args, folder: &Path, strict: bool) -> Outcome {
     let Read { document, calendar } = read(folder)?;
-    let said = |remark: &Remark| {
-        let problem = document.problem(&remark.pointer, remark.message.clone(), remark.help.clone());
-        (
-            format!("{FILE}:{problem}"),
-            json!({"line": problem.place.line, "message": remark.message, "help": remark.help}),
-        )
-    };
-    let (errors, warnings) = (calendar.problems(), calendar.warnings(SystemClock.now()));
+    let said = |remark: &Remark| said(&document, remark);
+    // Who is named in it is looked up where the rest of the folder can be read.
+    let whole = crate::serve::read_governance(folder).ok();
+    let now = SystemClock.now();
+    let warnings = whole.map_or_else(|| calendar.warnings(now), |governance| governance.calendar_remarks(now));
+    let errors = calendar.problems();
     let is_valid = errors.is_empty() && (!strict || warnings.is_empty());
     let each = |remarks: &[Remark]| remarks.iter().map(|remark| said(remark).1).collect::<Vec<_>>();
     let (freezes, windows) = (calendar.freezes.len(), calendar.windows.len());
@@ -106,7 +126,8 @@ fn check(args: &Args, folder: &Path, strict: bool) -> Outcome {
     print(args, &whole, || {
         let mut lines: Vec<String> = errors.iter().map(|remark| format!("error: {}", said(remark).0)).collect();
         lines.extend(warnings.iter().map(|remark| format!("warning: {}", said(remark).0)));
-        lines.push(format!("{freezes} freezes, {windows} windows: {}", if is_valid { "valid" } else { "not valid" }));
+        let (freezes, windows) = (counted(freezes, "freeze"), counted(windows, "window"));
+        lines.push(format!("{freezes}, {windows}: {}", if is_valid { "valid" } else { "not valid" }));
         lines.join("\n")
     });
     let otherwise = if args.json { "" } else { "the calendar does not stand as it is" };

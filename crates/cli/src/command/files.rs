@@ -105,8 +105,16 @@ pub(super) async fn check(args: &Args, check: &Check) -> Outcome {
     if check.file.is_dir() {
         let governance = crate::serve::read_governance(&check.file)?;
         // As `serve` does: what it refuses is not valid.
-        engine::InForce::new(governance).map_err(|e| Failure::new(INVALID, e.to_string()))?;
-        return say(args, &name, &[], None);
+        let in_force = engine::InForce::new(governance).map_err(|e| Failure::new(INVALID, e.to_string()))?;
+        let warnings = super::calendar::warnings(&check.file, &in_force.governance)?;
+        let whole = json!({
+            "valid": true, "problems": [], "warnings": warnings.iter().map(|(_, value)| value).collect::<Vec<_>>(),
+        });
+        print(args, &whole, || {
+            let lines = warnings.iter().map(|(said, _)| format!("warning: {said}"));
+            lines.chain([format!("{name} is valid")]).collect::<Vec<_>>().join("\n")
+        });
+        return Ok(());
     }
     if check.file.extension().is_some_and(|e| e == "toml") {
         let problems = Config::read(&read_text(&check.file)?, &check.file).err().unwrap_or_default();

@@ -12,7 +12,7 @@ use change::ReleaseId;
 use change::document::Problem;
 use change::proposal::ChangeFile;
 use change::release::Standing;
-use change::release::file::{self, From, Outline, Sketch};
+use change::release::file::{self, Origin, Outline, Sketch};
 use change::secret::AllowList;
 use serde_json::{Map, Value, json};
 
@@ -158,13 +158,13 @@ fn texts(file: &Path, outline: &Outline) -> Outcome<BTreeMap<String, (PathBuf, S
     let mut texts = BTreeMap::new();
     for sketch in &outline.members {
         let found = match &sketch.from {
-            From::Path(path) => {
+            Origin::Path(path) => {
                 let path = beside.join(path);
                 let text = read_text(&path)?;
                 (path, text)
             }
-            From::Text(text) => (file.to_owned(), text.clone()),
-            From::Existing(_) => continue,
+            Origin::Text(text) => (file.to_owned(), text.clone()),
+            Origin::Existing(_) => continue,
         };
         texts.insert(sketch.name.clone(), (found.0, sketch.fill(&found.1)));
     }

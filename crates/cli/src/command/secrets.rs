@@ -95,16 +95,16 @@ pub(super) async fn run(args: &Args, asked: &Secrets) -> Outcome {
         Some(file) => read_list(&files::read_text(file)?).map_err(|problems| invalid(file, &problems))?,
         None => AllowList::default(),
     };
-    let mut found = Vec::new();
+    let (mut found, mut scanned) = (Vec::new(), 0);
     if let Some(range) = &asked.git {
         let clone = Clone::at(Path::new("."));
         let range = clone.range(range).await.map_err(failure)?;
         let diff = clone.added_lines(&range.merge_base, &range.head).await.map_err(failure)?;
         found.extend(self::found(&[Sent::Diff(&diff)], &list));
+        scanned += files_of(&diff);
     }
     let here = [PathBuf::from(".")];
     let paths = if asked.paths.is_empty() && asked.git.is_none() { &here[..] } else { &asked.paths };
-    let mut scanned = 0;
     let mut files = Vec::new();
     for path in paths {
         files.extend(texts(path).await?);
@@ -116,6 +116,11 @@ pub(super) async fn run(args: &Args, asked: &Secrets) -> Outcome {
         found.extend(self::found(&[Sent::Material(Path::new(&name), &text)], &list));
     }
     report(args, asked, &found, scanned)
+}
+
+/// The number of files in a diff: no line of a file begins so, as each has a sign before it.
+fn files_of(diff: &str) -> usize {
+    diff.lines().filter(|line| line.starts_with("diff --git ")).count()
 }
 
 fn invalid(file: &Path, problems: &[change::document::Problem]) -> Failure {

@@ -144,7 +144,7 @@ fn a_folder_answers_without_a_server() {
     let folder = house.path().display().to_string();
     std::fs::write(house.path().join("calendar.yaml"), CALENDAR).expect("a file");
     let (code, said) = run(&["calendar", "check", &folder]);
-    assert!(code == Some(0) && said.contains("1 freezes, 1 windows: valid"), "{said}");
+    assert!(code == Some(0) && said.contains("1 freeze, 1 window: valid"), "{said}");
     let (code, drawn) = run(&["calendar", "show", "--month", "2026-06", "--governance", &folder, "--service", "till"]);
     assert!(
         code == Some(0) && drawn.contains("+ 2026-06-01 20:00 to 2026-06-01 22:00, and 29 more  nights (till)"),
@@ -156,4 +156,39 @@ fn a_folder_answers_without_a_server() {
     assert_eq!(code, Some(3));
     assert!(said.contains("calendar.yaml:3:") && said.contains("ends before it starts"), "{said}");
     assert!(said.contains("calendar.yaml:5:") && said.contains("did you mean `Europe/Berlin`?"), "{said}");
+}
+
+// LC4: what holds nothing, or everything, or is nobody's, is said where a folder is checked, and refuses nothing.
+#[test]
+fn a_folder_that_is_checked_says_what_should_be_known_of_its_calendar() {
+    let house = tempfile::tempdir().expect("a folder");
+    let access = "users: [{id: ada, roles: [{role: all}]}]\ngroups: [{id: finance, members: [ada]}]\nroles: [{id: all, may: [propose, approve, read]}]\n";
+    let calendar = r#"
+freezes:
+  - {name: ever, start: "2020-01-01T00:00:00", end: "2090-01-01T00:00:00", tz: UTC, reason: r, owner: finanec}
+windows:
+  - {name: noons, rrule: "FREQ=DAILY;BYHOUR=12", exdate: ["2026-12-24T13:00:00"], duration: 1h, tz: UTC, owner: finance, teams: [finanse]}
+"#;
+    std::fs::write(house.path().join("access.yaml"), access).expect("a file");
+    std::fs::write(house.path().join("calendar.yaml"), calendar).expect("a file");
+    let folder = house.path().display().to_string();
+    for arguments in [vec!["check", &folder], vec!["calendar", "check", &folder]] {
+        let output = program().args(&arguments).output().expect("it runs");
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        for wanted in [
+            "warning: calendar.yaml:3:",
+            "`ever` covers everything, and does not end within ten years",
+            "the owner `finanec` is no user and no group of access.yaml",
+            "did you mean `finance`?",
+            "`noons` has no time that starts at `2026-12-24T13:00:00`: nothing is left out by that",
+            "`noons` opens at no time of the coming year",
+            "`finanse` is no user and no group",
+        ] {
+            assert!(said.contains(wanted), "{arguments:?}, {wanted}: {said}");
+        }
+    }
+    let output = program().args(["--json", "check", &folder]).output().expect("it runs");
+    let whole: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((whole["valid"].as_bool(), whole["warnings"].as_array().map(Vec::len)), (Some(true), Some(5)));
 }

@@ -602,6 +602,7 @@ fn a_scan_of_files_and_of_a_git_range_finds_what_was_added_and_shows_what_is_all
             .output()
             .expect("it runs");
         let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert!(report["files"].as_u64() > Some(0), "{arguments:?}: {report}");
         let found = report["findings"].as_array().expect("findings").iter();
         let told = |f: &Value| {
             format!(

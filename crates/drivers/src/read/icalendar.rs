@@ -1,8 +1,13 @@
 //! iCalendar: who is on call, as the calendar feeds of other tools say it (RFC 5545).
 //!
-//! Reads events: their start, their end, and whom they name, by `ATTENDEE` or else by `SUMMARY`. A time without a zone is of the zone of the schedule; one
-//! in a zone that nobody knows, and an event that recurs, is refused: half a roster is none. Pure; a file or an answer is read by who calls it.
+//! Reads events: their start, their end, and whom they name, by `ATTENDEE` or else by `SUMMARY`; those that recur with their rule, what it leaves out, and
+//! the single times that were moved. A time without a zone is of the zone of the schedule; one in a zone that nobody knows, and a rule that can't be read,
+//! is refused: half a roster is none. Pure; a file or an answer is read by who calls it.
 
+use std::collections::BTreeMap;
+
+use change::Span;
+use change::calendar::repeated::{Repeated, Rule};
 use change::roster::{MOST_WATCHES, Watch};
 use change::time::{TimeZone, Timestamp};
 use jiff::civil::{Date, DateTime};
@@ -17,14 +22,29 @@ struct Line<'a> {
 /// What is known of an event so far.
 #[derive(Default)]
 struct Event {
-    start: Option<Timestamp>,
-    end: Option<Timestamp>,
+    start: Option<Local>,
+    end: Option<Local>,
     lasts: Option<jiff::Span>,
-    /// Whether it is of whole days.
-    is_of_days: bool,
     attendees: Vec<String>,
     summary: Option<String>,
     is_cancelled: bool,
+    uid: String,
+    rule: Option<String>,
+    also: Vec<Local>,
+    never: Vec<Local>,
+    /// The time of the event with the same `UID` that this one takes the place of.
+    instead_of: Option<Local>,
+    /// The line on which it ends.
+    line: usize,
+}
+
+/// A local time and its zone.
+#[derive(Clone, Debug)]
+struct Local {
+    time: DateTime,
+    zone: TimeZone,
+    /// Whether it is a day without a time.
+    is_day: bool,
 }
 
 /// The turns of a calendar.
@@ -36,15 +56,14 @@ pub fn watches(text: &str, zone: &TimeZone) -> Result<Vec<Watch>, String> {
     if lines.first().is_none_or(|(_, first)| !first.eq_ignore_ascii_case("BEGIN:VCALENDAR")) {
         return Err("this is no iCalendar: it does not begin with `BEGIN:VCALENDAR`".into());
     }
-    let (mut found, mut event): (Vec<Watch>, Option<Event>) = (Vec::new(), None);
+    let (mut found, mut event): (Vec<Event>, Option<Event>) = (Vec::new(), None);
     for (number, text) in &lines {
         let at = |why: String| format!("line {number}: {why}");
         let Some(line) = Line::of(text) else { return Err(at("it has no `:`".into())) };
         match (line.name.to_ascii_uppercase().as_str(), &mut event) {
             ("BEGIN", None) if line.is("VEVENT") => event = Some(Event::default()),
             ("END", Some(_)) if line.is("VEVENT") => {
-                let ended = event.take().unwrap_or_default();
-                found.extend(ended.watch(zone).map_err(at)?);
+                found.push(Event { line: *number, ..event.take().unwrap_or_default() });
             }
             (name, Some(event)) => event.take_in(name, &line, zone).map_err(at)?,
             _ => {}
@@ -56,7 +75,25 @@ pub fn watches(text: &str, zone: &TimeZone) -> Result<Vec<Watch>, String> {
     if !lines.last().is_some_and(|(_, last)| last.eq_ignore_ascii_case("END:VCALENDAR")) {
         return Err("it breaks off: it does not end with `END:VCALENDAR`".into());
     }
-    Ok(found)
+    turns(found)
+}
+
+/// The events as turns. One that takes the place of a time of another leaves that out there.
+fn turns(mut events: Vec<Event>) -> Result<Vec<Watch>, String> {
+    let mut moved: BTreeMap<String, Vec<Local>> = BTreeMap::new();
+    for event in &events {
+        if let Some(instead_of) = &event.instead_of {
+            moved.entry(event.uid.clone()).or_default().push(instead_of.clone());
+        }
+    }
+    for event in events.iter_mut().filter(|event| event.recurs()) {
+        event.never.extend(moved.get(&event.uid).into_iter().flatten().cloned());
+    }
+    let each = events.into_iter().map(|event| {
+        let line = event.line;
+        event.watch().map_err(|why| format!("line {line}: {why}"))
+    });
+    each.filter_map(Result::transpose).collect()
 }
 
 /// The lines with their numbers; one that begins with a blank goes on with the one before.
@@ -106,11 +143,8 @@ impl<'a> Line<'a> {
 impl Event {
     fn take_in(&mut self, name: &str, line: &Line<'_>, zone: &TimeZone) -> Result<(), String> {
         match name {
-            "DTSTART" => {
-                self.start = Some(instant(line, zone)?);
-                self.is_of_days = line.value.len() == 8;
-            }
-            "DTEND" => self.end = Some(instant(line, zone)?),
+            "DTSTART" => self.start = Some(local(line, zone)?),
+            "DTEND" => self.end = Some(local(line, zone)?),
             "DURATION" => {
                 let lasts = line.value.parse().map_err(|_| format!("`{}` is no duration", line.value))?;
                 self.lasts = Some(lasts);
@@ -118,49 +152,113 @@ impl Event {
             "SUMMARY" => self.summary = Some(unescaped(line.value)),
             "ATTENDEE" => self.attendees.push(attendee(line)),
             "STATUS" => self.is_cancelled = line.is("CANCELLED"),
-            "RRULE" | "RDATE" => {
-                return Err("an event that recurs is not read; have the tool write its turns out".into());
+            "UID" => line.value.trim().clone_into(&mut self.uid),
+            "RRULE" if self.rule.is_some() => return Err("an event has two rules; make two events of it".into()),
+            "RRULE" => self.rule = Some(to_the_last_day(line.value.trim())),
+            "RDATE" if line.parameter("VALUE").is_some_and(|value| value.eq_ignore_ascii_case("PERIOD")) => {
+                return Err("a `RDATE` of periods is not read; have the tool write them as events".into());
             }
+            "RDATE" => self.also.extend(locals(line, zone)?),
+            "EXDATE" => self.never.extend(locals(line, zone)?),
+            "EXRULE" => return Err("`EXRULE` is not read: RFC 5545 has it no more; use `EXDATE`".into()),
+            "RECURRENCE-ID" if line.parameter("RANGE").is_some() => {
+                return Err(
+                    "an event that takes the place of all later ones is not read; end the first rule with `UNTIL`"
+                        .into(),
+                );
+            }
+            "RECURRENCE-ID" => self.instead_of = Some(local(line, zone)?),
             _ => {}
         }
         Ok(())
     }
 
-    fn watch(self, zone: &TimeZone) -> Result<Option<Watch>, String> {
+    fn recurs(&self) -> bool {
+        self.rule.is_some() || !self.also.is_empty()
+    }
+
+    fn watch(self) -> Result<Option<Watch>, String> {
         if self.is_cancelled {
             return Ok(None);
         }
-        let start = self.start.ok_or("an event has no `DTSTART`")?;
-        let end = match (self.end, self.lasts) {
-            (Some(end), _) => end,
-            (None, Some(lasts)) => later(start, lasts, zone)?,
-            (None, None) if self.is_of_days => later(start, jiff::Span::new().days(1), zone)?,
+        let start = self.start.as_ref().ok_or("an event has no `DTSTART`")?;
+        // By the clock on the wall: a turn from nine to nine is one on the day on which the clocks change too.
+        let end = match (&self.end, self.lasts) {
+            (Some(end), _) => end.in_zone(&start.zone)?,
+            (None, Some(lasts)) => later(start.time, lasts)?,
+            (None, None) if start.is_day => later(start.time, jiff::Span::new().days(1))?,
             (None, None) => return Err("an event has neither `DTEND` nor `DURATION`".into()),
         };
-        if end <= start {
-            return Err(format!("an event ends at `{end}`, before it starts"));
+        let (first, last) = (start.instant()?, Local { time: end, ..start.clone() }.instant()?);
+        if last <= first {
+            return Err(format!("an event ends at `{last}`, before it starts"));
         }
+        let again = self.again(start, end)?;
         let who = if self.attendees.is_empty() { self.summary.into_iter().collect() } else { self.attendees };
         if who.is_empty() {
             return Err("an event names nobody: it has neither `ATTENDEE` nor `SUMMARY`".into());
         }
-        Ok(Some(Watch { who, start, end }))
+        Ok(Some(Watch { who, start: first, end: last, again }))
+    }
+
+    fn again(&self, start: &Local, end: DateTime) -> Result<Option<Repeated>, String> {
+        if !self.recurs() {
+            return Ok(None);
+        }
+        let lasts = end.duration_since(start.time).as_millis();
+        let lasts = Span::millis(u64::try_from(lasts).map_err(|_| "an event ends before it starts")?);
+        let in_zone = |dates: &[Local]| dates.iter().map(|at| at.in_zone(&start.zone)).collect::<Result<Vec<_>, _>>();
+        let tz = start.zone.iana_name().unwrap_or("UTC").to_owned();
+        let (rdate, exdate) = (in_zone(&self.also)?, in_zone(&self.never)?);
+        let rule = Rule { start: start.time, lasts, rrule: self.rule.clone(), rdate, exdate, tz };
+        Repeated::read(rule).map(Some).map_err(|why| format!("its rule: {why}"))
     }
 }
 
-fn later(start: Timestamp, lasts: jiff::Span, zone: &TimeZone) -> Result<Timestamp, String> {
-    let end = start.to_zoned(zone.clone()).checked_add(lasts);
-    end.map(|end| end.timestamp()).map_err(|_| "an event ends after the end of time".into())
+impl Local {
+    fn instant(&self) -> Result<Timestamp, String> {
+        let at = self.time.to_zoned(self.zone.clone());
+        at.map(|at| at.timestamp()).map_err(|_| format!("`{}` is no time", self.time))
+    }
+
+    /// What the clocks of another zone show then. A day is the same day everywhere.
+    fn in_zone(&self, zone: &TimeZone) -> Result<DateTime, String> {
+        if self.is_day || self.zone == *zone {
+            return Ok(self.time);
+        }
+        self.instant().map(|at| zone.to_datetime(at))
+    }
+}
+
+fn later(start: DateTime, lasts: jiff::Span) -> Result<DateTime, String> {
+    start.checked_add(lasts).map_err(|_| "an event ends after the end of time".into())
+}
+
+/// A rule that ends on a day ends with it: tools write so for events of whole days.
+fn to_the_last_day(rule: &str) -> String {
+    let part = |part: &str| match part.split_once('=') {
+        Some((name, day)) if name.eq_ignore_ascii_case("UNTIL") && day.len() == 8 => format!("UNTIL={day}T235959"),
+        _ => part.to_owned(),
+    };
+    rule.split(';').map(part).collect::<Vec<_>>().join(";")
+}
+
+fn locals(line: &Line<'_>, zone: &TimeZone) -> Result<Vec<Local>, String> {
+    line.value.split(',').map(|text| local_of(line, text.trim(), zone)).collect()
+}
+
+fn local(line: &Line<'_>, zone: &TimeZone) -> Result<Local, String> {
+    local_of(line, line.value.trim(), zone)
 }
 
 /// `20261201T090000Z`, `20261201T090000` with or without `TZID`, or `20261201`.
-fn instant(line: &Line<'_>, zone: &TimeZone) -> Result<Timestamp, String> {
-    let text = line.value.trim();
+fn local_of(line: &Line<'_>, text: &str, zone: &TimeZone) -> Result<Local, String> {
     let bad = || format!("`{text}` is no time");
     let (local, utc) = text.strip_suffix('Z').map_or((text, false), |local| (local, true));
-    let local = match local.len() {
-        8 => Date::strptime("%Y%m%d", local).map_err(|_| bad())?.to_datetime(jiff::civil::Time::midnight()),
-        _ => DateTime::strptime("%Y%m%dT%H%M%S", local).map_err(|_| bad())?,
+    let is_day = local.len() == 8;
+    let time = match is_day {
+        true => Date::strptime("%Y%m%d", local).map_err(|_| bad())?.to_datetime(jiff::civil::Time::midnight()),
+        false => DateTime::strptime("%Y%m%dT%H%M%S", local).map_err(|_| bad())?,
     };
     let zone = match line.parameter("TZID") {
         _ if utc => TimeZone::UTC,
@@ -169,7 +267,8 @@ fn instant(line: &Line<'_>, zone: &TimeZone) -> Result<Timestamp, String> {
         })?,
         None => zone.clone(),
     };
-    local.to_zoned(zone).map(|at| at.timestamp()).map_err(|_| bad())
+    let local = Local { time, zone, is_day };
+    local.instant().map(|_| local)
 }
 
 /// The address, or the name where there is none.
@@ -235,12 +334,71 @@ mod tests {
         assert_eq!(read("STATUS:CANCELLED\nDTSTART:20261201T090000\n"), Ok(vec![]));
     }
 
+    /// Who is on call by a calendar at an instant.
+    fn on_call(text: &str, at: &str) -> String {
+        let watches = watches(text, &berlin()).expect("a calendar");
+        let people = ["ada", "bob", "cyd"].map(|id| serde_json::json!({"id": id, "roles": []}));
+        let access = serde_json::from_value(serde_json::json!({"users": people})).expect("an access table");
+        let schedule = serde_json::json!({"name": "primary", "tz": "Europe/Berlin", "file": "roster/primary.ics"});
+        let schedule = serde_json::from_value(schedule).expect("a schedule");
+        let copy = change::roster::RosterCopy { at: None, watches, failed: None };
+        let copies = [("primary".to_owned(), copy)].into();
+        let roster = change::roster::Roster { schedules: vec![schedule], unknown_after: None, copies };
+        let turn = roster.turn("primary", &access, at.parse().expect("an instant")).expect("there is the schedule");
+        let until = turn.until.map(|until| format!(" until {until}")).unwrap_or_default();
+        turn.unknown.unwrap_or_else(|| format!("{}{until}", turn.users.into_iter().collect::<Vec<_>>().join("+")))
+    }
+
+    // A4: turns by a rule, as calendars export them: every second week, with one that is left out, one that somebody else has taken, and days on which the
+    // clocks change.
+    #[test]
+    fn turns_that_recur_are_read_with_what_is_left_out_and_who_has_taken_one() {
+        let master = |who: &str, start: &str, uid: &str, more: &str| {
+            format!(
+                "BEGIN:VEVENT\nUID:{uid}\nDTSTART;TZID=Europe/Berlin:{start}T090000\nDTEND;TZID=Europe/Berlin:{}T090000\nSUMMARY:{who}\nRRULE:FREQ=WEEKLY;INTERVAL=2\n{more}END:VEVENT\n",
+                start.parse::<u32>().expect("a day") + 7
+            )
+        };
+        let taken = "BEGIN:VEVENT\nUID:1\nRECURRENCE-ID;TZID=Europe/Berlin:20260330T090000\nDTSTART;TZID=Europe/Berlin:20260330T090000\nDTEND;TZID=Europe/Berlin:20260406T090000\nSUMMARY:cyd\nEND:VEVENT\n";
+        let text = calendar(&format!(
+            "{}{}{taken}",
+            master("ada", "20260105", "1", "EXDATE;TZID=Europe/Berlin:20260427T090000\n"),
+            master("bob", "20260112", "2", ""),
+        ));
+        for (at, wanted) in [
+            ("2026-01-05T07:59:59Z", ""),
+            ("2026-01-05T08:00:00Z", "ada until 2026-01-12T08:00:00Z"),
+            ("2026-01-12T08:00:00Z", "bob until 2026-01-19T08:00:00Z"),
+            // The clocks go forward on the 29th of March, in bob's week: it is an hour shorter.
+            ("2026-03-30T06:59:59Z", "bob until 2026-03-30T07:00:00Z"),
+            ("2026-03-30T07:00:00Z", "cyd until 2026-04-06T07:00:00Z"),
+            ("2026-04-28T12:00:00Z", ""),
+            ("2036-01-01T12:00:00Z", "bob until 2036-01-07T08:00:00Z"),
+        ] {
+            assert_eq!(on_call(&text, at), wanted, "{at}");
+        }
+        let days = "BEGIN:VEVENT\nUID:3\nDTSTART;VALUE=DATE:20260601\nRRULE:FREQ=DAILY;UNTIL=20260603\nRDATE;VALUE=DATE:20260701\nSUMMARY:bob\nEND:VEVENT\n";
+        let days = calendar(days);
+        for (at, wanted) in [
+            ("2026-06-03T12:00:00Z", "bob until 2026-06-03T22:00:00Z"),
+            ("2026-06-04T12:00:00Z", ""),
+            ("2026-07-01T12:00:00Z", "bob until 2026-07-01T22:00:00Z"),
+        ] {
+            assert_eq!(on_call(&days, at), wanted, "{at}");
+        }
+    }
+
     // A4: what can't be read is refused as a whole, with its line; it is never an empty roster.
     #[test]
     fn what_can_not_be_meant_is_refused_with_its_line() {
         let cases = [
             ("DTSTART;TZID=Berlin Time:20261201T090000\n", "line 4: the time zone `Berlin Time` is not one"),
-            ("DTSTART:20261201T090000\nRRULE:FREQ=WEEKLY\n", "line 5: an event that recurs is not read"),
+            ("DTSTART:20261201T090000\nDTEND:20261201T100000\nSUMMARY:x\nRRULE:FREQ=HOURLY\n", "line 8: its rule: "),
+            ("DTSTART:20261201T090000\nRDATE;VALUE=PERIOD:20261201T090000/PT1H\n", "line 5: a `RDATE` of periods"),
+            (
+                "RECURRENCE-ID;RANGE=THISANDFUTURE:20261201T090000\n",
+                "line 4: an event that takes the place of all later",
+            ),
             ("DTSTART:20261301T090000\n", "line 4: `20261301T090000` is no time"),
             ("DTSTART:20261201T090000\nDTEND:20261201T090000\nSUMMARY:x\n", "before it starts"),
             ("DTSTART:20261201T090000\nDTEND:20261201T100000\n", "an event names nobody"),

@@ -131,7 +131,7 @@ pub(crate) async fn next(
     Id(id): Id,
 ) -> Result<axum::Json<NextView>, Problem> {
     let change = changes::load(&server, &caller, id).await?;
-    let standing = server.handle.calendar_of(&change);
+    let standing = server.handle.calendar_of(&change).await?;
     let says = standing.opening.in_words();
     Ok(axum::Json(NextView { change: id, now: server.handle.now(), standing, says }))
 }
@@ -169,7 +169,7 @@ pub(crate) async fn ics(
         service,
         team,
     };
-    let planned = planned(&server, &waiting(&server, &caller, &params).await?);
+    let planned = planned(&server, &waiting(&server, &caller, &params).await?).await?;
     let to_feed = |one: PlannedView| {
         let url = format!("{}/changes/{}", server.base_url, one.change);
         Planned { change: one.change, title: one.title, status: one.status, at: one.at, url }
@@ -206,7 +206,7 @@ async fn of_feed(server: &Shared, token: &str) -> Result<Caller, Problem> {
 
 async fn view(server: &Shared, caller: &Caller, params: &CalendarParams) -> Result<CalendarView, Problem> {
     let changes = waiting(server, caller, params).await?;
-    view_with(server, params, &changes)
+    view_with(server, params, &changes).await
 }
 
 /// The view, and every change that has not ended and that the reader sees.
@@ -217,10 +217,14 @@ pub(crate) async fn view_and_changes(
 ) -> Result<(CalendarView, Vec<Change>), Problem> {
     let all = of_phases(server, caller, params, &UNENDED).await?;
     let waiting: Vec<Change> = all.iter().filter(|change| change.rollout().is_none()).cloned().collect();
-    Ok((view_with(server, params, &waiting)?, all))
+    Ok((view_with(server, params, &waiting).await?, all))
 }
 
-fn view_with(server: &Shared, params: &CalendarParams, changes: &[Change]) -> Result<CalendarView, Problem> {
+async fn view_with(
+    server: &Shared,
+    params: &CalendarParams,
+    changes: &[Change],
+) -> Result<CalendarView, Problem> {
     let now = server.handle.now();
     let (from, to) = range(params, now)?;
     let in_force = server.handle.in_force();
@@ -228,7 +232,7 @@ fn view_with(server: &Shared, params: &CalendarParams, changes: &[Change]) -> Re
     found.retain(|occurrence| occurrence.concerns(params.service.as_deref(), params.team.as_deref()));
     let more = found.len() > MOST || changes.len() >= MOST_CHANGES;
     let occurrences = found.iter().take(MOST).map(|occurrence| occurrence.listed()).collect();
-    let mut planned = planned(server, changes);
+    let mut planned = planned(server, changes).await?;
     planned.retain(|planned| from <= planned.at && planned.at < to);
     Ok(CalendarView { from, to, now, occurrences, planned, backlog: backlog(server, changes, now), more })
 }
@@ -283,22 +287,22 @@ async fn of_phases(
 }
 
 /// Those that are approved, with the first moment at which they can begin.
-fn planned(server: &Shared, changes: &[Change]) -> Vec<PlannedView> {
-    let each = changes.iter().filter_map(|change| {
-        let opening = server.handle.calendar_of(change).opening.at?;
-        let at = change.not_before()?.max(opening);
-        Some(PlannedView {
+async fn planned(server: &Shared, changes: &[Change]) -> Result<Vec<PlannedView>, Problem> {
+    let mut planned: Vec<PlannedView> = Vec::new();
+    for change in changes {
+        let Some(not_before) = change.not_before() else { continue };
+        let Some(opening) = server.handle.calendar_of(change).await?.opening.at else { continue };
+        planned.push(PlannedView {
             change: change.id,
             title: change.proposal.title.clone(),
             services: change.proposal.services.iter().cloned().collect(),
             owner: change.proposal.owner.clone(),
             status: change::explain::status(change),
-            at,
-        })
-    });
-    let mut planned: Vec<PlannedView> = each.collect();
+            at: not_before.max(opening),
+        });
+    }
     planned.sort_by_key(|planned| (planned.at, planned.change));
-    planned
+    Ok(planned)
 }
 
 fn backlog(server: &Shared, changes: &[Change], now: Timestamp) -> Vec<Backlog> {

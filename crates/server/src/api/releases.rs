@@ -260,7 +260,7 @@ async fn sees_members(
 ) -> Result<(), Problem> {
     let Ok(outline) = change::release::file::read(&draft.text) else { return Ok(()) };
     for sketch in outline.members {
-        if let change::release::file::From::Existing(id) = sketch.from {
+        if let change::release::file::Origin::Existing(id) = sketch.from {
             let change = changes::load(server, caller, id).await?;
             if let Some(action) = action {
                 caller.token_leaves(server, action, Some(id), &change.proposal).await?;

@@ -71,7 +71,9 @@ impl ChangePage {
     }
 
     fn head(&self) -> Markup {
-        let ChangeView { change, phase, status, .. } = &self.view;
+        let ChangeView { change, phase, .. } = &self.view;
+        // The gates below say why.
+        let status = &change::explain::headline(change);
         let proposal = &change.proposal;
         html! {
             div.change-head {

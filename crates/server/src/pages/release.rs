@@ -256,7 +256,7 @@ fn lines(view: &ReleaseView, i: usize, member: &MemberView) -> Vec<usize> {
 
 fn tone(standing: Standing) -> &'static str {
     match standing {
-        Standing::Waiting => "calm",
+        Standing::Waiting | Standing::Approved => "calm",
         Standing::UnderWay => "moving",
         Standing::Passed | Standing::Completed => "good",
         Standing::Failed | Standing::GoingBack | Standing::Back | Standing::NotBack => "bad",
@@ -266,7 +266,7 @@ fn tone(standing: Standing) -> &'static str {
 
 fn mark(standing: Standing) -> svg::Mark {
     match standing {
-        Standing::Waiting => svg::Mark::Ring,
+        Standing::Waiting | Standing::Approved => svg::Mark::Ring,
         Standing::UnderWay => svg::Mark::Forward,
         Standing::Passed => svg::Mark::Eye,
         Standing::Completed => svg::Mark::Check,
@@ -312,6 +312,7 @@ pub(crate) mod tests {
             description: "One cell first.".into(),
             owner: "team-shop".into(),
             on_failure: OnFailure::RollBack,
+            begins: change::release::Begins::AllApproved,
             waves: vec![wave("first", 600), wave("rest", 0)],
             members: vec![member("cell-1", 7, 0), member("cell-2", 8, 1), member("cell-3", 9, 1)],
         };

@@ -1,11 +1,12 @@
 //! Waiting: what a hundred thousand changes that wait cost one server, and how soon the next one begins after an event.
 //!
-//! A third waits in one queue, a third for a planned time, a third for people; a thousand rules of the calendar speak of other services. They are written
-//! to the store as the engine would have written them, and taken up by an engine that starts: memory and times are those of a server after a restart.
-//! `CLEARWAY_WAITING` sets another number of changes.
+//! A third waits in one queue, a third for a planned time, a third for people; of a thousand rules of the calendar, most of which recur, fifty cover them.
+//! They are written to the store as the engine would have written them, and taken up by an engine that starts: memory and times are those of a server
+//! after a restart. Then the one under way is rolled back, again and again, and the next one begins. What a disk takes to commit is measured in the same
+//! run and stands beside it. `CLEARWAY_WAITING` sets another number of changes.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -25,8 +26,18 @@ use crate::rounds::whole;
 use crate::table::{Aim, Row};
 
 const RULES: usize = 1_000;
+/// How many of them cover the changes that wait.
+const COVERING: usize = 50;
+/// How many times the next one begins.
+const STARTS: u64 = 60;
+/// How many gates are asked, each of another change.
+const GATES: u64 = 1_000;
+/// How many commits are measured.
+const COMMITS: u64 = 200;
 /// How many changes are written at once.
 const AT_ONCE: u64 = 200;
+/// How long the next one may take to begin.
+const A_START: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) fn run() -> Result<Vec<Row>> {
@@ -44,53 +55,87 @@ async fn measure() -> Result<Vec<Row>> {
     write_all(&open(dir.path())?, &sample, changes()).await?;
     let before = resident_kib()?;
     let begun = Instant::now();
-    let handle = world.start(open(dir.path())?, rules()).await?;
+    let store = open(dir.path())?;
+    let handle = world.start(store.clone(), rules()).await?;
     let taken_up = begun.elapsed();
     until_at_rest(&handle).await?;
     let memory = (resident_kib()? - before) / 1_024.0;
-    let gate = one_gate(&handle).await?;
-    let (next, woken) = next_start(&handle).await?;
     let waiting = handle.waiting().0.waiting;
+    let gates = gates(&handle).await?;
+    let commits = commits(&store).await?;
+    let (starts, woken) = starts(&handle, &store).await?;
+    let memory_after = (resident_kib()? - before) / 1_024.0;
     handle.drain().await;
-    Ok(rows(waiting, taken_up, memory, gate, next, woken))
+    Ok(rows(&Figures { waiting, taken_up, memory, memory_after, gates, commits, starts, woken }))
 }
 
-fn rows(waiting: usize, taken_up: Duration, memory: f64, gate: Duration, next: Duration, woken: u64) -> Vec<Row> {
-    let name = |what: &str| format!("waiting: {} changes, {what}", whole(waiting as f64));
-    let millis = |time: Duration| time.as_secs_f64() * 1_000.0;
+struct Figures {
+    waiting: usize,
+    taken_up: Duration,
+    memory: f64,
+    memory_after: f64,
+    gates: Times,
+    commits: Times,
+    starts: Times,
+    /// Of all starts.
+    woken: u64,
+}
+
+/// Times in order.
+struct Times(Vec<Duration>);
+
+impl Times {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        Self(times)
+    }
+
+    fn millis(&self, percent: usize) -> f64 {
+        let at = (self.0.len() * percent / 100).min(self.0.len().saturating_sub(1));
+        self.0.get(at).map_or(f64::NAN, |time| time.as_secs_f64() * 1_000.0)
+    }
+
+    fn in_words(&self) -> String {
+        format!("{:.2} / {:.2} ms", self.millis(50), self.millis(99))
+    }
+}
+
+fn rows(figures: &Figures) -> Vec<Row> {
+    let Figures { waiting, taken_up, memory, memory_after, gates, commits, starts, woken } = figures;
+    let name = |what: &str| format!("waiting: {} changes, {what}", whole(*waiting as f64));
+    let two = 2.0 * commits.millis(50);
+    // The end of the one before is a commit and so is the step of the next: what is left is how long it was looked for.
+    let found = (starts.millis(50) - commits.millis(50)).max(0.0);
+    let row = |what: &str, figure: String, beside: String, ratio: f64, most: f64| Row {
+        name: name(what),
+        figure,
+        beside,
+        ratio: Some(ratio),
+        aim: Aim::AtMost(most),
+    };
     vec![
+        row("gates of one", gates.in_words(), format!("1 ms; p50 / p99, {RULES} rules"), gates.millis(99), 1.0),
+        row("next start found", format!("{found:.2} ms"), "1 ms from the event, without the commit".into(), found, 1.0),
         Row {
-            name: name("gates of one"),
-            figure: format!("{:.3} ms", millis(gate)),
-            beside: format!("1 ms ({RULES} rules of the calendar)"),
-            ratio: Some(millis(gate)),
-            aim: Aim::AtMost(1.0),
-        },
-        Row {
-            name: name("the next step in the log"),
-            figure: format!("{:.2} ms", millis(next)),
-            beside: "after the end of the one before; two commits".into(),
-            ratio: None,
+            name: name("next step in the log"),
+            figure: starts.in_words(),
+            beside: format!("{two:.2} ms: two commits; p50 / p99"),
+            ratio: Some(starts.millis(50) / two),
             aim: Aim::None,
         },
-        Row {
-            name: name("woken by one end"),
-            figure: woken.to_string(),
-            beside: "2: the next, and who stands behind it".into(),
-            ratio: Some(woken as f64 / 2.0),
-            aim: Aim::AtMost(1.0),
-        },
-        Row {
-            name: name("memory"),
-            figure: format!("{memory:.0} MiB"),
-            beside: "500 MiB".into(),
-            ratio: Some(memory / 500.0),
-            aim: Aim::AtMost(1.0),
-        },
+        row(
+            "woken by one end",
+            format!("{:.1}", *woken as f64 / STARTS as f64),
+            "2: the next, and who stands behind it".into(),
+            *woken as f64 / STARTS as f64 / 2.0,
+            1.0,
+        ),
+        row("memory", format!("{memory:.0} MiB"), "500 MiB".into(), memory / 500.0, 1.0),
+        row("memory after it all", format!("{memory_after:.0} MiB"), "500 MiB".into(), memory_after / 500.0, 1.0),
         Row {
             name: name("taken up after a start"),
             figure: format!("{:.1} s", taken_up.as_secs_f64()),
-            beside: "-".into(),
+            beside: format!("{:.0} us for each change", taken_up.as_secs_f64() * 1e6 / (*waiting).max(1) as f64),
             ratio: None,
             aim: Aim::None,
         },
@@ -101,14 +146,29 @@ fn open(dir: &Path) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(SqliteStore::open(dir, crate::appends::key()?)?))
 }
 
+/// Freezes and windows, once and again; at the first instant of every world, those that cover the service are all open to it.
 fn rules() -> Governance {
-    let freeze = |i: usize| {
-        format!(
-            "  - {{name: f{i}, services: [other-{i}], start: '2026-12-20T18:00:00', end: '2027-01-03T06:00:00', tz: Europe/Berlin, reason: closing, owner: ada}}\n"
-        )
-    };
-    let calendar: String = std::iter::once("freezes:\n".to_owned()).chain((0..RULES).map(freeze)).collect();
-    governed(NOBODY, &[("calendar.yaml", &calendar)])
+    let (mut freezes, mut windows) = (String::new(), String::new());
+    for i in 0..RULES {
+        let service = if i < COVERING { "shop".to_owned() } else { format!("other-{}", i % 100) };
+        let head = format!("  - {{name: r{i}, services: [{service}], tz: Europe/Berlin, owner: ada");
+        match i % 4 {
+            0 => freezes.push_str(&format!(
+                "{head}, start: '2026-12-20T18:00:00', end: '2027-01-03T06:00:00', reason: closing}}\n"
+            )),
+            1 => freezes.push_str(&format!(
+                "{head}, rrule: 'FREQ=WEEKLY;BYDAY=SA,SU;BYHOUR={}', duration: 1h, reason: weekend}}\n",
+                i % 24
+            )),
+            2 => freezes.push_str(&format!(
+                "{head}, rrule: 'FREQ=MONTHLY;BYDAY=-1FR;BYHOUR={}', duration: 2h, reason: books}}\n",
+                i % 24
+            )),
+            _ => windows
+                .push_str(&format!("{head}, rrule: 'FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=7', duration: 12h}}\n")),
+        }
+    }
+    governed(NOBODY, &[("calendar.yaml", &format!("freezes:\n{freezes}windows:\n{windows}"))])
 }
 
 fn file(target: &str) -> String {
@@ -230,38 +290,84 @@ async fn until_at_rest(handle: &Handle) -> Result<()> {
     bail!("the changes did not come to rest: {:?}", handle.waiting())
 }
 
-/// How long it takes to say whether one of them may begin.
-async fn one_gate(handle: &Handle) -> Result<Duration> {
-    let change = handle.change(ChangeId::new(3)).await?.context("it is there")?;
-    let rounds = 200;
-    let begun = Instant::now();
-    for _ in 0..rounds {
+/// How long it takes to say whether one of them may begin, of changes all over the queue.
+async fn gates(handle: &Handle) -> Result<Times> {
+    let apart = (changes() / GATES / 3).max(1) * 3;
+    let mut took = Vec::new();
+    for number in (3..changes()).step_by(usize::try_from(apart)?).take(usize::try_from(GATES)?) {
+        let change = handle.change(ChangeId::new(number)).await?.context("it is there")?;
+        let begun = Instant::now();
         let given = handle.given(&change, &Actor::Clearway(Part::Clock)).await?;
         std::hint::black_box(gate::ask(&change, &given));
+        took.push(begun.elapsed());
     }
-    Ok(begun.elapsed() / rounds)
+    Ok(Times::of(took))
 }
 
-/// How long it takes from the end of the one under way to the first step of the next, and how many are woken by it.
-async fn next_start(handle: &Handle) -> Result<(Duration, u64)> {
-    let (first, second) = (ChangeId::new(1), ChangeId::new(2));
-    let (mut notices, before) = (handle.subscribe(), handle.waiting().0.woken);
-    handle.command(&ada(), first, Command::Rollback { reason: "make way".into() }).await?;
-    let mut ended = Instant::now();
-    let next = loop {
-        let notice = tokio::time::timeout(PATIENCE, notices.recv()).await??;
-        match notice.change {
-            Some(id) if id == first => ended = Instant::now(),
-            Some(id) if id == second => break ended.elapsed(),
-            _ => {}
-        }
-    };
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let change = handle.change(second).await?.context("it is there")?;
-    if !matches!(change.phase(), Phase::RollingOut { .. }) {
-        bail!("`{second}` is {}", change.phase());
+/// How long one append of a step takes, in a stream of its own.
+async fn commits(store: &Arc<dyn Store>) -> Result<Times> {
+    let mut took = Vec::new();
+    for version in 0..COMMITS {
+        let event = NewEvent { event: Event::Released, actor: ada(), change: None, time: sim::world::epoch() };
+        let writes = vec![StreamWrite { stream: "bench".into(), expected: version, events: vec![event] }];
+        let begun = Instant::now();
+        store.append(Batch { writes, ..Batch::default() }).await?;
+        took.push(begun.elapsed());
     }
-    Ok((next, handle.waiting().0.woken - before))
+    Ok(Times::of(took))
+}
+
+/// How long it takes from the end of the one under way to the first step of the next, and how many are woken by all of them.
+async fn starts(handle: &Handle, store: &Arc<dyn Store>) -> Result<(Times, u64)> {
+    let woken = handle.waiting().0.woken;
+    let heard = listen(handle);
+    let mut took = Vec::new();
+    let queue = [1, 2].into_iter().chain((1..).map(|place| 3 * place)).map(ChangeId::new);
+    let most = usize::try_from(STARTS.min(changes() / 3))?;
+    for (first, next) in queue.clone().zip(queue.skip(1)).take(most) {
+        handle.command(&ada(), first, Command::Rollback { reason: "make way".into() }).await?;
+        let begun = Instant::now();
+        while handle.change(next).await?.is_none_or(|change| !matches!(change.phase(), Phase::RollingOut { .. })) {
+            if begun.elapsed() > A_START {
+                let (ended, waits) = (handle.change(first).await?, handle.change(next).await?);
+                let says =
+                    |change: Option<Change>| change.map(|change| change::explain::status(&change)).unwrap_or_default();
+                bail!("`{next}` does not begin: {}; `{first}` is: {}", says(waits), says(ended));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let ended = heard_at(&heard, position(store, first, |event| matches!(event, Event::RolledBack { .. })).await?);
+        let begun = heard_at(&heard, position(store, next, |event| matches!(event, Event::StepBegun { .. })).await?);
+        took.extend(ended.zip(begun).map(|(ended, begun)| begun.duration_since(ended)));
+        // Whoever is woken by it is asked before the next one ends.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok((Times::of(took), handle.waiting().0.woken - woken))
+}
+
+/// When the log had which size.
+type Heard = Arc<Mutex<Vec<(u64, Instant)>>>;
+
+fn listen(handle: &Handle) -> Heard {
+    let (heard, mut notices) = (Heard::default(), handle.subscribe());
+    let kept = heard.clone();
+    tokio::spawn(async move {
+        while let Ok(notice) = notices.recv().await {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push((notice.size, Instant::now()));
+        }
+    });
+    heard
+}
+
+fn heard_at(heard: &Heard, position: u64) -> Option<Instant> {
+    let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+    heard.iter().find(|(size, _)| *size > position).map(|(_, at)| *at)
+}
+
+/// Where an event of a change stands in the log.
+async fn position(store: &Arc<dyn Store>, id: ChangeId, is: impl Fn(&Event) -> bool) -> Result<u64> {
+    let log = store.read(&id.stream(), 0).await?;
+    log.iter().find(|recorded| is(&recorded.event)).map(|recorded| recorded.position).context("it is in the log")
 }
 
 fn resident_kib() -> Result<f64> {

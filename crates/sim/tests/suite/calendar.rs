@@ -113,6 +113,100 @@ fn a_window_that_ends_rolls_back_a_change_that_wants_to_be_done_by_then() {
     });
 }
 
+async fn pass_by_exception(handle: &engine::Handle, id: change::ChangeId, until: &str) {
+    let (freeze, reason) = ("closing".to_owned(), "the tax rate changes".to_owned());
+    let ask = change::Command::AskException { freeze: freeze.clone(), until: at(until), reason };
+    handle.command(&user("ada"), id, ask).await.expect("ada may ask");
+    handle.command(&user("bob"), id, change::Command::GrantException { freeze }).await.expect("bob owns it");
+}
+
+// LC4: an exception that ends closes the calendar in that moment, also for a change that is paused, which nobody looks at.
+#[test]
+fn an_exception_that_ends_in_a_pause_rolls_back_on_the_moment() {
+    paused().block_on(async {
+        let (world, store) = (World::new(7, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, calendar(&freeze(", on_close: roll-back"))).await;
+        let id = propose(&handle, &change_file("a", &STEPS, "")).await;
+        pass_by_exception(&handle, id, "2026-09-29T09:02:37Z").await;
+        until(&handle, id, |p| matches!(p, Phase::RollingOut { .. })).await;
+        let pause = change::Command::Pause { reason: "a look at it".into() };
+        handle.command(&user("bob"), id, pause).await.expect("bob may");
+        until_ended(&handle, id).await;
+        let log = log(&store, id).await;
+        let back =
+            log.iter().find(|r| matches!(r.event, Event::RollbackBegun { .. })).map(|r| r.time).expect("it goes back");
+        let late = change::time::between(at("2026-09-29T09:02:37Z"), back);
+        assert!(back >= at("2026-09-29T09:02:37Z") && late < change::Span::secs(2), "{back}");
+    });
+}
+
+// LC4, F4: a yes to an exception counts as a vote does: while who said it still could, and from the first step on for good.
+#[test]
+fn an_exception_falls_with_the_right_of_who_granted_it_until_the_change_has_begun() {
+    let closing = freeze("").replace("T09:00:45", "T08:00:00");
+    let without = |who: &str| {
+        let rules = rules(NOBODY, &[("calendar.yaml", &closing)]);
+        let mut governance = rules;
+        governance.access.users.iter_mut().filter(|user| user.id == who).for_each(|user| user.deactivated = true);
+        governance
+    };
+    paused().block_on(async {
+        let (world, store) = (World::new(8, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, calendar(&closing)).await;
+        let waits = propose(&handle, &change_file("a", &STEPS, "when: '2026-09-29T09:10:00Z'\n")).await;
+        pass_by_exception(&handle, waits, "2026-09-29T09:40:00Z").await;
+        handle.govern(engine::InForce::new(without("bob")).expect("no policies")).await.expect("the store answers");
+        let held = until(&handle, waits, |p| p == Phase::Held { step: None }).await;
+        let why = change::explain::status(&held);
+        assert!(why.contains("user:bob granted an exception, and could not grant it now"), "{why}");
+        assert_eq!(world.weight(), 0);
+    });
+    paused().block_on(async {
+        let (world, store) = (World::new(9, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, calendar(&closing)).await;
+        let begun = propose(&handle, &change_file("a", &STEPS, "")).await;
+        pass_by_exception(&handle, begun, "2026-09-29T09:40:00Z").await;
+        until(&handle, begun, |p| matches!(p, Phase::RollingOut { .. })).await;
+        handle.govern(engine::InForce::new(without("bob")).expect("no policies")).await.expect("the store answers");
+        let ended = until_ended(&handle, begun).await;
+        assert_eq!(ended.phase(), Phase::Completed);
+        assert!(ended.updated_at < at("2026-09-29T09:40:00Z"), "it was not held: {}", ended.updated_at);
+    });
+}
+
+// LC4: a plan for the next window follows the calendar: later by a freeze, earlier by a window, and not for ever by either.
+#[test]
+fn a_change_for_the_next_window_is_scheduled_anew_when_the_calendar_changes() {
+    paused().block_on(async {
+        let nights = "windows: [{name: nights, rrule: \"FREQ=DAILY;BYHOUR=20\", duration: 2h, tz: UTC, owner: sre}";
+        let frozen = format!(
+            "{nights}]\nfreezes: [{{name: books, start: \"2026-09-29T19:00:00\", end: \"2026-09-29T21:30:00\", tz: UTC, reason: r, owner: sre}}]"
+        );
+        let earlier = format!(
+            "{nights}, {{name: noon, rrule: \"FREQ=DAILY;BYHOUR=12\", duration: 1h, tz: UTC, owner: sre}}]"
+        );
+        let (world, store) = (World::new(6, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, calendar(&format!("{nights}]"))).await;
+        let id = propose(&handle, &change_file("a", &STEPS, "when: next-window\n")).await;
+        let mut moments = vec![until(&handle, id, |p| p == Phase::Scheduled).await.not_before()];
+        for text in [frozen, earlier] {
+            let rules = engine::InForce::new(calendar(&text)).expect("no policies");
+            handle.govern(rules).await.expect("the store answers");
+            pass(0).await;
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            moments.push(state(&handle, id).await.not_before());
+        }
+        let wanted = ["2026-09-29T20:00:00Z", "2026-09-29T21:30:00Z", "2026-09-29T12:00:00Z"];
+        assert_eq!(moments, wanted.map(|text| Some(at(text))));
+        assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
+        let log = log(&store, id).await;
+        let anew = log.iter().filter(|r| matches!(r.event, Event::Rescheduled { .. })).count();
+        let begun = log.iter().find(|r| matches!(r.event, Event::StepBegun { .. })).map(|r| r.time).expect("it began");
+        assert_eq!(anew, 2, "once for each calendar");
+        assert!(begun >= at("2026-09-29T12:00:00Z") && begun < at("2026-09-29T12:00:05Z"), "{begun}");
+    });
+}
+
 // LC4: a change that waits holds no lane.
 #[test]
 fn a_change_that_waits_for_its_window_begins_in_it_and_is_in_nobodys_way_until_then() {

@@ -306,6 +306,37 @@ fn another_owner_in_the_file_does_not_open_a_lane_that_a_debt_has_shut() {
     });
 }
 
+// PA6: whoever declares an emergency sees at once who can agree to it, and that nobody can where nobody else is on call.
+#[test]
+fn an_emergency_says_beforehand_who_can_agree_and_that_nobody_can() {
+    let gate = async |handle: &Handle, id: ChangeId| {
+        let gates = handle.overview(id).await.expect("the store answers").expect("it is there").gates;
+        let gate = gates.into_iter().find(|gate| gate.gate == change::gate::GateName::Approvals).expect("a gate");
+        let change::gate::GateState::Closed { code, reason, who_can, .. } = gate.state else { panic!("it is closed") };
+        (code, reason, who_can.unwrap_or_default())
+    };
+    let way = || Way::Emergency { incident: "INC-1".into(), reason: "checkout is down".into() };
+    let alone = |members: &str| {
+        let access = ACCESS.replace("members: [ada, dan]", &format!("members: [{members}]"));
+        rules(&format!("{ESCALATING}{EMERGENCY}"), &[("access.yaml", &access)])
+    };
+    paused().block_on(async {
+        let (world, store) = (World::new(21, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, alone("ada")).await;
+        let id = handle.propose_draft(&ada(), &draft("fix", way()), None).await.expect("ada may").id;
+        until(&handle, id, |p| p == Phase::Assessed).await;
+        let (code, reason, who) = gate(&handle, id).await;
+        assert_eq!(code, "nobody_to_agree");
+        assert!(reason.contains("nobody else is left among `oncall` who has no part in the change"), "{reason}");
+        assert!(who.contains("by putting `bob`, `cyd` or `dan` on call too"), "{who}");
+        handle.govern(engine::InForce::new(alone("ada, dan")).expect("no policies")).await.expect("the store answers");
+        let (code, _, who) = gate(&handle, id).await;
+        assert_eq!((code.as_str(), who.as_str()), ("approvals_missing", "`oncall`: `dan`"));
+        approve(&handle, "dan", id).await.expect("who is on call may");
+        assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
+    });
+}
+
 // LC3, PA6: an emergency stays within its scope however it is amended, and whoever may declare none carries none on.
 #[test]
 fn an_amendment_does_not_carry_an_emergency_out_of_its_scope() {

@@ -24,7 +24,12 @@ fn roster(roster: &str, more: &[(&str, &str)]) -> Governance {
 }
 
 fn on_now(who: &str) -> Vec<Watch> {
-    vec![Watch { who: vec![who.into()], start: before(epoch(), HOUR), end: after(epoch(), HOUR.times(10)) }]
+    vec![Watch {
+        who: vec![who.into()],
+        start: before(epoch(), HOUR),
+        end: after(epoch(), HOUR.times(10)),
+        again: None,
+    }]
 }
 
 async fn minutes(minutes: u64) {

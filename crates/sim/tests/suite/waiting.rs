@@ -129,6 +129,33 @@ fn no_instant_is_lost_by_an_engine_that_dies() {
     }
 }
 
+// LC4, F8: two loops over one store: the end of a change in one of them wakes who waits behind it in the other, and what waits in one that is gone is
+// begun by the other.
+#[test]
+fn what_another_loop_writes_wakes_those_concerned_here_within_seconds() {
+    paused().block_on(async {
+        let (world, store) = (World::new(4, Behaviour::GOOD), memory());
+        let one = start(&world, &store, governance(NOBODY)).await;
+        let other = start(&world, &store, governance(NOBODY)).await;
+        let first = propose(&one, &on("a", "")).await;
+        until(&one, first, |p| matches!(p, Phase::RollingOut { .. })).await;
+        let behind = propose(&other, &on("b", "")).await;
+        until(&other, behind, |p| matches!(p, Phase::Held { .. })).await;
+        settle(&other).await;
+        let timed = propose(&one, &on("c", &at(900))).await;
+        let ended = until_ended(&one, first).await.updated_at;
+        until_ended(&other, behind).await;
+        let begun = first_step(&store, behind).await;
+        let late = change::time::between(ended, begun[0]);
+        assert!(begun.len() == 1 && late <= Span::secs(5), "{late} after the end of the one before it");
+        one.drain().await;
+        until_ended(&other, timed).await;
+        let begun = first_step(&store, timed).await;
+        let late = change::time::between(change::time::after(epoch(), Span::secs(900)), begun[0]);
+        assert!(begun.len() == 1 && late <= Span::secs(5), "{late} after its time");
+    });
+}
+
 // LC3: people are listened to: a vote, another rule and the end of a stop move what waits for them, at once.
 #[test]
 fn who_waits_for_people_is_moved_by_them_at_once() {
