@@ -265,7 +265,7 @@ impl Engine {
         let desired = Desired { target: plan.target.clone(), weight: plan.steps[step].weight };
         let act =
             Act { change: change.id, step: (step + 1).to_string(), attempt, files: change.proposal.files.clone() };
-        let outcome = self.within_limit(driver.ensure(&act, &desired)).await;
+        let outcome = self.while_held(round, self.within_limit(driver.ensure(&act, &desired))).await;
         let command = match outcome {
             Outcome::Applied { actual } => Command::ReportApplied { step, attempt, actual },
             Outcome::Pending { again } => return Ok(Done::Again(again)),
@@ -281,7 +281,8 @@ impl Engine {
             return Ok(Done::Again(self.settings.recheck));
         };
         let act = Act { change: change.id, step: "undo".into(), attempt, files: change.proposal.files.clone() };
-        let outcome = self.within_limit(driver.undo(&act, &change.proposal.plan.target, &rollout.before)).await;
+        let undoing = driver.undo(&act, &change.proposal.plan.target, &rollout.before);
+        let outcome = self.while_held(round, self.within_limit(undoing)).await;
         let command = match outcome {
             Outcome::Applied { actual } => Command::ReportUndone { observed: actual },
             Outcome::Pending { again } => return Ok(Done::Again(again)),
@@ -292,7 +293,25 @@ impl Engine {
         self.tell(change, Part::Rollout, command).await
     }
 
-    /// Runs an act within the time that a lease leaves it; one that takes longer has an unknown outcome.
+    /// Runs an act, from the wait for its turn on, and renews the lease as long as it takes: an act may take longer than a lease lasts, and another
+    /// replica that took the lease over in the middle would do the same a second time.
+    async fn while_held(&self, round: &mut Round, act: impl Future<Output = Outcome>) -> Outcome {
+        let beat = Duration::from_millis((self.settings.lease.as_millis() / 4).max(1));
+        let mut act = std::pin::pin!(act);
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut act => return outcome,
+                () = tokio::time::sleep(beat) => match self.hold_lease(round).await {
+                    Ok(true) => {}
+                    Ok(false) => tracing::error!(change = %round.id, "another replica took the lease over in the middle of an act"),
+                    Err(error) => tracing::warn!(change = %round.id, %error, "the lease could not be renewed in the middle of an act"),
+                },
+            }
+        }
+    }
+
+    /// Runs an act within its own limit of time; one that takes longer has an unknown outcome.
     async fn within_limit(&self, act: impl Future<Output = Outcome>) -> Outcome {
         let Ok(_permit) = self.acts.acquire().await else {
             return Outcome::Pending { again: self.settings.recheck };

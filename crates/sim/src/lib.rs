@@ -5,4 +5,5 @@
 pub mod fleet;
 pub mod load;
 pub mod shop;
+pub mod storm;
 pub mod world;

@@ -32,6 +32,8 @@ mod outside;
 mod plans;
 #[path = "suite/releases.rs"]
 mod releases;
+#[path = "suite/replicas.rs"]
+mod replicas;
 #[path = "suite/rosters.rs"]
 mod rosters;
 #[path = "suite/scan.rs"]
@@ -40,6 +42,8 @@ mod scan;
 mod sequence;
 #[path = "suite/standards.rs"]
 mod standards;
+#[path = "suite/storms.rs"]
+mod storms;
 #[path = "suite/support.rs"]
 mod support;
 #[path = "suite/telemetry.rs"]

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use change::{ChangeId, Digest, Event, Permission, Phase, Span};
+use change::{Event, Permission, Phase, Span};
 use engine::ports::*;
-use engine::project::ChangeRow;
 use engine::{CommandError, Draft, InForce, Way};
 use sim::world::{Behaviour, NOBODY, World, ada, change_file, governance};
 use tokio::sync::Notify;
@@ -15,8 +14,8 @@ use tokio::sync::Notify;
 use crate::govern;
 use crate::support::*;
 
+#[derive(Default)]
 struct Faulty {
-    inner: Arc<dyn Store>,
     /// The next read of a row fails, and none after it.
     row_fails: AtomicBool,
     /// The next load of governance waits to be written until it may.
@@ -24,83 +23,22 @@ struct Faulty {
     load_may: Notify,
 }
 
-impl Faulty {
-    fn around(inner: Arc<dyn Store>) -> Arc<Self> {
-        let (row_fails, load_waits) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { inner, row_fails, load_waits, load_may: Notify::new() })
-    }
-}
-
 #[async_trait]
-impl Store for Faulty {
-    async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
+impl Hooks for Faulty {
+    async fn append(&self, store: &dyn Store, batch: Batch) -> Result<Appended, StoreError> {
         let mut events = batch.writes.iter().flat_map(|write| &write.events);
         let is_load = events.any(|new| matches!(new.event, Event::GovernanceLoaded { .. }));
         if is_load && self.load_waits.swap(false, Ordering::SeqCst) {
             self.load_may.notified().await;
         }
-        self.inner.append(batch).await
+        store.append(batch).await
     }
 
-    async fn read(&self, stream: &str, after: u64) -> Result<Vec<Recorded>, StoreError> {
-        self.inner.read(stream, after).await
-    }
-
-    async fn read_all(&self, from: u64, limit: usize) -> Result<Vec<Recorded>, StoreError> {
-        self.inner.read_all(from, limit).await
-    }
-
-    async fn list(&self, query: &ListQuery) -> Result<Vec<ChangeRow>, StoreError> {
-        self.inner.list(query).await
-    }
-
-    async fn row(&self, change: ChangeId) -> Result<Option<ChangeRow>, StoreError> {
+    fn row(&self) -> Result<(), StoreError> {
         if self.row_fails.swap(false, Ordering::SeqCst) {
             return Err(StoreError::Failed("the disk is slow".into()));
         }
-        self.inner.row(change).await
-    }
-
-    async fn last_number(&self) -> Result<u64, StoreError> {
-        self.inner.last_number().await
-    }
-
-    async fn looks(&self, change: ChangeId, from: u64) -> Result<Vec<LookRow>, StoreError> {
-        self.inner.looks(change, from).await
-    }
-
-    async fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.blob(digest).await
-    }
-
-    async fn idempotency(&self, actor: &str, key: &str) -> Result<Option<IdempotencyKey>, StoreError> {
-        self.inner.idempotency(actor, key).await
-    }
-
-    async fn lease(
-        &self,
-        name: &str,
-        holder: &str,
-        now: BootMillis,
-        until: BootMillis,
-    ) -> Result<Option<Lease>, StoreError> {
-        self.inner.lease(name, holder, now, until).await
-    }
-
-    async fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.log_file(path).await
-    }
-
-    async fn proof(&self, position: u64) -> Result<Option<String>, StoreError> {
-        self.inner.proof(position).await
-    }
-
-    fn verifier_key(&self) -> String {
-        self.inner.verifier_key()
-    }
-
-    async fn rebuild(&self) -> Result<u64, StoreError> {
-        self.inner.rebuild().await
+        Ok(())
     }
 }
 
@@ -109,14 +47,14 @@ impl Store for Faulty {
 fn a_fault_of_the_store_does_not_take_an_emergency_out_of_its_lane() {
     paused().block_on(async {
         let world = World::new(30, Behaviour::GOOD);
-        let faulty = Faulty::around(memory());
+        let faulty = Hooked::around(memory(), Faulty::default());
         let store: Arc<dyn Store> = faulty.clone();
         let handle = start(&world, &store, govern::with_emergencies()).await;
         let way = Way::Emergency { incident: "INC-1".into(), reason: "checkout is down".into() };
         let draft = Draft { text: change_file("fix", &[("100%", "30s")], ""), way, ..Draft::default() };
         let id = handle.propose_draft(&ada(), &draft, None).await.expect("ada may").id;
         until(&handle, id, |p| p == Phase::Assessed).await;
-        faulty.row_fails.store(true, Ordering::SeqCst);
+        faulty.hooks.row_fails.store(true, Ordering::SeqCst);
         let other = Draft { text: change_file("other", &[("100%", "30s")], ""), ..Draft::default() };
         let answer = handle.amend(&ada(), id, &other, None).await.expect("it is a change file");
         assert!(matches!(answer, Err(CommandError::Store(StoreError::Failed(_)))), "{answer:?}");
@@ -129,24 +67,24 @@ fn a_fault_of_the_store_does_not_take_an_emergency_out_of_its_lane() {
 fn a_load_of_governance_does_not_take_back_a_recovery_of_the_same_moment() {
     paused().block_on(async {
         let world = World::new(31, Behaviour::GOOD);
-        let faulty = Faulty::around(memory());
+        let faulty = Hooked::around(memory(), Faulty::default());
         let store: Arc<dyn Store> = faulty.clone();
         let handle = start(&world, &store, governance(NOBODY)).await;
         let governs =
             || handle.permissions("eve", &["shop".to_owned()].into(), "production").contains(&Permission::Govern);
         assert!(!governs());
-        faulty.load_waits.store(true, Ordering::SeqCst);
+        faulty.hooks.load_waits.store(true, Ordering::SeqCst);
         let other = InForce::new(govern::with_emergencies()).expect("the policies compile");
         let loading = tokio::spawn({
             let handle = handle.clone();
             async move { handle.govern(other).await }
         });
-        while faulty.load_waits.load(Ordering::SeqCst) {
+        while faulty.hooks.load_waits.load(Ordering::SeqCst) {
             tokio::task::yield_now().await;
         }
         handle.recover("eve", Span::secs(3_600), "the token was lost").await.expect("the store answers");
         assert!(governs());
-        faulty.load_may.notify_one();
+        faulty.hooks.load_may.notify_one();
         loading.await.expect("it ends").expect("the store answers");
         assert!(governs(), "the load knew nothing of it");
         assert!(handle.governance().approvals.emergency.quorum.iter().any(|r| r.by == "oncall"), "and it is in force");

@@ -4,103 +4,38 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use change::circumstances::STOPS;
-use change::{ChangeId, Digest, Event, Phase, Span};
-use engine::ports::{
-    Appended, Batch, BootMillis, IdempotencyKey, Lease, ListQuery, LookRow, NewEvent, Recorded, Store, StoreError,
-    StreamWrite,
-};
-use engine::project::ChangeRow;
+use change::{ChangeId, Event, Phase, Span};
+use engine::ports::{Appended, Batch, NewEvent, Store, StoreError, StreamWrite};
 use sim::world::{Behaviour, NOBODY, World, bob, change_file, epoch, governance};
 
 use crate::support::*;
 
-/// A store in which an event of another stream is appended right before the first step that begins.
-pub(crate) struct Interleaved {
-    store: Arc<dyn Store>,
-    first: Mutex<Option<(String, Event)>>,
-}
+/// An event of another stream is appended right before the first step that begins.
+pub(crate) struct Interleaved(Mutex<Option<(String, Event)>>);
 
 impl Interleaved {
     pub(crate) fn with(stream: &str, event: Event) -> (Arc<dyn Store>, Arc<dyn Store>) {
         let store = memory();
         let first = Mutex::new(Some((stream.to_owned(), event)));
-        (store.clone(), Arc::new(Self { store, first }))
+        (store.clone(), Hooked::around(store, Self(first)))
     }
 }
 
 #[async_trait]
-impl Store for Interleaved {
-    async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
+impl Hooks for Interleaved {
+    async fn append(&self, store: &dyn Store, batch: Batch) -> Result<Appended, StoreError> {
         let begins = |write: &StreamWrite| write.events.iter().any(|e| matches!(e.event, Event::StepBegun { .. }));
         let first = if batch.writes.iter().any(begins) {
-            self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
         } else {
             None
         };
         if let Some((stream, event)) = first {
             let events = vec![NewEvent { event, actor: bob(), change: None, time: epoch() }];
             let writes = vec![StreamWrite { stream, expected: 0, events }];
-            self.store.append(Batch { writes, ..Batch::default() }).await?;
+            store.append(Batch { writes, ..Batch::default() }).await?;
         }
-        self.store.append(batch).await
-    }
-
-    async fn read(&self, stream: &str, after: u64) -> Result<Vec<Recorded>, StoreError> {
-        self.store.read(stream, after).await
-    }
-
-    async fn read_all(&self, from: u64, limit: usize) -> Result<Vec<Recorded>, StoreError> {
-        self.store.read_all(from, limit).await
-    }
-
-    async fn list(&self, query: &ListQuery) -> Result<Vec<ChangeRow>, StoreError> {
-        self.store.list(query).await
-    }
-
-    async fn row(&self, change: ChangeId) -> Result<Option<ChangeRow>, StoreError> {
-        self.store.row(change).await
-    }
-
-    async fn last_number(&self) -> Result<u64, StoreError> {
-        self.store.last_number().await
-    }
-
-    async fn looks(&self, change: ChangeId, from: u64) -> Result<Vec<LookRow>, StoreError> {
-        self.store.looks(change, from).await
-    }
-
-    async fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store.blob(digest).await
-    }
-
-    async fn idempotency(&self, actor: &str, key: &str) -> Result<Option<IdempotencyKey>, StoreError> {
-        self.store.idempotency(actor, key).await
-    }
-
-    async fn lease(
-        &self,
-        name: &str,
-        holder: &str,
-        now: BootMillis,
-        until: BootMillis,
-    ) -> Result<Option<Lease>, StoreError> {
-        self.store.lease(name, holder, now, until).await
-    }
-
-    async fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store.log_file(path).await
-    }
-
-    async fn proof(&self, position: u64) -> Result<Option<String>, StoreError> {
-        self.store.proof(position).await
-    }
-
-    fn verifier_key(&self) -> String {
-        self.store.verifier_key()
-    }
-
-    async fn rebuild(&self) -> Result<u64, StoreError> {
-        self.store.rebuild().await
+        store.append(batch).await
     }
 }
 

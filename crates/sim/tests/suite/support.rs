@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use audit::SigningKey;
 use change::governance::Governance;
-use change::{Actor, Change, ChangeId, Event, Phase};
+use change::{Actor, Change, ChangeId, Digest, Event, Phase};
 use engine::Handle;
-use engine::ports::{Recorded, Store};
+use engine::ports::{
+    Appended, Batch, BootMillis, IdempotencyKey, Lease, ListQuery, LookRow, Recorded, Store, StoreError,
+};
+use engine::project::ChangeRow;
 use sim::world::{World, ada};
 use store::MemoryStore;
 
@@ -97,4 +101,96 @@ pub(crate) async fn start(world: &World, store: &Arc<dyn Store>, governance: Gov
 
 pub(crate) fn user(name: &str) -> Actor {
     Actor::User(name.to_owned())
+}
+
+/// What happens around the calls of a [`Hooked`] store.
+#[async_trait]
+pub(crate) trait Hooks: Send + Sync + 'static {
+    /// Stands in the place of an append.
+    async fn append(&self, store: &dyn Store, batch: Batch) -> Result<Appended, StoreError> {
+        store.append(batch).await
+    }
+
+    /// Comes before a row is read, and may fail it.
+    fn row(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// A store around another one: what the engine makes of what happens between two of its calls.
+pub(crate) struct Hooked<H> {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) hooks: H,
+}
+
+impl<H: Hooks> Hooked<H> {
+    pub(crate) fn around(store: Arc<dyn Store>, hooks: H) -> Arc<Self> {
+        Arc::new(Self { store, hooks })
+    }
+}
+
+#[async_trait]
+impl<H: Hooks> Store for Hooked<H> {
+    async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
+        self.hooks.append(&*self.store, batch).await
+    }
+
+    async fn read(&self, stream: &str, after: u64) -> Result<Vec<Recorded>, StoreError> {
+        self.store.read(stream, after).await
+    }
+
+    async fn read_all(&self, from: u64, limit: usize) -> Result<Vec<Recorded>, StoreError> {
+        self.store.read_all(from, limit).await
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Vec<ChangeRow>, StoreError> {
+        self.store.list(query).await
+    }
+
+    async fn row(&self, change: ChangeId) -> Result<Option<ChangeRow>, StoreError> {
+        self.hooks.row()?;
+        self.store.row(change).await
+    }
+
+    async fn last_number(&self) -> Result<u64, StoreError> {
+        self.store.last_number().await
+    }
+
+    async fn looks(&self, change: ChangeId, from: u64) -> Result<Vec<LookRow>, StoreError> {
+        self.store.looks(change, from).await
+    }
+
+    async fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.blob(digest).await
+    }
+
+    async fn idempotency(&self, actor: &str, key: &str) -> Result<Option<IdempotencyKey>, StoreError> {
+        self.store.idempotency(actor, key).await
+    }
+
+    async fn lease(
+        &self,
+        name: &str,
+        holder: &str,
+        now: BootMillis,
+        until: BootMillis,
+    ) -> Result<Option<Lease>, StoreError> {
+        self.store.lease(name, holder, now, until).await
+    }
+
+    async fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.log_file(path).await
+    }
+
+    async fn proof(&self, position: u64) -> Result<Option<String>, StoreError> {
+        self.store.proof(position).await
+    }
+
+    fn verifier_key(&self) -> String {
+        self.store.verifier_key()
+    }
+
+    async fn rebuild(&self) -> Result<u64, StoreError> {
+        self.store.rebuild().await
+    }
 }
