@@ -24,6 +24,7 @@ use crate::holds;
 use crate::id::ChangeId;
 use crate::lifecycle::{Change, Given};
 use crate::on_call;
+use crate::precedence::First;
 use crate::release;
 use crate::rollout::Rollout;
 use crate::schedule::When;
@@ -172,11 +173,15 @@ pub fn ask(change: &Change, given: &Given) -> Vec<Gate> {
         GateName::Windows => passing(change, given).into_iter().chain(budget::warnings(given)).collect(),
         _ => vec![],
     };
-    let behind = |gate| behind.filter(|_| gate == GateName::Conflicts);
-    let each = gates.into_iter().map(|(gate, state)| Gate {
-        warnings: warnings(gate),
-        behind: behind(gate),
-        ..Gate::new(gate, state)
+    let behind = |gate| match gate {
+        GateName::Conflicts => behind,
+        GateName::Windows => budget::behind(change, given),
+        _ => None,
+    };
+    let each = gates.into_iter().map(|(gate, state)| {
+        let gate = Gate { warnings: warnings(gate), ..Gate::new(gate, state) };
+        let waits_for_a_turn = gate.gate == GateName::Conflicts || gate.code() == Some(budget::RATE);
+        Gate { behind: behind(gate.gate).filter(|_| waits_for_a_turn), ..gate }
     });
     each.map(|gate| gate.seen_by(change, given)).collect()
 }
@@ -295,7 +300,8 @@ fn conflicts(change: &Change, given: &Given) -> (GateState, Option<ChangeId>) {
 
 fn queued(ahead: &Conflict) -> GateState {
     let first = ahead.with;
-    let reason = format!("`{first}` waits for the same, was approved before, and goes first");
+    let why = ahead.first.as_ref().unwrap_or(&First::Approved);
+    let reason = format!("`{first}` {}", why.in_words());
     let who = format!("nobody: it opens when `{first}` has gone; or whoever may withdraw `{first}`");
     closed(QUEUE, reason, None, Some(who))
 }

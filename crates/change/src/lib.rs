@@ -14,6 +14,7 @@ pub mod rollout;
 pub mod schedule;
 pub mod verification;
 
+pub mod agenda;
 pub mod conflict;
 pub mod diff;
 pub mod explain;
@@ -21,6 +22,7 @@ pub mod facts;
 pub mod gate;
 pub mod lane;
 pub mod lifecycle;
+pub mod precedence;
 pub mod release;
 pub mod sequence;
 
