@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::aftermath::Debt;
 use crate::approval::{self, Standing, Vote};
 use crate::assessment::{Assessment, Denial, Level, POLICY_ERROR, Tick, Window};
+use crate::batch;
 use crate::budget;
 use crate::calendar::{Exception, Frozen, OnClose, Opening, Passes, Windows, few};
 use crate::catalog::Gating;
@@ -362,14 +363,14 @@ fn release(change: &Change, given: &Given) -> Option<GateState> {
 }
 
 /// Whether a step may begin at this time: a stop of everything comes first, then what people on
-/// call hold, then the calendar, then what the error budgets leave.
+/// call hold, then the calendar, then its batch, then what the error budgets leave.
 fn at_this_time(change: &Change, given: &Given) -> GateState {
     let held = holds::shut(change, given).filter(|_| given.stopped.is_none());
     let by_calendar = held.unwrap_or_else(|| windows(change, given));
     if by_calendar != GateState::Open {
         return by_calendar;
     }
-    budget::shut(change, given).unwrap_or(GateState::Open)
+    batch::shut(change, given).or_else(|| budget::shut(change, given)).unwrap_or(GateState::Open)
 }
 
 fn windows(change: &Change, given: &Given) -> GateState {

@@ -27,6 +27,8 @@ pub mod release;
 pub mod sequence;
 
 pub mod actor;
+pub mod backlog;
+pub mod batch;
 pub mod budget;
 pub mod calendar;
 pub mod catalog;

@@ -337,6 +337,14 @@ pub(crate) enum Command {
     /// Windows and freezes: when changes begin, and when nothing but rollbacks happens.
     #[command(subcommand)]
     Calendar(Calendar),
+    /// Who is expected to begin when in the next days, and why not earlier. Nothing is recorded.
+    #[command(
+        after_help = "Examples:\n  clearway schedule\n  clearway schedule --days 14 --team team-shop --tz Europe/Berlin\n  clearway schedule --at '2026-12-01T09:00 Europe/Berlin'        what may go then, and what not and why\n  clearway schedule change.yaml --at '2026-12-01T09:00 Europe/Berlin'      where it would stand if it were approved then\n  clearway schedule --service checkout --json"
+    )]
+    Schedule(Schedule),
+    /// Batches: changes of low risk that go together in a window.
+    #[command(subcommand)]
+    Batch(Batch),
     /// Services: who answers for each, what it calls, and who notices when it fails.
     #[command(subcommand)]
     Catalog(Catalog),
@@ -933,6 +941,48 @@ pub(crate) struct Verify {
     /// A checkpoint seen earlier, which this log has to continue: a file.
     #[arg(long, value_name = "FILE")]
     pub since: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Batch {
+    /// Let the rest of a batch go on, of which one has failed.
+    #[command(
+        after_help = "Example:\n  clearway batch release nightly --reason 'CHG-7 failed by a mistake of its own'"
+    )]
+    Release {
+        /// Its name in calendar.yaml.
+        name: String,
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Schedule {
+    /// A change file that nobody has proposed: where it would stand.
+    #[arg(value_name = "CHANGE-FILE")]
+    pub file: Option<PathBuf>,
+    /// How many days, from 1 to 92; 7 if absent.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=92))]
+    pub days: Option<u64>,
+    /// Only what is of this team: as the owner of the change or of a service.
+    #[arg(long)]
+    pub team: Option<String>,
+    /// Only what changes this service.
+    #[arg(long)]
+    pub service: Option<String>,
+    /// Only what is about this environment.
+    #[arg(long)]
+    pub environment: Option<String>,
+    /// What may begin at this instant, with its zone, if nobody does anything until then.
+    #[arg(long, value_name = "TIME", value_parser = change::time::parse_instant)]
+    pub at: Option<change::Timestamp>,
+    /// The batches of the calendar, when each goes, and what goes with it.
+    #[arg(long, conflicts_with_all = ["file", "at"])]
+    pub batches: bool,
+    /// The zone in which days and times are shown.
+    #[arg(long, default_value = "UTC", value_name = "ZONE")]
+    pub tz: String,
 }
 
 #[derive(Debug, Subcommand)]

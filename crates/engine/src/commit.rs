@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use change::batch::{self, BATCHES};
 use change::budget;
 use change::calendar::Standing;
 use change::circumstances::{STOPS, standard_stream};
@@ -224,7 +225,7 @@ impl Engine {
         let mut conditions = Vec::new();
         let is_read = self.in_force().governance.budgets.is_some();
         let budgets = change.proposal.services.iter().filter(|_| is_read).map(|service| budget::stream(service));
-        for stream in [STOPS, HOLDS].map(str::to_owned).into_iter().chain(standard).chain(budgets) {
+        for stream in [STOPS, HOLDS, BATCHES].map(str::to_owned).into_iter().chain(standard).chain(budgets) {
             let expected = self.ends.of(&*self.store, &stream).await?;
             conditions.push(StreamWrite { stream, expected, events: vec![] });
         }
@@ -262,10 +263,13 @@ impl Engine {
         let bare = Given::bare(now, actor.clone());
         let given = Given { lanes, completed, stranded, frozen, windows, freezes, opening, ..bare };
         let governance = &in_force.governance;
+        let calendar = &in_force.calendar;
         let (given, sectors) = self
             .with_folds(|folds| {
                 let entitlement = Entitlement { change, governance, circumstances: &folds.circumstances, now };
-                of_traffic(of_people(given, &entitlement), change, governance, &folds.traffic)
+                let batch = batch::standing(change, governance, calendar, &folds.circumstances, now);
+                let given = Given { batch, ..of_people(given, &entitlement) };
+                of_traffic(given, change, governance, &folds.traffic)
             })
             .await?;
         Ok((given, Grounds { lanes: versions, sectors }))

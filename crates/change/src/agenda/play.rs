@@ -87,6 +87,22 @@ enum Stands {
     },
 }
 
+impl Stands {
+    /// What becomes of one whose last step is over by then.
+    fn left(&self, at: Timestamp) -> Option<Self> {
+        let Self::UnderWay { since, course, planned } = self else { return None };
+        let left = || Self::Left { since: *since, course: course.clone(), planned: *planned };
+        course.leaves_at.filter(|leaves| *leaves <= at).map(|_| left())
+    }
+
+    /// What becomes of one whose watch is over by then.
+    fn over(&self, at: Timestamp) -> Option<Self> {
+        let Self::Left { since, course, planned } = self else { return None };
+        let over = || Self::Over { since: *since, course: course.clone(), planned: *planned };
+        course.ends_at.filter(|ends| *ends <= at).map(|_| over())
+    }
+}
+
 /// What holds a change that waits.
 enum Held {
     No,
@@ -155,17 +171,13 @@ impl<'a> Play<'a> {
     /// Lets those leave and end whose time has come.
     fn pass(&mut self, at: Timestamp) {
         for i in 0..self.parts.len() {
-            if let Stands::UnderWay { since, course, planned } = &self.parts[i].stands {
-                if course.leaves_at.is_some_and(|leaves| leaves <= at) {
-                    self.parts[i].stands = Stands::Left { since: *since, course: course.clone(), planned: *planned };
-                    self.leave(i);
-                }
+            if let Some(left) = self.parts[i].stands.left(at) {
+                self.parts[i].stands = left;
+                self.leave(i);
             }
-            if let Stands::Left { since, course, planned } = &self.parts[i].stands {
-                if course.ends_at.is_some_and(|ends| ends <= at) {
-                    self.parts[i].stands = Stands::Over { since: *since, course: course.clone(), planned: *planned };
-                    self.ends(i, at);
-                }
+            if let Some(over) = self.parts[i].stands.over(at) {
+                self.parts[i].stands = over;
+                self.ends(i, at);
             }
         }
         self.releases_pass(at);
@@ -270,6 +282,7 @@ impl<'a> Play<'a> {
         let owners = self.known.governance.catalog.owners(&change.proposal.services);
         let passes = Passes::of(change);
         let standing = self.known.calendar.standing(&Subject::of(change, &owners), &passes, at);
+        given.batch = given.batch.map(|batch| batch.at(self.known.calendar, at));
         (given.frozen, given.windows, given.opening) = (standing.frozen, standing.windows, Some(standing.opening));
         let supposed =
             |gate: &Gate| asking.supposed_at.is_some() && matches!(gate.gate, GateName::Policy | GateName::Approvals);
@@ -388,7 +401,7 @@ impl<'a> Play<'a> {
             services: proposal.services.clone(),
             environment: proposal.environment.clone(),
             release: asking.change.release,
-            batch: None,
+            batch: asking.given.batch.as_ref().map(|batch| batch.name.clone()),
             expected,
             starts_at,
             ends_at,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{Conflict, ConflictRules, RISKS, Ruling, Stands, Then, near, stream};
 use crate::assessment::Risk;
+use crate::batch;
 use crate::budget;
 use crate::calendar::Passage;
 use crate::catalog::Catalog;
@@ -601,7 +602,10 @@ fn in_line(gates: &[Gate], at: Timestamp) -> Option<InLine> {
             (GateName::Windows, budget::RATE) if gate.behind.is_some() => {
                 (from, rated) = (from.max(Some(at)), true);
             }
-            (GateName::Windows, code @ ("freeze" | "outside_window" | "scheduled_later" | budget::RATE)) => {
+            (
+                GateName::Windows,
+                code @ ("freeze" | "outside_window" | "scheduled_later" | batch::BATCH | budget::RATE),
+            ) => {
                 let GateState::Closed { opens_at: Some(opens_at), .. } = gate.state else { return None };
                 (from, rated) = (from.max(Some(opens_at)), rated || code == budget::RATE);
             }

@@ -19,6 +19,7 @@ pub(crate) struct ReaderView {
 pub(crate) enum Place {
     Changes,
     Calendar,
+    Schedule,
     Log,
     Api,
     Elsewhere,
@@ -64,6 +65,7 @@ impl Page {
         let places = [
             (Place::Changes, "/", "Changes"),
             (Place::Calendar, "/calendar", "Calendar"),
+            (Place::Schedule, "/schedule", "Schedule"),
             (Place::Log, "/log", "Log"),
             (Place::Api, "/api", "API"),
         ];

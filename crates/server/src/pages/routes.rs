@@ -19,6 +19,7 @@ use super::list::ListPage;
 use super::log::LogPage;
 use super::login::{LoginPage, local};
 use super::release::ReleasePage;
+use super::schedule::SchedulePage;
 use super::visitor::{self, Visitor, is_cross_site, with_status};
 use super::{api as api_page, assets};
 use crate::Shared;
@@ -27,6 +28,7 @@ use crate::api::changes::{self, ListParams};
 use crate::api::diffs;
 use crate::api::log::in_words;
 use crate::api::releases;
+use crate::api::schedule::{self as schedule_api, ScheduleParams};
 use crate::desk::{Identity, Stranger, public_id};
 use crate::extract::{Form, Id, Query};
 use crate::identity::{Caller, Peer, may_audit, session_id, turned_away};
@@ -45,6 +47,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/changes/{id}/{act}", post(act))
         .route("/releases/{id}", get(release))
         .route("/calendar", get(calendar))
+        .route("/schedule", get(schedule))
         .route("/log", get(log))
         .route("/api", get(api))
         .route("/login", get(login).post(log_in))
@@ -115,6 +118,47 @@ async fn calendar_page(server: &Shared, caller: &Caller, query: CalendarQuery) -
         team: team.unwrap_or_default(),
         services: services(server, caller),
         base_url: server.base_url.clone(),
+    };
+    Ok(page.page())
+}
+
+#[derive(Debug, Deserialize)]
+struct ScheduleQuery {
+    days: Option<String>,
+    service: Option<String>,
+    team: Option<String>,
+    environment: Option<String>,
+    fragment: Option<u8>,
+}
+
+async fn schedule(State(server): State<Shared>, visitor: Visitor, Query(query): Query<ScheduleQuery>) -> Response {
+    let fragment = query.fragment == Some(1);
+    visitor.show(schedule_page(&server, &visitor.0.caller, query).await, fragment, "/schedule")
+}
+
+async fn schedule_page(server: &Shared, caller: &Caller, query: ScheduleQuery) -> Result<Page, Problem> {
+    let given = |text: Option<String>| text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
+    let days = match given(query.days) {
+        Some(text) => text.parse().map_err(|_| Problem::malformed(format!("`{text}` is not a number of days")))?,
+        None => 7,
+    };
+    let (service, team, environment) = (given(query.service), given(query.team), given(query.environment));
+    let params = ScheduleParams {
+        days: Some(days),
+        service: service.clone(),
+        team: team.clone(),
+        environment: environment.clone(),
+        at: None,
+    };
+    let page = SchedulePage {
+        view: schedule_api::view(server, caller, &params).await?,
+        backlog: calendar_api::backlogs(server, caller, service.clone(), team.clone()).await?,
+        zone: server.handle.in_force().zone.clone(),
+        days,
+        service: service.unwrap_or_default(),
+        team: team.unwrap_or_default(),
+        environment: environment.unwrap_or_default(),
+        services: services(server, caller),
     };
     Ok(page.page())
 }

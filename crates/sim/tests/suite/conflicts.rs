@@ -224,7 +224,8 @@ fn a_newer_change_takes_the_place_of_one_that_has_not_begun() {
         let (world, store) = (World::new(6, Behaviour::GOOD), memory());
         let files = [("conflicts.yaml", "rules: [{between: service, then: supersede}]")];
         let handle = start(&world, &store, governed(NOBODY, &files)).await;
-        let running = propose(&handle, &on("shop", "a", "")).await;
+        // Of a third team, so that neither of the others has had its turn.
+        let running = propose(&handle, &on("shop", "a", "").replace("owner: ada", "owner: sre")).await;
         until(&handle, running, |p| matches!(p, Phase::RollingOut { .. })).await;
         let older = propose(&handle, &on("shop", "b", "")).await;
         until(&handle, older, |p| matches!(p, Phase::Held { .. })).await;
