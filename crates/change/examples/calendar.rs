@@ -71,7 +71,7 @@ fn expansion(name: &str, rule: &str) -> Outcome<()> {
     let zone = rrule::Tz::Europe__Berlin;
     let end = zone.with_ymd_and_hms(2036, 1, 1, 0, 0, 0).single().ok_or("a time")?;
     for _ in 0..ROUNDS {
-        let calendar = Calendar { freezes: vec![entry("bench".into(), rule)], windows: vec![] };
+        let calendar = Calendar { freezes: vec![entry("bench".into(), rule)], ..Calendar::default() };
         // Read anew each time: what is laid out once is kept.
         let almanac = Almanac::of(&calendar);
         let start = Instant::now();
@@ -120,7 +120,7 @@ fn questions(name: &str, later: Span) -> Outcome<()> {
         .into_iter()
         .map(|entry| Entry { start: if entry.name == "all" { entry.start } else { Some(start.into()) }, ..entry })
         .collect();
-    let almanac = Almanac::of(&Calendar { freezes, windows });
+    let almanac = Almanac::of(&Calendar { freezes, windows, batches: vec![] });
     let services: BTreeSet<String> = ["service-7".to_owned()].into();
     let subject = Subject {
         services: &services,

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::circumstances::Circumstances;
 use crate::gate::{GateState, closed};
 use crate::governance::Governance;
+use crate::id::ChangeId;
 use crate::lifecycle::{Change, Given};
+use crate::precedence::First;
 use crate::proposal::{Kind, Proposal};
 use crate::time::{Span, Timestamp, after};
 
@@ -317,6 +319,8 @@ pub struct BudgetStanding {
     pub on_unreachable: OnUnknown,
     /// When other changes of the service began within the last day, the earliest first.
     pub begun: Vec<Timestamp>,
+    /// Another change that nothing but the rate holds and that goes first, and why.
+    pub before: Option<(ChangeId, First)>,
 }
 
 /// The budgets of the services of a change; none where no budget is read.
@@ -333,6 +337,7 @@ pub fn standings(
         let_through: policy.let_through.clone(),
         on_unreachable: policy.on_unreachable,
         begun: circumstances.begun(&state.service, change.id, now),
+        before: None,
         state: state.clone(),
     };
     known.map(one).collect()
@@ -343,6 +348,13 @@ pub fn drawn(given: &Given) -> Vec<String> {
     let counted =
         given.budgets.iter().filter(|budget| budget.band.as_ref().is_some_and(|b| b.changes_per_day.is_some()));
     counted.map(|budget| stream(&budget.state.service)).collect()
+}
+
+/// The change that takes the free place in the rate of a budget before this one, where that is what holds it.
+pub(crate) fn behind(change: &Change, given: &Given) -> Option<ChangeId> {
+    let (budget, state) = given.budgets.iter().find_map(|budget| Some((budget, budget.shut(change, given.now)?)))?;
+    let is_turn = matches!(&state, GateState::Closed { code, opens_at: None, .. } if code == RATE);
+    budget.before.as_ref().filter(|_| is_turn).map(|(with, _)| *with)
 }
 
 /// Why the budget of a service does not let the next step of a change begin.
@@ -404,7 +416,10 @@ impl BudgetStanding {
         let within: Vec<Timestamp> = self.begun.iter().copied().filter(|at| now < after(*at, DAY)).collect();
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         if within.len() < most {
-            return None;
+            let (first, why) = self.before.as_ref()?;
+            let reason = format!("{says}: a place of the day is free, and `{first}` {}", why.in_words());
+            let who = format!("nobody: it opens when `{first}` has gone and a place is free; {passes}");
+            return Some(closed(RATE, reason, None, Some(who)));
         }
         // With the one that began so long ago that only `most - 1` are left, a place is free.
         let free = within.get(within.len() - most).map(|at| after(*at, DAY));

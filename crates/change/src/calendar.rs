@@ -22,6 +22,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::assessment::Risk;
+use crate::batch::Batch;
 use crate::lifecycle::Change;
 use crate::proposal::Kind;
 use crate::time::{Span, Timestamp};
@@ -41,6 +42,9 @@ pub struct Calendar {
     /// Times in which the changes that they cover begin: at no other time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<Entry>,
+    /// Changes of low risk that go together in the next opening of a window.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub batches: Vec<Batch>,
 }
 
 /// A freeze or a window: whom it covers, and when it is. It is once (`start`, `end`), again and again (`rrule`, `duration`), or by `time_intervals`.
@@ -369,6 +373,30 @@ impl Calendar {
             if effect == Effect::Allows && entry.emergency == Passage::Forbid {
                 let help = "to hold emergencies too, write a freeze with `emergency: forbid`";
                 say("/emergency", "an emergency passes every window".into(), Some(help.into()));
+            }
+        }
+        found.extend(self.problems_of_batches());
+        found
+    }
+
+    fn problems_of_batches(&self) -> Vec<Remark> {
+        let mut found = Vec::new();
+        let mut names = BTreeSet::new();
+        for (i, batch) in self.batches.iter().enumerate() {
+            let mut say = |field: &str, message: String, help: Option<String>| {
+                found.push(Remark { pointer: format!("/batches/{i}{field}"), message, help });
+            };
+            if !names.insert(&batch.name) {
+                say("/name", format!("the name `{}` is taken: batches are released by name", batch.name), None);
+            }
+            if !self.windows.iter().any(|window| window.name == batch.window) {
+                let known = self.windows.iter().map(|window| window.name.as_str());
+                let near = crate::document::nearest(&batch.window, known);
+                let help = near.map_or_else(
+                    || "name a window of this file: the batch goes in its next opening".to_owned(),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                say("/window", format!("there is no window `{}`", batch.window), Some(help));
             }
         }
         found

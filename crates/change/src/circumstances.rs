@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
 use crate::aftermath::{self, Debt};
+use crate::batch::BatchStopped;
 use crate::budget::{self, BudgetState};
 use crate::catalog::Catalog;
 use crate::holds::ServiceHold;
@@ -52,6 +53,10 @@ pub struct Circumstances {
     /// How many edits stood in the log when a change was proposed. Times don't say it: a clock may step back.
     edits_before: BTreeMap<ChangeId, usize>,
     releases: BTreeMap<ReleaseId, Release>,
+    /// Of changes under way, the batch with which each went.
+    batched: BTreeMap<ChangeId, String>,
+    /// By batch.
+    batches_stopped: BTreeMap<String, BatchStopped>,
 }
 
 /// Who a change is for, should it owe something.
@@ -142,6 +147,7 @@ impl Circumstances {
             Event::BudgetMoved(state) => {
                 self.budgets.insert(state.service.clone(), (**state).clone());
             }
+            Event::BatchReleased { batch, .. } => _ = self.batches_stopped.remove(batch),
             Event::HoldReleased { hold, .. } => self.holds.retain(|known| known.order.hold != *hold),
             Event::StandardSuspended { standard, reason, .. } => {
                 self.standards.entry(standard.clone()).or_default().suspended = Some(reason.clone());
@@ -193,11 +199,18 @@ impl Circumstances {
                 self.debts.entry((id, *debt)).and_modify(|owed| owed.due = owed.due.min(at));
             }
             Event::StepBegun { step: 0, attempt: 1, .. } => self.begins(id, at),
-            Event::Completed => self.counts(id, |record| {
-                record.completed += 1;
-                record.failed_in_a_row = 0;
-            }),
+            Event::WentWithBatch { batch } => _ = self.batched.insert(id, batch.clone()),
+            Event::Completed => {
+                self.batched.remove(&id);
+                self.counts(id, |record| {
+                    record.completed += 1;
+                    record.failed_in_a_row = 0;
+                });
+            }
             Event::RollbackBegun { .. } | Event::Paused { why: PauseReason::Verdict, .. } => {
+                if let Some(batch) = self.batched.remove(&id) {
+                    self.batches_stopped.entry(batch).or_insert(BatchStopped { by: id, since: at });
+                }
                 self.counts(id, |record| {
                     record.failed += 1;
                     record.failed_in_a_row += 1;
@@ -286,6 +299,11 @@ impl Circumstances {
             begun.filter(|(at, id)| *id != but && now < after(*at, budget::DAY)).map(|(at, _)| *at).collect();
         times.sort_unstable();
         times
+    }
+
+    /// Who has failed of a batch, if nobody has released the rest since.
+    pub fn batch_stopped(&self, batch: &str) -> Option<&BatchStopped> {
+        self.batches_stopped.get(batch)
     }
 
     /// How a standard change has fared.

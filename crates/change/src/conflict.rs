@@ -18,6 +18,7 @@ use crate::calendar::Passage;
 use crate::catalog::Catalog;
 use crate::governance::{Asks, Match};
 use crate::id::ChangeId;
+use crate::precedence::First;
 
 /// The farthest that a rule may look along the calls of the catalog.
 pub const MOST_HOPS: usize = 5;
@@ -71,7 +72,7 @@ pub enum Then {
     Allow,
     /// As soon as it is approved, it takes the place of an earlier change of the same owner and services that has not begun. Behind one that has, it waits.
     Supersede,
-    /// It waits, in the order in which changes were approved.
+    /// It waits, in the order of [`precedence`](crate::precedence).
     Queue,
     /// It can't be proposed while the other is under way. Should they meet all the same, it waits.
     Refuse,
@@ -108,6 +109,9 @@ pub struct Conflict {
     pub hops: usize,
     pub stands: Stands,
     pub then: Then,
+    /// Why it goes first, where both wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<First>,
 }
 
 /// Where the other stands.
@@ -116,7 +120,7 @@ pub struct Conflict {
 pub enum Stands {
     /// It has begun and is not done.
     UnderWay,
-    /// It waits for the same, and was approved before.
+    /// It waits for the same, and goes first.
     Ahead,
 }
 

@@ -133,6 +133,8 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::DelegationEnded { from, to: Some(to) } => format!("`{to}` no longer stands in for `{from}`"),
         Event::DelegationEnded { from, to: None } => format!("`{from}` is back"),
         Event::AllStopped { reason } => format!("stopped everything{}", because(reason)),
+        Event::WentWithBatch { batch } => format!("went with the batch `{batch}`"),
+        Event::BatchReleased { batch, reason } => format!("released the batch `{batch}`{}", because(reason)),
         Event::StopReleased { reason } => format!("released the stop{}", because(reason)),
         Event::HoldSet(order) => {
             let paused = if order.pause { ", and paused what was rolling out" } else { "" };

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::aftermath::Debt;
 use crate::approval::{self, Standing, Vote};
 use crate::assessment::{Assessment, Denial, Level, POLICY_ERROR, Tick, Window};
+use crate::batch;
 use crate::budget;
 use crate::calendar::{Exception, Frozen, OnClose, Opening, Passes, Windows, few};
 use crate::catalog::Gating;
@@ -24,6 +25,7 @@ use crate::holds;
 use crate::id::ChangeId;
 use crate::lifecycle::{Change, Given};
 use crate::on_call;
+use crate::precedence::First;
 use crate::release;
 use crate::rollout::Rollout;
 use crate::schedule::When;
@@ -172,11 +174,15 @@ pub fn ask(change: &Change, given: &Given) -> Vec<Gate> {
         GateName::Windows => passing(change, given).into_iter().chain(budget::warnings(given)).collect(),
         _ => vec![],
     };
-    let behind = |gate| behind.filter(|_| gate == GateName::Conflicts);
-    let each = gates.into_iter().map(|(gate, state)| Gate {
-        warnings: warnings(gate),
-        behind: behind(gate),
-        ..Gate::new(gate, state)
+    let behind = |gate| match gate {
+        GateName::Conflicts => behind,
+        GateName::Windows => budget::behind(change, given),
+        _ => None,
+    };
+    let each = gates.into_iter().map(|(gate, state)| {
+        let gate = Gate { warnings: warnings(gate), ..Gate::new(gate, state) };
+        let waits_for_a_turn = gate.gate == GateName::Conflicts || gate.code() == Some(budget::RATE);
+        Gate { behind: behind(gate.gate).filter(|_| waits_for_a_turn), ..gate }
     });
     each.map(|gate| gate.seen_by(change, given)).collect()
 }
@@ -295,7 +301,8 @@ fn conflicts(change: &Change, given: &Given) -> (GateState, Option<ChangeId>) {
 
 fn queued(ahead: &Conflict) -> GateState {
     let first = ahead.with;
-    let reason = format!("`{first}` waits for the same, was approved before, and goes first");
+    let why = ahead.first.as_ref().unwrap_or(&First::Approved);
+    let reason = format!("`{first}` {}", why.in_words());
     let who = format!("nobody: it opens when `{first}` has gone; or whoever may withdraw `{first}`");
     closed(QUEUE, reason, None, Some(who))
 }
@@ -356,14 +363,14 @@ fn release(change: &Change, given: &Given) -> Option<GateState> {
 }
 
 /// Whether a step may begin at this time: a stop of everything comes first, then what people on
-/// call hold, then the calendar, then what the error budgets leave.
+/// call hold, then the calendar, then its batch, then what the error budgets leave.
 fn at_this_time(change: &Change, given: &Given) -> GateState {
     let held = holds::shut(change, given).filter(|_| given.stopped.is_none());
     let by_calendar = held.unwrap_or_else(|| windows(change, given));
     if by_calendar != GateState::Open {
         return by_calendar;
     }
-    budget::shut(change, given).unwrap_or(GateState::Open)
+    batch::shut(change, given).or_else(|| budget::shut(change, given)).unwrap_or(GateState::Open)
 }
 
 fn windows(change: &Change, given: &Given) -> GateState {

@@ -14,6 +14,7 @@ pub mod rollout;
 pub mod schedule;
 pub mod verification;
 
+pub mod agenda;
 pub mod conflict;
 pub mod diff;
 pub mod explain;
@@ -21,10 +22,13 @@ pub mod facts;
 pub mod gate;
 pub mod lane;
 pub mod lifecycle;
+pub mod precedence;
 pub mod release;
 pub mod sequence;
 
 pub mod actor;
+pub mod backlog;
+pub mod batch;
 pub mod budget;
 pub mod calendar;
 pub mod catalog;

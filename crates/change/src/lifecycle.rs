@@ -27,6 +27,7 @@ use crate::actor::{Actor, Permission};
 use crate::aftermath::{Debt, Owed, Refused};
 use crate::approval::{self, AskedFor, ChangesRequested, Signature, Signed, Standing, Voided, Vote};
 use crate::assessment::Assessment;
+use crate::batch::BatchStanding;
 use crate::budget::{BudgetStanding, BudgetState};
 use crate::calendar::{self, Exception, Frozen, OnClose, Opening, Windows};
 use crate::catalog::Gating;
@@ -615,6 +616,8 @@ pub struct Given {
     pub could_agree: BTreeMap<String, BTreeSet<String>>,
     /// The release that the change is part of, as it stands.
     pub release: Option<Release>,
+    /// The batch with which it goes.
+    pub batch: Option<BatchStanding>,
 }
 
 impl Given {
@@ -658,6 +661,7 @@ impl Given {
             away: BTreeSet::new(),
             could_agree: BTreeMap::new(),
             release: None,
+            batch: None,
         }
     }
 }
@@ -929,6 +933,15 @@ pub enum Event {
         to: Option<String>,
     },
     AllStopped {
+        reason: String,
+    },
+    /// It has begun as one of a batch.
+    WentWithBatch {
+        batch: String,
+    },
+    /// The rest of a batch, of which one has failed, may go on.
+    BatchReleased {
+        batch: String,
         reason: String,
     },
     StopReleased {

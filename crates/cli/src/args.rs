@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use changes::{
     Approve, Check, Delegate, Ended, FactsOf, Finish, Found, List, Log, MaterialOptions, Propose, Until, Wait,
 };
-pub(crate) use coordination::{Calendar, HoldOptions, Release, VetoOptions};
+pub(crate) use coordination::{Batch, Calendar, HoldOptions, Release, Schedule, VetoOptions};
 pub(crate) use governing::{
     Access, Catalog, Drawing, Drift, Governance, Init, Policy, PolicyTest, Schema, SecretScan, Secrets, Standard,
 };
@@ -355,6 +355,17 @@ pub(crate) enum Command {
         after_help = "Examples:\n  clearway calendar show --month 2026-12\n  clearway calendar next CHG-7"
     )]
     Calendar(Calendar),
+    /// Who is expected to begin when in the next days, and why not earlier. Nothing is recorded.
+    #[command(
+        after_help = "Examples:\n  clearway schedule\n  clearway schedule --days 14 --team team-shop --tz Europe/Berlin\n  clearway schedule --at '2026-12-01T09:00 Europe/Berlin'        what may go then, and what not and why\n  clearway schedule change.yaml --at '2026-12-01T09:00 Europe/Berlin'      where it would stand if it were approved then\n  clearway schedule --service checkout --json"
+    )]
+    Schedule(Schedule),
+    /// Batches: changes of low risk that go together in a window.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  clearway batch release nightly --reason 'CHG-7 failed by a mistake of its own'"
+    )]
+    Batch(Batch),
     /// Services: who answers for each, what it calls, and who notices when it fails.
     #[command(
         subcommand,

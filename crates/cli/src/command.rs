@@ -23,6 +23,7 @@ mod plan;
 mod policy;
 mod release;
 mod replay;
+mod schedule;
 pub(crate) mod secrets;
 mod standard;
 mod token;
@@ -76,6 +77,8 @@ async fn short(args: Args) -> Outcome {
         Command::Governance(asked) => governance::run(&args, asked).await,
         Command::Audit(audit) => audit::run(&args, audit).await,
         Command::Calendar(asked) => calendar::run(&args, asked).await,
+        Command::Schedule(asked) => schedule::run(&args, asked).await,
+        Command::Batch(asked) => schedule::batch(&args, &Client::find(&args)?, asked).await,
         Command::Catalog(asked) => catalog::run(&args, asked).await,
         Command::Admin(admin) => here::admin(&args, admin).await,
         Command::Delegate(_) | Command::StopAll { .. } | Command::Debts { .. } => {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use change::batch::{self, BATCHES};
 use change::budget;
 use change::calendar::Standing;
 use change::circumstances::{STOPS, standard_stream};
@@ -16,12 +17,13 @@ use change::gate::Readiness;
 use change::governance::Governance;
 use change::holds::HOLDS;
 use change::lane::{self, Lane};
+use change::precedence::Moment;
 use change::proposal::Proposal;
 use change::release;
 use change::sequence::{self, Sequence};
 use change::standard::standing;
 use change::waiting::Needs;
-use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, Phase, decide, evolve};
+use change::{Actor, Change, ChangeId, Command, Digest, Event, Given, Permission, Phase, Timestamp, decide, evolve};
 
 use crate::handle::{CommandError, Engine};
 use crate::in_force::InForce;
@@ -197,9 +199,13 @@ impl Engine {
             self.wake_members(&release);
         }
         let ended = after.phase() != before.phase() && after.phase().is_terminal();
-        let left_its_place = before.rollout().is_none() && has_a_place(before) && !has_a_place(&after);
+        let had_a_place = before.rollout().is_none() && has_a_place(before, time);
+        let left_its_place = had_a_place && !has_a_place(&after, time);
         if moved || ended || left_its_place {
             self.waiting.moved(Needs::Change(id));
+        }
+        if starts || left_its_place {
+            self.wake_next(before).await?;
         }
         if let Some(by) = superseded_by {
             // It has another place in the line now.
@@ -219,7 +225,7 @@ impl Engine {
         let mut conditions = Vec::new();
         let is_read = self.in_force().governance.budgets.is_some();
         let budgets = change.proposal.services.iter().filter(|_| is_read).map(|service| budget::stream(service));
-        for stream in [STOPS, HOLDS].map(str::to_owned).into_iter().chain(standard).chain(budgets) {
+        for stream in [STOPS, HOLDS, BATCHES].map(str::to_owned).into_iter().chain(standard).chain(budgets) {
             let expected = self.ends.of(&*self.store, &stream).await?;
             conditions.push(StreamWrite { stream, expected, events: vec![] });
         }
@@ -254,10 +260,13 @@ impl Engine {
         }
         let given = Given { lanes, completed, stranded, ..Given::bare(now, actor.clone()) };
         let governance = &in_force.governance;
+        let calendar = &in_force.calendar;
         let (given, sectors) = self
             .with_folds(|folds| {
                 let entitlement = Entitlement { change, governance, circumstances: &folds.circumstances, now };
-                of_traffic(of_people(given, &entitlement), change, governance, &folds.traffic)
+                let batch = batch::standing(change, governance, calendar, &folds.circumstances, now);
+                let given = Given { batch, ..of_people(given, &entitlement) };
+                of_traffic(given, change, governance, &folds.traffic)
             })
             .await?;
         let Standing { frozen, windows, opening } = in_force.calendar_for(change, &given.grants_lost, now);
@@ -359,11 +368,16 @@ fn of_traffic(
     let waits = change.rollout().is_none() && !change.phase().is_terminal();
     let mut near: Vec<(String, usize)> = services.iter().map(|service| (service.clone(), 0)).collect();
     if waits {
-        given.conflicts = traffic.conflicts(change, rules, catalog);
+        let moment = Moment { now: given.now, patience: governance.settings.patience };
+        given.conflicts = traffic.conflicts(change, rules, catalog, moment);
         // Within a release its order and its waves say who goes beside whom; on one target the lanes still do.
         let members = given.release.iter().flat_map(|release| &release.plan.members);
         let together: BTreeSet<ChangeId> = members.map(|member| member.change).collect();
         given.conflicts.retain(|found| !together.contains(&found.with));
+        for budget in &mut given.budgets {
+            let before = traffic.before_at_rate(change, &budget.state.service, moment);
+            budget.before = before.filter(|(with, _)| !together.contains(with));
+        }
         given.superseded_by = traffic.superseded_by(change, rules);
         near = conflict::near(services, rules, catalog);
     }
@@ -374,9 +388,9 @@ fn of_traffic(
 }
 
 /// Whether a change stands in the line of those that wait for another.
-fn has_a_place(change: &Change) -> bool {
+fn has_a_place(change: &Change, now: Timestamp) -> bool {
     let hold = change.hold.as_ref().filter(|_| change.not_before().is_some());
-    hold.is_some_and(|hold| traffic::waits_for_another_alone(&hold.gates))
+    hold.is_some_and(|hold| traffic::has_a_place(&hold.gates, now))
 }
 
 /// Adds what is true of the actor and of the others whom the change concerns.

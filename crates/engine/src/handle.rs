@@ -867,8 +867,9 @@ impl Engine {
                     folds.measures.add(id, &recorded.event, &recorded.actor, recorded.time);
                 }
                 folds.circumstances.add(id, &recorded.event, &recorded.actor, recorded.time);
-                let Recorded { stream, version, position, event, .. } = recorded;
-                folds.traffic.add(News { stream, version: *version, position: *position, event });
+                let Recorded { stream, version, position, event, time, .. } = recorded;
+                let (version, position, time) = (*version, *position, *time);
+                folds.traffic.add(News { stream, version, position, time, event });
                 folds.next = recorded.position + 1;
             }
             if events.len() < 1_000 {

@@ -11,6 +11,7 @@ use change::conflict::outlook::{self, InTheWay, Role};
 use change::document::{Document, Problem};
 use change::gate::{self, Gate, GateName};
 use change::lifecycle::Rejection;
+use change::precedence::Moment;
 use change::proposal::Proposal;
 use change::{Change, ChangeId, Command, Given, Timestamp};
 
@@ -82,6 +83,27 @@ impl Engine {
             older.into_iter().for_each(|id| self.clone().wake(id));
         }
         Ok(())
+    }
+
+    /// Wakes those who are first now that a change has begun or has left the line: whose turn it is has changed with it, and nobody else tells them.
+    pub(crate) async fn wake_next(self: &Arc<Self>, change: &Change) -> Result<(), StoreError> {
+        let in_force = self.in_force();
+        let (rules, catalog) = (&in_force.governance.conflicts, &in_force.governance.catalog);
+        let now = change::time::to_millis(self.clock.now());
+        let moment = Moment { now, patience: in_force.governance.settings.patience };
+        let next = self.with_folds(|folds| folds.traffic.next_ones(change, rules, catalog, moment)).await?;
+        self.waiting.line_up(next);
+        Ok(())
+    }
+
+    /// When the age of a change that waits begins to count for more than turns: it is asked again then.
+    pub(crate) async fn ages_at(&self, change: &Change) -> Result<Option<Timestamp>, StoreError> {
+        if change.hold.is_none() || change.rollout().is_some() {
+            return Ok(None);
+        }
+        let (patience, now) = (self.in_force().governance.settings.patience, change::time::to_millis(self.clock.now()));
+        let at = self.with_folds(|folds| folds.traffic.ages_at(change.id, patience)).await?;
+        Ok(at.filter(|at| *at > now))
     }
 
     /// The gates, with the changes in the way and when each is expected to end.

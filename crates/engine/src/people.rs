@@ -5,6 +5,7 @@
 
 use change::actor::Access;
 use change::approval::{APPROVERS, ON_CALL, SERVICE_OWNERS};
+use change::batch::BATCHES;
 use change::circumstances::{Circumstances, Delegation, PEOPLE, STOPS, standard_stream};
 use change::document::nearest;
 use change::lifecycle::Rejection;
@@ -80,6 +81,19 @@ impl Handle {
             return Err(CommandError::Impossible("nothing is stopped".into()));
         }
         self.note(STOPS, Event::StopReleased { reason: given(reason)? }, actor).await
+    }
+
+    /// Lets the rest of a batch go on, of which one has failed.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn release_batch(&self, actor: &Actor, batch: &str, reason: &str) -> Result<(), CommandError> {
+        self.allow(actor, "batch release", false, Permission::Freeze).await?;
+        if self.circumstances(|c| c.batch_stopped(batch).is_none()).await? {
+            return Err(CommandError::Impossible(format!("the batch `{batch}` is not stopped")));
+        }
+        let event = Event::BatchReleased { batch: batch.to_owned(), reason: given(reason)? };
+        self.note(BATCHES, event, actor).await
     }
 
     /// Lets a suspended standard change count again.

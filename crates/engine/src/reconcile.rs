@@ -166,7 +166,8 @@ impl Engine {
         if due.intents.is_empty() && due.wake_at.is_none() && change.phase().is_terminal() {
             return Ok(Next::Never);
         }
-        let soonest = [due.wake_at, self.calendar_turns(&change)].into_iter().flatten().min();
+        let soonest =
+            [due.wake_at, self.calendar_turns(&change), self.ages_at(&change).await?].into_iter().flatten().min();
         let mut soonest = soonest.map(|at| change::time::between(self.clock.now(), at));
         for intent in due.intents {
             let begins = intent == Intent::BeginStep && change.hold.is_some();

@@ -260,7 +260,8 @@ impl Engine {
         } else {
             let now = change::time::to_millis(self.clock.now());
             let asked_at = self.waiting.moves();
-            let wait = waiting::of(change, due(change, now).wake_at, now, self.settings.recheck);
+            let due_at = [due(change, now).wake_at, self.ages_at(change).await?].into_iter().flatten().min();
+            let wait = waiting::of(change, due_at, now, self.settings.recheck);
             if !self.waiting.rest(change.id, wait, asked_at) {
                 self.waiting.line_up([change.id]);
             }

@@ -15,6 +15,7 @@ pub(crate) mod people;
 pub(crate) mod plans;
 pub(crate) mod policies;
 pub(crate) mod releases;
+pub(crate) mod schedule;
 pub(crate) mod standards;
 pub(crate) mod votes;
 

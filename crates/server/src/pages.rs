@@ -4,6 +4,7 @@
 //! again, one style sheet is all there is of looks. Every text is escaped by the template, wherever it came from.
 
 pub(crate) mod routes;
+mod schedule;
 pub(crate) mod visitor;
 
 mod api;

@@ -48,7 +48,7 @@ const fn everywhere(action: &'static str, needs: Permission, says: &'static str,
 }
 
 /// What needs what. One row for each thing that can be asked.
-pub const TABLE: [Row; 34] = [
+pub const TABLE: [Row; 35] = [
     Row {
         action: "read",
         needs: None,
@@ -149,6 +149,7 @@ pub const TABLE: [Row; 34] = [
     ),
     everywhere("govern", Permission::Govern, "rule who may what: policy, access, and tokens of others", ""),
     everywhere("stop-all", Permission::Freeze, "stop everything, and release it", "rollbacks pass"),
+    everywhere("batch-release", Permission::Freeze, "let the rest of a batch go on, of which one has failed", ""),
     everywhere(
         "delegate",
         Permission::Govern,

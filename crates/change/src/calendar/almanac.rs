@@ -213,6 +213,23 @@ impl Almanac {
         turns.min()
     }
 
+    /// Whether a window of this name is open.
+    pub fn window_is_open(&self, name: &str, at: Timestamp) -> bool {
+        self.windows.iter().any(|ready| ready.entry.name == name && ready.is_open(at))
+    }
+
+    /// When a window of this name opens next.
+    pub fn window_opens(&self, name: &str, after: Timestamp) -> Option<Timestamp> {
+        let window = self.windows.iter().find(|ready| ready.entry.name == name)?;
+        window.times.as_ref().ok()?.next(after, horizon(after))
+    }
+
+    /// Since when a freeze of this name has lasted, where it does.
+    pub fn frozen_since(&self, name: &str, at: Timestamp) -> Option<Timestamp> {
+        let freeze = self.freezes.iter().find(|ready| ready.entry.name == name)?;
+        freeze.times.as_ref().ok()?.at(at).map(|spell| spell.start)
+    }
+
     /// The freezes that cover a subject at some time, whose owners can make exceptions.
     pub fn freezes(&self, subject: &Subject<'_>) -> Vec<&Entry> {
         self.covering(subject).freezes.iter().map(|ready| &ready.entry).collect()

@@ -3,19 +3,31 @@
 //! A fold over every stream of the log, with an index by place, so that a gate costs what is near a change and not how many changes there are. A change
 //! that waits costs its entry alone; names are kept once. Must never decide when something begins: [`gate`](crate::gate) does, for one change at a time.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Conflict, ConflictRules, RISKS, Ruling, Stands, Then, near, stream};
 use crate::assessment::Risk;
+use crate::batch;
+use crate::budget;
 use crate::calendar::Passage;
 use crate::catalog::Catalog;
-use crate::gate::{Gate, GateName};
+use crate::gate::{Gate, GateName, GateState};
 use crate::governance::Asks;
 use crate::id::ChangeId;
 use crate::lane;
 use crate::lifecycle::{Change, Event};
+use crate::precedence::{First, Moment, Place, Rank, Turn};
 use crate::proposal::{Kind, Proposal};
+use crate::time::{Span, Timestamp, after};
+
+/// Who could begin from a moment on is asked then, and begins or is held by something else: so long it counts as the one who goes first.
+const GRACE: Span = Span::secs(600);
+/// The most changes that became able to begin just now and are looked at, the most of one team whose places are, and the most that one event wakes.
+const MOST_SOON: usize = 1_024;
+const MOST_MATES: usize = 256;
+const MOST_WOKEN: usize = 64;
 
 /// The fold.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,8 +35,12 @@ pub struct Traffic {
     /// The services that were ever changed, each in its environment, by stream.
     sectors: BTreeMap<String, Sector>,
     flights: BTreeMap<ChangeId, Flight>,
-    /// Those that wait for another change and nothing else, by the streams of their services and targets, in the order of their approval.
-    queues: BTreeMap<String, BTreeSet<(u64, ChangeId)>>,
+    /// Those that wait for another change and nothing else, by the streams of their services and targets.
+    lines: BTreeMap<String, Line>,
+    /// Those that nothing but the rate of a budget holds, by its stream and from when on they could begin.
+    rated: BTreeMap<String, BTreeSet<(Timestamp, ChangeId)>>,
+    /// When a team last began something at a service.
+    turns: BTreeMap<(Arc<String>, Arc<String>), Turn>,
     /// All of them by the streams of their services.
     present: BTreeMap<String, BTreeSet<ChangeId>>,
     names: Names,
@@ -38,11 +54,27 @@ struct Sector {
     holders: BTreeSet<ChangeId>,
 }
 
+/// Those that wait for one place.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Line {
+    /// By what they share: all of one group have had their last turn at once.
+    groups: BTreeMap<Group, BTreeSet<Spot>>,
+    /// Those that nothing but time holds, by when they could begin.
+    soon: BTreeSet<(Timestamp, ChangeId)>,
+}
+
+/// A team, the service at which its turns count, and whether it is about emergencies.
+type Group = (Arc<String>, Arc<String>, bool);
+/// Since when a change waits, where it was approved, and which it is.
+type Spot = (Timestamp, u64, ChangeId);
+
 /// What is known of a change that has not ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Flight {
     owner: Arc<String>,
     environment: Arc<String>,
+    /// The stream of the service at which the turns of its team count: one for each change, so that the order is the same at every place.
+    home: Arc<String>,
     services: Arc<BTreeSet<String>>,
     resources: Arc<BTreeSet<String>>,
     after: Arc<BTreeSet<ChangeId>>,
@@ -52,6 +84,9 @@ pub struct Flight {
     is_emergency: bool,
     /// Its place in every queue: the position at which it was approved.
     ticket: Option<u64>,
+    /// Since when it could begin, but for other changes; nothing before it could.
+    able_since: Option<Timestamp>,
+    was_able: bool,
     stands: At,
     /// The number of events in its stream.
     version: u64,
@@ -60,11 +95,24 @@ pub struct Flight {
 /// How far a change has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
-    /// It waits for something beside another change: an answer, a time, a target.
+    /// It waits for something beside another change: an answer, a target.
     Waiting,
     /// It waits for another change and nothing else.
     Queued,
+    /// It waits for a moment, or for a place in the rate of a budget, and nothing else.
+    Soon {
+        from: Timestamp,
+        rated: bool,
+    },
     Begun,
+}
+
+/// What holds a change that nothing but time and other changes do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct InLine {
+    /// From when on; nothing where it waits for another change alone.
+    from: Option<Timestamp>,
+    rated: bool,
 }
 
 /// Every name once, however many changes share it.
@@ -91,6 +139,7 @@ pub struct News<'a> {
     /// From 1 in its stream.
     pub version: u64,
     pub position: u64,
+    pub time: Timestamp,
     pub event: &'a Event,
 }
 
@@ -136,13 +185,19 @@ impl Traffic {
                 // Its hold falls with the old answer: it has a place again once it was asked anew.
                 flight.wait_again();
             }
-            Event::Scheduled { .. } => (flight.ticket, flight.stands) = (Some(news.position), At::Waiting),
-            Event::Held { gates } if flight.stands != At::Begun => {
-                flight.stands = if waits_for_another_alone(gates) { At::Queued } else { At::Waiting };
+            Event::Scheduled { .. } => {
+                (flight.ticket, flight.stands) = (Some(news.position), At::Waiting);
+                (flight.able_since, flight.was_able) = (Some(news.time), false);
             }
-            Event::StepBegun { .. } => flight.stands = At::Begun,
+            Event::Held { gates } if flight.stands != At::Begun => flight.held(gates, news.time),
+            Event::StepBegun { .. } => {
+                if flight.stands != At::Begun {
+                    self.has_a_turn(flight, Turn { position: news.position, at: news.time });
+                }
+                flight.stands = At::Begun;
+            }
             Event::Superseded { by } => {
-                self.inherit(*by, flight.ticket);
+                self.inherit(*by, flight);
                 return false;
             }
             Event::Withdrawn { .. }
@@ -157,19 +212,38 @@ impl Traffic {
     }
 
     /// Whoever takes the place of another has its place in the queue too.
-    fn inherit(&mut self, by: ChangeId, ticket: Option<u64>) {
+    fn inherit(&mut self, by: ChangeId, old: &Flight) {
         let Some(mut flight) = self.remove(by) else { return };
-        if flight.stands != At::Begun && flight.ticket.is_some() {
-            flight.ticket = [flight.ticket, ticket].into_iter().flatten().min();
+        if flight.stands != At::Begun && flight.ticket.is_some() && old.ticket.is_some() {
+            flight.ticket = flight.ticket.min(old.ticket);
+            flight.able_since = [flight.able_since, old.able_since].into_iter().flatten().min();
+            flight.was_able |= old.was_able;
         }
         self.insert(by, flight);
     }
 
+    /// A team has begun something at each of these services.
+    fn has_a_turn(&mut self, flight: &Flight, turn: Turn) {
+        for sector in flight.sectors() {
+            let sector = shared(&mut self.names.texts, &sector);
+            self.turns.insert((flight.owner.clone(), sector), turn);
+        }
+    }
+
     fn remove(&mut self, id: ChangeId) -> Option<Flight> {
         let flight = self.flights.remove(&id)?;
-        if let Some(ticket) = flight.queued() {
+        if let Some(spot) = flight.spot(id) {
+            let group = flight.group();
             for place in flight.places() {
-                take_out(&mut self.queues, &place, &(ticket, id));
+                self.leave_line(&place, |line| line.leave(&group, &spot));
+            }
+        }
+        if let Some((from, rated)) = flight.soon() {
+            for place in flight.places() {
+                self.leave_line(&place, |line| _ = line.soon.remove(&(from, id)));
+            }
+            for service in flight.services.iter().filter(|_| rated) {
+                take_out(&mut self.rated, &budget::stream(service), &(from, id));
             }
         }
         for place in flight.sectors() {
@@ -178,10 +252,26 @@ impl Traffic {
         Some(flight)
     }
 
+    fn leave_line(&mut self, place: &str, leave: impl FnOnce(&mut Line)) {
+        let Some(line) = self.lines.get_mut(place) else { return };
+        leave(line);
+        if line.groups.is_empty() && line.soon.is_empty() {
+            self.lines.remove(place);
+        }
+    }
+
     fn insert(&mut self, id: ChangeId, flight: Flight) {
-        if let Some(ticket) = flight.queued() {
+        if let Some(spot) = flight.spot(id) {
             for place in flight.places() {
-                self.queues.entry(place).or_default().insert((ticket, id));
+                self.lines.entry(place).or_default().groups.entry(flight.group()).or_default().insert(spot);
+            }
+        }
+        if let Some((from, rated)) = flight.soon() {
+            for place in flight.places() {
+                self.lines.entry(place).or_default().soon.insert((from, id));
+            }
+            for service in flight.services.iter().filter(|_| rated) {
+                self.rated.entry(budget::stream(service)).or_default().insert((from, id));
             }
         }
         for place in flight.sectors() {
@@ -201,13 +291,88 @@ impl Traffic {
     }
 
     /// The changes in the way of one that has not begun, or beside it: those under way, and the one right before it in the queue.
-    pub fn conflicts(&self, change: &Change, rules: &ConflictRules, catalog: &Catalog) -> Vec<Conflict> {
+    pub fn conflicts(
+        &self,
+        change: &Change,
+        rules: &ConflictRules,
+        catalog: &Catalog,
+        moment: Moment,
+    ) -> Vec<Conflict> {
         let mine = Flight::of(change);
-        let ticket = self.flights.get(&change.id).and_then(|flight| flight.ticket);
         let near = near(&change.proposal.services, rules, catalog);
         let mut found = self.under_way(change.id, &mine, &near, rules);
-        found.extend(self.ahead(change.id, &mine, ticket, &near, rules));
+        found.extend(self.ahead(change.id, &mine, &near, rules, moment));
         found
+    }
+
+    /// Who takes the place that is free in the rate of a budget, if it is not this change: of those that nothing else holds.
+    pub fn before_at_rate(&self, change: &Change, service: &str, moment: Moment) -> Option<(ChangeId, First)> {
+        let waiting = self.rated.get(&budget::stream(service))?;
+        let mine = self.place(change.id, &Flight::of(change), moment.now);
+        let rank = mine.rank(moment);
+        let others = just_able(waiting, moment.now).filter(|id| *id != change.id);
+        let before = others.filter_map(|id| Some((id, self.place(id, self.flights.get(&id)?, moment.now))));
+        let (with, place) =
+            before.filter(|(_, place)| place.rank(moment) < rank).max_by_key(|(_, place)| place.rank(moment))?;
+        Some((with, self.first(with, &place, &mine, moment)))
+    }
+
+    /// Where a change stands in the order of all that wait.
+    pub fn place_of(&self, change: &Change, now: Timestamp) -> Place {
+        self.place(change.id, &Flight::of(change), now)
+    }
+
+    /// Where a change stands in the order of all that wait; one that nobody knows, or nobody has approved, stands last.
+    fn place(&self, change: ChangeId, otherwise: &Flight, now: Timestamp) -> Place {
+        let flight = self.flights.get(&change).unwrap_or(otherwise);
+        let turn = self.turns.get(&(flight.owner.clone(), flight.home.clone())).copied();
+        let (is_emergency, ticket) = (flight.is_emergency, flight.ticket.unwrap_or(u64::MAX));
+        let since = flight.able_since.filter(|_| flight.ticket.is_some()).unwrap_or(now);
+        Place { is_emergency, since, turn, ticket, change }
+    }
+
+    fn first(&self, with: ChangeId, place: &Place, other: &Place, moment: Moment) -> First {
+        let team = self.flights.get(&with).map(|flight| flight.owner.as_str()).unwrap_or_default();
+        place.before(other, team, moment)
+    }
+
+    /// From when on the age of a change that waits counts for more than turns.
+    pub fn ages_at(&self, id: ChangeId, patience: Span) -> Option<Timestamp> {
+        let flight = self.flights.get(&id).filter(|flight| flight.stands == At::Queued)?;
+        flight.able_since.map(|since| after(since, patience))
+    }
+
+    /// Who is first now that a change has begun, or has left the line, wherever the turn of a team has changed with it.
+    pub fn next_ones(
+        &self,
+        change: &Change,
+        rules: &ConflictRules,
+        catalog: &Catalog,
+        moment: Moment,
+    ) -> BTreeSet<ChangeId> {
+        let mine = Flight::of(change);
+        let mut places: BTreeSet<String> = mine.places().into_iter().collect();
+        for home in mine.sectors() {
+            // INVARIANT: a turn moves all of a team that share its service; who stands behind them anywhere may be first now.
+            let lines = self.lines.get(&home).into_iter().flat_map(|line| &line.groups);
+            let mates = lines.filter(|((team, at, _), _)| *team == mine.owner && **at == home);
+            for (_, _, id) in mates.flat_map(|(_, spots)| spots).take(MOST_MATES) {
+                places.extend(self.flights.get(id).into_iter().flat_map(Flight::places));
+            }
+        }
+        if rules.hold_neighbours() {
+            let near = near(&change.proposal.services, rules, catalog);
+            places.extend(near.iter().map(|(service, _)| stream(&mine.environment, service)));
+        }
+        let lines = places.iter().filter_map(|place| self.lines.get(place));
+        let heads = lines.flat_map(|line| line.groups.values()).filter_map(|spots| spots.first());
+        let heads: BTreeSet<ChangeId> = heads.map(|(_, _, id)| *id).filter(|id| *id != change.id).collect();
+        let is_first = |id: &ChangeId| {
+            let flight = self.flights.get(id);
+            let near = flight.map(|flight| near(&flight.services, rules, catalog)).unwrap_or_default();
+            flight.is_some_and(|flight| self.ahead(*id, flight, &near, rules, moment).is_none())
+        };
+        heads.into_iter().filter(is_first).take(MOST_WOKEN).collect()
     }
 
     /// Those under way at which a proposal would meet with the word `refuse`, whatever its risk turns out to be.
@@ -235,7 +400,7 @@ impl Traffic {
             for with in sector.holders.iter().filter(|with| **with != id) {
                 let Some(then) = self.then(mine, *with, *hops, rules) else { continue };
                 let (service, hops) = (Some(service.clone()), *hops);
-                let conflict = || Conflict { with: *with, service, hops, stands: Stands::UnderWay, then };
+                let conflict = || Conflict { with: *with, service, hops, stands: Stands::UnderWay, then, first: None };
                 found.entry(*with).or_insert_with(conflict);
             }
         }
@@ -244,31 +409,82 @@ impl Traffic {
         found
     }
 
-    /// The one right before a change in the queue. It is enough to wait for: whoever it waits for goes first too.
+    /// The one right before a change in the order of those that wait. It is enough to wait for: whoever it waits for goes first too.
     fn ahead(
         &self,
         id: ChangeId,
         mine: &Flight,
-        ticket: Option<u64>,
         near: &[(String, usize)],
         rules: &ConflictRules,
+        moment: Moment,
     ) -> Option<Conflict> {
-        let before = (ticket.unwrap_or(u64::MAX), id);
+        let place = self.place(id, mine, moment.now);
         let at_targets = mine.resources.iter().filter_map(|resource| {
-            let queue = self.queues.get(&lane::stream(resource))?;
-            let (ticket, with) =
-                queue.range(..before).rev().find(|(_, with)| *with != id && !self.passes(mine, *with))?;
-            Some((*ticket, Conflict { with: *with, service: None, hops: 0, stands: Stands::Ahead, then: Then::Queue }))
+            let holds = |with: ChangeId| (!self.passes(mine, with)).then_some(Then::Queue);
+            let (rank, with, then) = self.right_before(&lane::stream(resource), &place, moment, holds)?;
+            Some((rank, Conflict { with, service: None, hops: 0, stands: Stands::Ahead, then, first: None }))
         });
         let at_services = near.iter().filter_map(|(service, hops)| {
-            let queue = self.queues.get(&stream(&mine.environment, service))?;
-            queue.range(..before).rev().filter(|(_, with)| *with != id).find_map(|(ticket, with)| {
-                let then = self.then(mine, *with, *hops, rules).filter(|then| *then > Then::Allow)?;
-                let service = Some(service.clone());
-                Some((*ticket, Conflict { with: *with, service, hops: *hops, stands: Stands::Ahead, then }))
-            })
+            let holds = |with: ChangeId| self.then(mine, with, *hops, rules).filter(|then| *then > Then::Allow);
+            let sector = stream(&mine.environment, service);
+            let (rank, with, then) = self.right_before(&sector, &place, moment, holds)?;
+            let service = Some(service.clone());
+            Some((rank, Conflict { with, service, hops: *hops, stands: Stands::Ahead, then, first: None }))
         });
-        at_targets.chain(at_services).max_by_key(|(ticket, _)| *ticket).map(|(_, conflict)| conflict)
+        let (_, conflict) = at_targets.chain(at_services).max_by_key(|(rank, _)| *rank)?;
+        let theirs = self.place(conflict.with, mine, moment.now);
+        let first = Some(self.first(conflict.with, &theirs, &place, moment));
+        Some(Conflict { first, ..conflict })
+    }
+
+    /// The last of those that go before a change at one place and hold it.
+    fn right_before(
+        &self,
+        at: &str,
+        place: &Place,
+        moment: Moment,
+        holds: impl Fn(ChangeId) -> Option<Then>,
+    ) -> Option<(Rank, ChangeId, Then)> {
+        let (line, mine) = (self.lines.get(at)?, place.rank(moment));
+        let rank = |id: ChangeId| Some(self.place(id, self.flights.get(&id)?, moment.now).rank(moment));
+        let of_group = |(group, spots): (&Group, &BTreeSet<Spot>)| {
+            let before = spots.range(..=self.last_before(group, place, moment)?);
+            before.rev().filter(|(_, _, id)| *id != place.change).find_map(|(_, _, id)| {
+                let rank = rank(*id).filter(|rank| *rank < mine)?;
+                Some((rank, *id, holds(*id)?))
+            })
+        };
+        let queued = line.groups.iter().filter_map(of_group);
+        let soon = just_able(&line.soon, moment.now).filter(|id| *id != place.change).filter_map(|id| {
+            let rank = rank(id).filter(|rank| *rank < mine)?;
+            Some((rank, id, holds(id)?))
+        });
+        queued.chain(soon).max_by_key(|(rank, _, _)| *rank)
+    }
+
+    /// The spot up to which those of a group go before a place: all, those that are older, or those that have waited too long. Within a group the order of
+    /// the spots is that of the ranks, whatever the moment.
+    fn last_before(&self, group: &Group, place: &Place, moment: Moment) -> Option<Spot> {
+        let last = ChangeId::new(u64::MAX);
+        let all = (Timestamp::MAX, u64::MAX, last);
+        let older = (place.since, place.ticket, place.change);
+        let aged = moment.aged_before();
+        if place.is_emergency || group.2 {
+            return match (place.is_emergency, group.2) {
+                (true, true) => Some(older),
+                (true, false) => None,
+                (false, _) => Some(all),
+            };
+        }
+        if place.since <= aged {
+            return Some(older);
+        }
+        let theirs = self.turns.get(&(group.0.clone(), group.1.clone())).copied();
+        Some(match theirs.cmp(&place.turn) {
+            Ordering::Less => all,
+            Ordering::Equal => older,
+            Ordering::Greater => (aged, u64::MAX, last),
+        })
     }
 
     /// An emergency does not stand in line at a target behind what is none.
@@ -279,13 +495,7 @@ impl Traffic {
     /// What the rules say of the two: the stricter of what they say of either. Of a change that nobody knows, one waits for the end.
     fn then(&self, mine: &Flight, with: ChangeId, hops: usize, rules: &ConflictRules) -> Option<Then> {
         let theirs = self.flights.get(&with).map(|theirs| theirs.ruling(rules, hops));
-        let theirs = theirs.unwrap_or(Some(Ruling::of(Then::Queue)));
-        let ruling = match (mine.ruling(rules, hops), theirs) {
-            (Some(mine), Some(theirs)) => mine.stricter(theirs),
-            (one, other) => one.or(other)?,
-        };
-        let passes = mine.is_emergency && ruling.emergency == Passage::Allow;
-        Some(if passes { Then::Allow } else { ruling.then })
+        mine.beside(theirs.unwrap_or(Some(Ruling::of(Then::Queue))), hops, rules)
     }
 
     /// The newest change that takes the place of this one, which has not begun.
@@ -322,12 +532,12 @@ impl Traffic {
     pub fn is_in_the_way(&self, id: ChangeId) -> bool {
         let Some(flight) = self.flights.get(&id) else { return false };
         let holds = |place: &String| self.sectors.get(place).is_some_and(|sector| sector.holders.contains(&id));
-        flight.queued().is_some() || flight.sectors().iter().any(holds)
+        flight.spot(id).is_some() || flight.sectors().iter().any(holds)
     }
 
     /// How many changes are known, and how many of them wait in a queue.
     pub fn count(&self) -> (usize, usize) {
-        (self.flights.len(), self.flights.values().filter(|flight| flight.queued().is_some()).count())
+        (self.flights.len(), self.flights.iter().filter(|(id, flight)| flight.spot(**id).is_some()).count())
     }
 }
 
@@ -346,21 +556,73 @@ fn take_out<T: Ord>(index: &mut BTreeMap<String, BTreeSet<T>>, place: &str, valu
     }
 }
 
-/// Whether nothing holds a change but another one, so that it has a place in the line: what the target says is asked only after that.
-pub fn waits_for_another_alone(gates: &[Gate]) -> bool {
-    let of_another = |gate: &Gate| match gate.gate {
-        GateName::Conflicts => matches!(gate.code(), Some("lane_taken" | "conflict" | "queue")),
-        GateName::Readiness => gate.code() == Some("readiness_unknown"),
-        _ => false,
-    };
-    gates.iter().all(of_another) && gates.iter().any(|gate| gate.gate == GateName::Conflicts)
+impl Line {
+    fn leave(&mut self, group: &Group, spot: &Spot) {
+        let Some(spots) = self.groups.get_mut(group) else { return };
+        spots.remove(spot);
+        if spots.is_empty() {
+            self.groups.remove(group);
+        }
+    }
+}
+
+/// What the rules say of two changes that meet so many calls apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meeting {
+    pub then: Then,
+}
+
+/// What the rules say of a change that would begin beside another; nothing where they speak of neither.
+pub fn meeting(mine: &Change, theirs: &Change, hops: usize, rules: &ConflictRules) -> Option<Meeting> {
+    let (mine, theirs) = (Flight::of(mine), Flight::of(theirs));
+    let then = mine.beside(theirs.ruling(rules, hops), hops, rules)?;
+    Some(Meeting { then })
+}
+
+/// Those of whom time has let go just now, and who are asked in this moment.
+fn just_able(waiting: &BTreeSet<(Timestamp, ChangeId)>, now: Timestamp) -> impl Iterator<Item = ChangeId> + '_ {
+    let last = (now, ChangeId::new(u64::MAX));
+    let able = waiting.range(..=last).rev().take_while(move |(from, _)| now < after(*from, GRACE));
+    able.take(MOST_SOON).map(|(_, id)| *id)
+}
+
+/// Whether a change that these gates hold has a place in the line of those that wait: nothing holds it but other changes, or what time has let go.
+pub fn has_a_place(gates: &[Gate], now: Timestamp) -> bool {
+    in_line(gates, now).is_some_and(|line| line.from.is_none_or(|from| from <= now))
+}
+
+/// What holds a change, where that is nothing but time and other changes: what the target says is asked only after that.
+fn in_line(gates: &[Gate], at: Timestamp) -> Option<InLine> {
+    let (mut from, mut rated) = (None, false);
+    for gate in gates {
+        match (gate.gate, gate.code().unwrap_or_default()) {
+            (GateName::Conflicts, "lane_taken" | "conflict" | "queue") => {}
+            (GateName::Readiness, "readiness_unknown") => {}
+            // A place in the rate is free, and another goes first.
+            (GateName::Windows, budget::RATE) if gate.behind.is_some() => {
+                (from, rated) = (from.max(Some(at)), true);
+            }
+            (
+                GateName::Windows,
+                code @ ("freeze" | "outside_window" | "scheduled_later" | batch::BATCH | budget::RATE),
+            ) => {
+                let GateState::Closed { opens_at: Some(opens_at), .. } = gate.state else { return None };
+                (from, rated) = (from.max(Some(opens_at)), rated || code == budget::RATE);
+            }
+            _ => return None,
+        }
+    }
+    let is_behind = gates.iter().any(|gate| gate.gate == GateName::Conflicts);
+    (is_behind || from.is_some()).then_some(InLine { from, rated })
 }
 
 impl Names {
     fn flight(&mut self, proposal: &Proposal) -> Flight {
+        let home = proposal.services.first().map(|service| stream(&proposal.environment, service)).unwrap_or_default();
         Flight {
             owner: shared(&mut self.texts, &proposal.owner),
             environment: shared(&mut self.texts, &proposal.environment),
+            home: shared(&mut self.texts, &home),
             services: shared(&mut self.sets, &proposal.services),
             resources: shared(&mut self.sets, &proposal.claims.resources),
             after: shared(&mut self.ids, &proposal.after),
@@ -368,6 +630,8 @@ impl Names {
             risk: None,
             is_emergency: proposal.course.emergency().is_some(),
             ticket: None,
+            able_since: None,
+            was_able: false,
             stands: At::Waiting,
             version: 1,
         }
@@ -385,13 +649,54 @@ impl Flight {
     }
 
     fn wait_again(&mut self) {
-        if self.stands == At::Queued {
+        if self.stands != At::Begun {
             self.stands = At::Waiting;
         }
     }
 
-    fn queued(&self) -> Option<u64> {
-        self.ticket.filter(|_| self.stands == At::Queued)
+    /// These gates hold it from now on.
+    ///
+    /// Once it could have begun, its age runs, whatever holds it later: a window that is open for an hour a day does not make it young again.
+    fn held(&mut self, gates: &[Gate], at: Timestamp) {
+        let was_able = self.was_able || matches!(self.stands, At::Soon { from, .. } if from <= at);
+        let (stands, able_since) = match in_line(gates, at) {
+            None => (At::Waiting, None),
+            Some(InLine { from: None, .. }) => (At::Queued, Some(self.able_since.map_or(at, |since| since.min(at)))),
+            Some(InLine { from: Some(from), rated }) => (At::Soon { from, rated }, Some(from)),
+        };
+        self.was_able = was_able || stands == At::Queued;
+        self.stands = stands;
+        if !was_able {
+            self.able_since = able_since;
+        }
+    }
+
+    /// The stricter of what the rules say of it and of another.
+    fn beside(&self, theirs: Option<Ruling>, hops: usize, rules: &ConflictRules) -> Option<Then> {
+        let ruling = match (self.ruling(rules, hops), theirs) {
+            (Some(mine), Some(theirs)) => mine.stricter(theirs),
+            (one, other) => one.or(other)?,
+        };
+        let passes = self.is_emergency && ruling.emergency == Passage::Allow;
+        Some(if passes { Then::Allow } else { ruling.then })
+    }
+
+    fn group(&self) -> Group {
+        (self.owner.clone(), self.home.clone(), self.is_emergency)
+    }
+
+    /// Its place in every line in which it stands.
+    fn spot(&self, id: ChangeId) -> Option<Spot> {
+        let ticket = self.ticket.filter(|_| self.stands == At::Queued)?;
+        Some((self.able_since.unwrap_or(Timestamp::MAX), ticket, id))
+    }
+
+    /// From when on it could begin, and whether the rate of a budget is what holds it.
+    fn soon(&self) -> Option<(Timestamp, bool)> {
+        match self.stands {
+            At::Soon { from, rated } if self.ticket.is_some() => Some((from, rated)),
+            _ => None,
+        }
     }
 
     fn sectors(&self) -> Vec<String> {

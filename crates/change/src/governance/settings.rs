@@ -20,6 +20,9 @@ pub struct Settings {
     /// How long a hold of a service, or a veto, may last: `7d` by default.
     #[serde(default = "longest_hold")]
     pub longest_hold: Span,
+    /// How long a change waits for others before its age counts for more than whose turn it is: `1d` by default.
+    #[serde(default = "patience")]
+    pub patience: Span,
     /// Whether and when people on call hear of changes of high risk before they begin.
     #[serde(default)]
     pub tell_on_call: TellOnCall,
@@ -45,13 +48,22 @@ fn longest_hold() -> Span {
     crate::holds::LONGEST
 }
 
+fn patience() -> Span {
+    crate::precedence::PATIENCE
+}
+
 fn utc() -> String {
     "UTC".into()
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { time_zone: utc(), longest_hold: longest_hold(), tell_on_call: TellOnCall::default() }
+        Self {
+            time_zone: utc(),
+            longest_hold: longest_hold(),
+            patience: patience(),
+            tell_on_call: TellOnCall::default(),
+        }
     }
 }
 

@@ -279,7 +279,9 @@ fn begin_step(change: &Change, given: &Given, seen: serde_json::Value) -> Decisi
     let observed = (!observed.is_empty()).then_some(Event::GatesObserved { gates: observed });
     let begun = Event::StepBegun { step, attempt, weight, effect, observed: seen };
     let debts = if change.rollout().is_none() { debts_of_emergency(change, given) } else { vec![] };
-    Ok(released.into_iter().chain(observed).chain([begun]).chain(debts).collect())
+    let batch = given.batch.as_ref().filter(|_| change.rollout().is_none());
+    let batch = batch.map(|batch| Event::WentWithBatch { batch: batch.name.clone() });
+    Ok(released.into_iter().chain(observed).chain(batch).chain([begun]).chain(debts).collect())
 }
 
 fn gates_closed(change: &Change, gates: &[Gate]) -> Rejection {

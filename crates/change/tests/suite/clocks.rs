@@ -224,8 +224,8 @@ fn every(rule: &str, start: i64, length: u64, zone: &str) -> Entry {
 fn around(entry: &Entry, effect: Effect, at: i64) -> Vec<(i64, i64)> {
     let entries = vec![entry.clone()];
     let calendar = match effect {
-        Effect::Forbids => Calendar { freezes: entries, windows: vec![] },
-        Effect::Allows => Calendar { freezes: vec![], windows: entries },
+        Effect::Forbids => Calendar { freezes: entries, ..Calendar::default() },
+        Effect::Allows => Calendar { windows: entries, ..Calendar::default() },
     };
     let instant = |at: i64| Timestamp::from_second(at).expect("an instant");
     let almanac = Almanac::of(&calendar);
@@ -367,7 +367,7 @@ fn rules_recur_as_in_another_implementation() {
         let bound = |at: i64| rrule::Tz::UTC.timestamp_opt(at, 0).single().expect("a time");
         let found = peer.after(bound(begin)).before(bound(end - 1)).all(u16::MAX).dates;
         let theirs: Vec<i64> = found.iter().map(|at| at.timestamp()).collect();
-        let calendar = Calendar { freezes: vec![every(&rule, start, 1, "UTC")], windows: vec![] };
+        let calendar = Calendar { freezes: vec![every(&rule, start, 1, "UTC")], ..Calendar::default() };
         if theirs.is_empty() {
             continue;
         }

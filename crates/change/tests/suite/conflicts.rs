@@ -10,9 +10,10 @@ use change::conflict::{Conflict, ConflictRule, ConflictRules, Stands, Then, stre
 use change::course::{Course, Emergency};
 use change::gate::{self, Gate, GateName, GateState};
 use change::lifecycle::{Command, Event, Given};
+use change::precedence::{First, Moment, PATIENCE};
 use change::proposal::Proposal;
 use change::time::{Span, after};
-use change::{Actor, ChangeId};
+use change::{Actor, ChangeId, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
@@ -20,7 +21,7 @@ use serde_json::json;
 use crate::world::{DAY, ID, Life, OTHER, lane_of, open, proposal, sealed, start};
 
 fn found(stands: Stands, hops: usize, then: Then) -> Conflict {
-    Conflict { with: OTHER, service: Some("shop".into()), hops, stands, then }
+    Conflict { with: OTHER, service: Some("shop".into()), hops, stands, then, first: None }
 }
 
 fn given(conflicts: Vec<Conflict>) -> Given {
@@ -105,18 +106,28 @@ fn what_comes_after_something_says_so_before_it_says_who_is_in_the_way() {
 }
 
 /// A log of several changes, as a store would tell of it.
-#[derive(Default)]
 struct Log {
     traffic: Traffic,
     versions: BTreeMap<String, u64>,
     position: u64,
+    now: Timestamp,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { traffic: Traffic::default(), versions: BTreeMap::new(), position: 0, now: start() }
+    }
 }
 
 impl Log {
+    fn moment(&self) -> Moment {
+        Moment { now: self.now, patience: PATIENCE }
+    }
+
     fn tell(&mut self, stream: &str, event: &Event) {
         let version = self.versions.entry(stream.to_owned()).or_default();
         *version += 1;
-        self.traffic.add(News { stream, version: *version, position: self.position, event });
+        self.traffic.add(News { stream, version: *version, position: self.position, time: self.now, event });
         self.position += 1;
     }
 
@@ -145,13 +156,34 @@ impl Log {
 
     /// Held by another change and nothing else.
     fn queue(&mut self, life: &Life) {
-        let state = GateState::Closed { code: "conflict".into(), reason: String::new(), opens_at: None, who_can: None };
-        let gates = vec![Gate::new(GateName::Conflicts, state)];
+        self.hold(life, GateName::Conflicts, "conflict", None);
+    }
+
+    fn hold(&mut self, life: &Life, gate: GateName, code: &str, opens_at: Option<Timestamp>) {
+        let state = GateState::Closed { code: code.into(), reason: String::new(), opens_at, who_can: None };
+        let gates = vec![Gate::new(gate, state)];
         self.tell(&life.change.id.stream(), &Event::Held { gates });
     }
 
+    /// Who goes before a change that waits, and why.
+    fn ahead(&self, life: &Life) -> Option<(u64, First)> {
+        let found = self.traffic.conflicts(&life.change, &ConflictRules::default(), &Catalog::default(), self.moment());
+        let ahead = found.into_iter().find(|found| found.stands == Stands::Ahead)?;
+        Some((ahead.with.number(), ahead.first.expect("who waits has a reason")))
+    }
+
+    /// Those that nobody goes before, of those that wait.
+    fn free<'a>(&self, waiting: impl IntoIterator<Item = &'a Life>) -> Vec<u64> {
+        let free = waiting.into_iter().filter(|life| self.ahead(life).is_none());
+        free.map(|life| life.change.id.number()).collect()
+    }
+
+    fn pass(&mut self, span: Span) {
+        self.now = after(self.now, span);
+    }
+
     fn met(&self, life: &Life, rules: &ConflictRules, catalog: &Catalog) -> Vec<(u64, Stands, Then)> {
-        let found = self.traffic.conflicts(&life.change, rules, catalog);
+        let found = self.traffic.conflicts(&life.change, rules, catalog, self.moment());
         found.into_iter().map(|found| (found.with.number(), found.stands, found.then)).collect()
     }
 }
@@ -323,6 +355,229 @@ fn the_index_says_what_a_look_at_every_change_would_say_and_never_holds_everybod
             let waits: Vec<usize> = (0..6).filter(|i| !done.contains(i)).collect();
             let free = waits.iter().filter(|i| log.met(&lives[**i], &near, &catalog).is_empty()).count();
             prop_assert!(waits.is_empty() || free > 0, "everybody waits for somebody");
+            Ok(())
+        })
+        .expect("the property holds");
+}
+
+const HOUR: Span = Span::secs(3_600);
+
+/// A change of a team at services, on a target of its own.
+fn of_team(number: u64, team: &str, services: &[&str]) -> Proposal {
+    sealed(Proposal { owner: team.into(), ..on(services, &format!("t{number}")) })
+}
+
+/// Several changes of teams at one service, all in the line.
+fn line(log: &mut Log, teams: &[&str]) -> BTreeMap<u64, Life> {
+    let mut lives = BTreeMap::new();
+    for (number, team) in (1..).zip(teams) {
+        let life = log.propose(ChangeId::new(number), of_team(number, team, &["shop"]));
+        log.queue(&life);
+        lives.insert(number, life);
+        log.pass(Span::secs(1));
+    }
+    lives
+}
+
+/// In which order they go if nothing else happens.
+fn played(log: &mut Log, mut lives: BTreeMap<u64, Life>, each: Span) -> Vec<u64> {
+    let mut order = Vec::new();
+    while !lives.is_empty() {
+        let free = log.free(lives.values());
+        let [first] = free.as_slice() else { panic!("one goes first: {free:?}") };
+        let life = lives.remove(first).expect("it waits");
+        log.begin(&life);
+        log.pass(each);
+        log.leave(&life);
+        order.push(*first);
+    }
+    order
+}
+
+// PR5
+#[test]
+fn a_team_that_approves_many_goes_every_other_time_and_its_own_in_their_order() {
+    let mut log = Log::default();
+    let lives = line(&mut log, &["a", "a", "a", "a", "a", "b", "b", "c"]);
+    let theirs = First::Turn { team: "b".into(), last: None };
+    assert_eq!(log.ahead(&lives[&6]), Some((5, First::Approved)), "nobody has had a turn");
+    log.begin(&lives[&1]);
+    assert_eq!(log.ahead(&lives[&6]), None);
+    assert_eq!(log.ahead(&lives[&2]), Some((8, First::Turn { team: "c".into(), last: None })));
+    log.leave(&lives[&1]);
+    let c = log.traffic.clone();
+    log.tell(&ChangeId::new(8).stream(), &Event::Withdrawn { reason: "no".into() });
+    assert_eq!(log.ahead(&lives[&2]), Some((7, theirs)));
+    log.traffic = c;
+    let rest = lives.into_iter().filter(|(number, _)| *number != 1).collect();
+    assert_eq!(played(&mut log, rest, HOUR), [6, 8, 2, 7, 3, 4, 5]);
+}
+
+// PR5
+#[test]
+fn who_has_waited_longer_than_the_patience_goes_first_whatever_the_turns() {
+    let mut log = Log::default();
+    let mut lives = line(&mut log, &["a", "a"]);
+    let began = lives.remove(&1).expect("the first");
+    log.begin(&began);
+    log.leave(&began);
+    log.pass(PATIENCE);
+    let newcomer = log.propose(ChangeId::new(3), of_team(3, "b", &["shop"]));
+    let since = after(start(), Span::secs(1));
+    assert_eq!(log.ahead(&newcomer), Some((2, First::Waited { since })));
+    assert_eq!(log.ahead(&lives[&2]), None);
+}
+
+// PR5, LC3
+#[test]
+fn an_emergency_goes_before_all_that_wait_even_where_it_may_not_pass() {
+    let mut log = Log::default();
+    let lives = line(&mut log, &["a", "a"]);
+    let lasts = Emergency {
+        incident: "INC-1".into(),
+        reason: "the shop is down".into(),
+        until: after(start(), DAY),
+        quorum: vec![],
+        approval_within: DAY,
+        review_within: Span::secs(60),
+    };
+    let urgent = sealed(Proposal { course: Course::Emergency(lasts), ..of_team(3, "a", &["shop"]) });
+    let urgent = log.propose(ChangeId::new(3), urgent);
+    log.queue(&urgent);
+    let mut strict = rules(&[json!({"between": "service", "then": "queue"})]);
+    strict.rules[0].emergency = Passage::Forbid;
+    assert_eq!(log.met(&urgent, &strict, &catalog()), []);
+    let found = log.traffic.conflicts(&lives[&1].change, &strict, &catalog(), log.moment());
+    assert_eq!((found[0].with.number(), found[0].first.clone()), (3, Some(First::Emergency)));
+}
+
+// PR5: when a window opens, whoever is asked first does not take the place of whoever goes first.
+#[test]
+fn who_only_waits_for_a_time_keeps_its_place_until_it_was_asked() {
+    let mut log = Log::default();
+    let opens = after(start(), DAY);
+    let lives = line(&mut log, &["a", "a", "b"]);
+    lives.values().for_each(|life| log.hold(life, GateName::Windows, "outside_window", Some(opens)));
+    assert_eq!(log.free(lives.values()), [1, 2, 3], "before it opens nobody waits for another");
+    log.now = opens;
+    assert_eq!(log.free(lives.values()), [1]);
+    log.begin(&lives[&1]);
+    log.leave(&lives[&1]);
+    assert_eq!(log.ahead(&lives[&2]).map(|(with, _)| with), Some(3));
+    log.pass(HOUR);
+    assert_eq!(log.free([&lives[&2], &lives[&3]]), [2, 3], "whom nobody has asked since holds nobody for ever");
+}
+
+// A2, PR5
+#[test]
+fn a_place_in_the_rate_of_a_budget_goes_to_whoever_goes_first() {
+    let mut log = Log::default();
+    let free = after(start(), DAY);
+    let elsewhere = sealed(Proposal { environment: "staging".into(), ..of_team(3, "b", &["shop"]) });
+    let lives = [
+        log.propose(ChangeId::new(1), of_team(1, "a", &["shop"])),
+        log.propose(ChangeId::new(2), of_team(2, "a", &["shop"])),
+        log.propose(ChangeId::new(3), elsewhere),
+    ];
+    lives.iter().for_each(|life| log.hold(life, GateName::Windows, "budget_rate", Some(free)));
+    let before = |log: &Log, i: usize| {
+        log.traffic.before_at_rate(&lives[i].change, "shop", log.moment()).map(|(with, _)| with.number())
+    };
+    assert_eq!([0, 1, 2].map(|i| before(&log, i)), [None; 3]);
+    log.now = free;
+    assert_eq!([0, 1, 2].map(|i| before(&log, i)), [None, Some(1), Some(2)]);
+    log.hold(&lives[0], GateName::Conflicts, "lane_taken", None);
+    assert_eq!([1, 2].map(|i| before(&log, i)), [None, Some(2)], "who can't take the place keeps nobody from it");
+}
+
+// PR5: a start says who is first now, whoever they wait for by what they were told before.
+#[test]
+fn a_start_names_who_is_first_now_and_not_all_that_wait() {
+    let mut log = Log::default();
+    let teams: Vec<&str> = std::iter::repeat_n("a", 200).chain(["b", "b", "c"]).collect();
+    let lives = line(&mut log, &teams);
+    log.begin(&lives[&1]);
+    let next = |log: &Log, began: &Life| {
+        let (rules, catalog) = (ConflictRules::default(), Catalog::default());
+        let next = log.traffic.next_ones(&began.change, &rules, &catalog, log.moment());
+        next.into_iter().map(ChangeId::number).collect::<Vec<_>>()
+    };
+    assert_eq!(next(&log, &lives[&1]), [201]);
+    log.begin(&lives[&201]);
+    assert_eq!(next(&log, &lives[&201]), [203]);
+}
+
+// PR5: whatever comes after a change, it begins after what waited when it came and what begins within the patience.
+#[test]
+fn no_stream_of_new_changes_keeps_an_approved_one_waiting_for_ever() {
+    let arrivals = proptest::collection::vec(proptest::collection::vec(0..4_usize, 0..4), 40..80);
+    let mut runner = TestRunner::new(Config { cases: 25, failure_persistence: None, ..Config::default() });
+    runner
+        .run(&arrivals, |arrivals| {
+            let (mut log, mut waiting) = (Log::default(), BTreeMap::<u64, (Life, usize, usize)>::new());
+            let (mut number, mut begun) = (0, 0);
+            for teams in arrivals {
+                for team in teams {
+                    number += 1;
+                    let team = ["a", "b", "c", "d"][team];
+                    let life = log.propose(ChangeId::new(number), of_team(number, team, &["shop"]));
+                    log.queue(&life);
+                    waiting.insert(number, (life, begun, waiting.len()));
+                }
+                let free = log.free(waiting.values().map(|(life, _, _)| life));
+                prop_assert_eq!(free.len(), usize::from(!waiting.is_empty()), "one goes first: {:?}", free);
+                if let Some((life, begun_before, ahead)) = free.first().and_then(|first| waiting.remove(first)) {
+                    log.begin(&life);
+                    log.pass(HOUR);
+                    log.leave(&life);
+                    // 24 begin within the patience, and no more than waited when it came go before it then.
+                    prop_assert!(begun - begun_before <= ahead + 25, "{} waited too long", life.change.id);
+                    begun += 1;
+                } else {
+                    log.pass(HOUR);
+                }
+            }
+            Ok(())
+        })
+        .expect("the property holds");
+}
+
+// PR5, LC4: of any two that meet and wait, one goes first, in whatever places, teams and ages: no circle, and two that are free never meet.
+#[test]
+fn those_that_wait_stand_in_one_order_at_every_moment() {
+    let services: [&[&str]; 6] =
+        [&["shop"], &["till"], &["stock"], &["shop", "till"], &["stock", "till"], &["shop", "stock"]];
+    let each = (0..services.len(), 0..3_usize, 0..40_u64, 0..4_u8);
+    let strategy = proptest::collection::vec(each, 2..25);
+    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    runner
+        .run(&strategy, |changes| {
+            let (mut log, mut waiting) = (Log::default(), BTreeMap::<u64, Life>::new());
+            for (number, (which, team, hours, what)) in (1..).zip(changes) {
+                let proposal = of_team(number, ["a", "b", "c"][team], services[which]);
+                let life = log.propose(ChangeId::new(number), proposal);
+                log.pass(Span::secs(hours * 1_800));
+                log.queue(&life);
+                waiting.insert(number, life);
+                let first = log.free(waiting.values()).first().copied();
+                if let Some(life) = first.filter(|_| what == 0).and_then(|first| waiting.remove(&first)) {
+                    log.begin(&life);
+                    log.leave(&life);
+                }
+                for life in waiting.values() {
+                    let (mut at, mut steps) = (life, 0);
+                    while let Some((with, _)) = log.ahead(at) {
+                        (at, steps) = (&waiting[&with], steps + 1);
+                        prop_assert!(steps <= waiting.len(), "a circle of those that wait for one another");
+                    }
+                }
+                let free = log.free(waiting.values());
+                prop_assert!(waiting.is_empty() || !free.is_empty());
+                for (i, one) in free.iter().enumerate() {
+                    let of = |n: &u64| &waiting[n].change.proposal.services;
+                    prop_assert!(free[i + 1..].iter().all(|other| of(one).is_disjoint(of(other))));
+                }
+            }
             Ok(())
         })
         .expect("the property holds");

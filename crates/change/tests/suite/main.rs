@@ -4,6 +4,7 @@
 mod world;
 
 mod access;
+mod agenda;
 mod calendar;
 mod change_file;
 mod clocks;

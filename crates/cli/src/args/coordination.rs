@@ -1,4 +1,4 @@
-//! The command line of what keeps changes apart: the calendar, holds and vetoes, releases.
+//! The command line of what keeps changes apart: the calendar, the schedule, holds and vetoes, releases.
 //!
 //! Only what can be said, and how: what follows is in [`command`](crate::command). The commands themselves are in [`args`](super).
 
@@ -6,6 +6,48 @@ use std::path::PathBuf;
 
 use change::ChangeId;
 use clap::{Subcommand, ValueEnum};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Batch {
+    /// Let the rest of a batch go on, of which one has failed.
+    #[command(
+        after_help = "Example:\n  clearway batch release nightly --reason 'CHG-7 failed by a mistake of its own'"
+    )]
+    Release {
+        /// Its name in calendar.yaml.
+        name: String,
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Schedule {
+    /// A change file that nobody has proposed: where it would stand.
+    #[arg(value_name = "CHANGE-FILE")]
+    pub file: Option<PathBuf>,
+    /// How many days, from 1 to 92; 7 if absent.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=92))]
+    pub days: Option<u64>,
+    /// Only what is of this team: as the owner of the change or of a service.
+    #[arg(long)]
+    pub team: Option<String>,
+    /// Only what changes this service.
+    #[arg(long)]
+    pub service: Option<String>,
+    /// Only what is about this environment.
+    #[arg(long)]
+    pub environment: Option<String>,
+    /// What may begin at this instant, with its zone, if nobody does anything until then.
+    #[arg(long, value_name = "TIME", value_parser = change::time::parse_instant)]
+    pub at: Option<change::Timestamp>,
+    /// The batches of the calendar, when each goes, and what goes with it.
+    #[arg(long, conflicts_with_all = ["file", "at"])]
+    pub batches: bool,
+    /// The zone in which days and times are shown.
+    #[arg(long, default_value = "UTC", value_name = "ZONE")]
+    pub tz: String,
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct HoldOptions {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use change::backlog::Backlog;
 use change::calendar::almanac::Listed;
 use change::calendar::month::Month;
 use change::calendar::{Almanac, Calendar as File, Opening, Passes, Remark, Subject};
@@ -59,7 +60,7 @@ struct About<'a> {
     team: Option<&'a str>,
 }
 
-fn zone(name: &str) -> Outcome<TimeZone> {
+pub(super) fn zone(name: &str) -> Outcome<TimeZone> {
     TimeZone::get(name).map_err(|_| {
         Failure::new(INVALID, format!("the time zone `{name}` is not known"))
             .help("write an IANA name such as `Europe/Berlin`")
@@ -174,6 +175,7 @@ fn client(args: &Args) -> Outcome<Client> {
 
 fn show(args: &Args, month: &Month, view: &Value) -> Outcome {
     let listed: Vec<Listed> = field(view, "occurrences")?;
+    let backlog: Vec<Backlog> = field(view, "backlog")?;
     let planned: Vec<(Timestamp, String)> = field::<Vec<Value>>(view, "planned")?
         .iter()
         .filter_map(|one| {
@@ -188,10 +190,8 @@ fn show(args: &Args, month: &Month, view: &Value) -> Outcome {
         for (at, what) in &planned {
             let _ = writeln!(text, "* {}  {what}", month.shows(*at));
         }
-        for one in view["backlog"].as_array().into_iter().flatten() {
-            let (count, risk) = (one["count"].as_u64().unwrap_or(0), one["risk"].as_u64().unwrap_or(0));
-            let name = one["freeze"].as_str().unwrap_or_default();
-            let _ = writeln!(text, "{count} wait behind the freeze `{name}`, with a risk of {risk} together");
+        for one in &backlog {
+            let _ = writeln!(text, "{}", one.in_words());
         }
         text
     });

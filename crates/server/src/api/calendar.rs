@@ -9,6 +9,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use change::actor::Purpose;
+use change::backlog::{self, Backlog, Behind};
+use change::batch;
 use change::calendar::almanac::Occurrence;
 use change::calendar::feed::{self, Planned};
 use change::calendar::{Listed, Standing, Subject};
@@ -63,7 +65,7 @@ pub(crate) struct CalendarView {
     pub occurrences: Vec<Listed>,
     /// Changes that begin in it, the first one first.
     pub planned: Vec<PlannedView>,
-    /// What waits behind each freeze that holds now.
+    /// What waits behind each freeze that holds now, and for each batch.
     pub backlog: Vec<Backlog>,
     /// Whether there is more than is told.
     pub more: bool,
@@ -80,16 +82,6 @@ pub(crate) struct PlannedView {
     /// The first moment at which it can begin, as far as its time and the calendar are concerned.
     #[schemars(with = "String")]
     pub at: Timestamp,
-}
-
-/// The changes that wait for a freeze to end.
-#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
-pub(crate) struct Backlog {
-    pub freeze: String,
-    pub changes: Vec<ChangeId>,
-    pub count: usize,
-    /// The sum of their risk scores, as far as they are assessed.
-    pub risk: u32,
 }
 
 /// When a change could go as far as the calendar is concerned, and why not before.
@@ -220,11 +212,7 @@ pub(crate) async fn view_and_changes(
     Ok((view_with(server, params, &waiting).await?, all))
 }
 
-async fn view_with(
-    server: &Shared,
-    params: &CalendarParams,
-    changes: &[Change],
-) -> Result<CalendarView, Problem> {
+async fn view_with(server: &Shared, params: &CalendarParams, changes: &[Change]) -> Result<CalendarView, Problem> {
     let now = server.handle.now();
     let (from, to) = range(params, now)?;
     let in_force = server.handle.in_force();
@@ -234,7 +222,8 @@ async fn view_with(
     let occurrences = found.iter().take(MOST).map(|occurrence| occurrence.listed()).collect();
     let mut planned = planned(server, changes).await?;
     planned.retain(|planned| from <= planned.at && planned.at < to);
-    Ok(CalendarView { from, to, now, occurrences, planned, backlog: backlog(server, changes, now), more })
+    let backlog = backlog(server, changes, now).await?;
+    Ok(CalendarView { from, to, now, occurrences, planned, backlog, more })
 }
 
 fn range(params: &CalendarParams, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem> {
@@ -305,19 +294,38 @@ async fn planned(server: &Shared, changes: &[Change]) -> Result<Vec<PlannedView>
     Ok(planned)
 }
 
-fn backlog(server: &Shared, changes: &[Change], now: Timestamp) -> Vec<Backlog> {
+/// What waits, of what a reader sees.
+pub(crate) async fn backlogs(
+    server: &Shared,
+    caller: &Caller,
+    service: Option<String>,
+    team: Option<String>,
+) -> Result<Vec<Backlog>, Problem> {
+    let params = CalendarParams { service, team, ..CalendarParams::default() };
+    let changes = waiting(server, caller, &params).await?;
+    backlog(server, &changes, time::to_millis(server.handle.now())).await
+}
+
+/// What waits behind each freeze that holds now, and for each batch.
+async fn backlog(server: &Shared, changes: &[Change], now: Timestamp) -> Result<Vec<Backlog>, Problem> {
     let in_force = server.handle.in_force();
-    let mut behind: BTreeMap<String, Backlog> = BTreeMap::new();
+    let (governance, calendar) = (&in_force.governance, &in_force.calendar);
+    let mut behind: BTreeMap<(Behind, String), Vec<&Change>> = BTreeMap::new();
     for change in changes {
-        let owners = in_force.governance.catalog.owners(&change.proposal.services);
-        let standing = in_force.calendar.standing(&Subject::of(change, &owners), &Default::default(), now);
+        let owners = governance.catalog.owners(&change.proposal.services);
+        let standing = calendar.standing(&Subject::of(change, &owners), &Default::default(), now);
         for frozen in standing.frozen {
-            let new = || Backlog { freeze: frozen.name.clone(), ..Backlog::default() };
-            let backlog = behind.entry(frozen.name.clone()).or_insert_with(new);
-            backlog.count += 1;
-            backlog.changes.push(change.id);
-            backlog.risk += change.assessment.as_ref().map_or(0, |assessed| u32::from(assessed.assessment.score));
+            behind.entry((Behind::Freeze, frozen.name)).or_default().push(change);
+        }
+        if let Some(batch) = batch::of(change, governance) {
+            behind.entry((Behind::Batch, batch.name.clone())).or_default().push(change);
         }
     }
-    behind.into_values().collect()
+    let waiting = behind.values().flatten().flat_map(|change| change.proposal.services.iter().cloned());
+    let rates = server.handle.failure_rates(&waiting.collect()).await?;
+    let one = |((what, name), changes): (&(Behind, String), &Vec<&Change>)| {
+        let since = if *what == Behind::Freeze { calendar.frozen_since(name, now) } else { None };
+        backlog::of(*what, name, since, changes, &rates, now)
+    };
+    Ok(behind.iter().map(one).collect())
 }

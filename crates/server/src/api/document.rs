@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::{
     about, access, budgets, calendar, catalog, changes, commands, diffs, holds, log, on_call, outside, people, plans,
-    policies, releases, standards, tokens, votes,
+    policies, releases, schedule, standards, tokens, votes,
 };
 use crate::problem::ProblemDetails;
 use crate::{Shared, events, ops, tiles};
@@ -57,6 +57,8 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(calendar::show))
         .routes(routes!(calendar::next))
         .routes(routes!(calendar::ics))
+        .routes(routes!(schedule::show, schedule::of_file))
+        .routes(routes!(schedule::release_batch))
         .routes(routes!(outside::begin))
         .routes(routes!(outside::finish))
         .routes(routes!(people::delegations, people::delegate))
@@ -190,6 +192,7 @@ mod tests {
         expect![[r#"
             get /api/v1/access listAccess
             get /api/v1/access/explain explainAccess
+            post /api/v1/batches/{batch}/release releaseBatch
             get /api/v1/budgets listBudgets
             get /api/v1/calendar showCalendar
             get /api/v1/calendar.ics showCalendarFeed
@@ -255,6 +258,8 @@ mod tests {
             get /api/v1/releases/{id}/log showReleaseLog
             post /api/v1/releases/{id}/rollback rollBackRelease
             post /api/v1/releases/{id}/withdraw withdrawRelease
+            get /api/v1/schedule showSchedule
+            post /api/v1/schedule scheduleFile
             get /api/v1/schemas/{kind} showSchema
             get /api/v1/secrets showAllowedSecrets
             get /api/v1/services/{name} showService

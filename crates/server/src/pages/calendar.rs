@@ -3,12 +3,14 @@
 //! A list, not a grid: it reads the same on a phone, by keyboard and aloud. Shows what the API gives; decides nothing.
 
 use change::Timestamp;
+use change::backlog::Backlog;
 use change::calendar::month::{Day, Mark, Month, Note};
 use maud::{Markup, html};
 
 use super::exceptions::ExceptionsCard;
 use super::frame::{Page, Place, command};
-use crate::api::calendar::{Backlog, CalendarView};
+use super::words::prose;
+use crate::api::calendar::CalendarView;
 
 /// What the page of the calendar shows.
 #[derive(Clone, Debug)]
@@ -108,15 +110,15 @@ impl CalendarPage {
     }
 }
 
-fn backlog(all: &[Backlog]) -> Markup {
+/// What waits behind freezes and for batches: each with how it grows and what it would cost to let all of it go at once.
+pub(super) fn backlog(all: &[Backlog]) -> Markup {
     html! {
         section.card aria-labelledby="backlog-h" {
-            h2 id="backlog-h" { "Waiting behind freezes" }
+            h2 id="backlog-h" { "Waiting behind freezes and for batches" }
             ul {
                 @for one in all {
                     li {
-                        strong { (one.count) @if one.count == 1 { " change" } @else { " changes" } }
-                        " behind " code { (one.freeze) } ", with a risk of " (one.risk) " together: "
+                        (prose(&one.in_words())) ": "
                         @for (at, id) in one.changes.iter().take(20).enumerate() {
                             @if at > 0 { ", " } a href={ "/changes/" (id) } { (id) }
                         }
@@ -164,6 +166,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::api::calendar::PlannedView;
     use change::ChangeId;
+    use change::backlog::Behind;
     use change::calendar::{Almanac, Calendar};
     use change::document::Document;
     use change::time::TimeZone;
@@ -188,7 +191,19 @@ pub(crate) mod tests {
             now: from,
             occurrences: almanac.between(None, from, to).iter().map(|o| o.listed()).collect(),
             planned: vec![planned],
-            backlog: vec![Backlog { freeze: "year-end".into(), changes: vec![ChangeId::new(8)], count: 1, risk: 30 }],
+            backlog: vec![Backlog {
+                behind: Behind::Freeze,
+                name: "year-end".into(),
+                since: None,
+                changes: vec![ChangeId::new(8)],
+                count: 1,
+                risk: 30,
+                unassessed: 0,
+                growth: None,
+                more_than_once: Default::default(),
+                expected_failures: Some(0.25),
+                without_a_rate: Default::default(),
+            }],
             more: false,
         };
         let (service, team) = ("a&b".to_owned(), String::new());
@@ -216,7 +231,7 @@ pub(crate) mod tests {
             "Freeze</strong> &lt;b&gt;year-end, from 18:00",
             "Freeze</strong> &lt;b&gt;year-end, all day",
             "08:30 <a href=\"/changes/CHG-7\">CHG-7</a> &lt;i&gt;raise",
-            "1 change</strong> behind <code>year-end</code>, with a risk of 30 together",
+            "1 change waits behind the freeze <code>year-end</code>, with a risk of 30 together; if all went at once, 0.2 would fail: <a",
             "href=\"/calendar?month=2027-01&amp;service=a%26b\"",
             "https://c.example/api/v1/calendar.ics?token=…&amp;service=a%26b",
             "clearway token create ada --name calendar --feed",

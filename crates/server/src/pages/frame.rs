@@ -21,6 +21,7 @@ pub(crate) enum Place {
     Releases,
     OnCall,
     Calendar,
+    Schedule,
     Log,
     Api,
     Elsewhere,
@@ -68,6 +69,7 @@ impl Page {
             (Place::Releases, "/releases", "Releases"),
             (Place::OnCall, "/on-call", "On call"),
             (Place::Calendar, "/calendar", "Calendar"),
+            (Place::Schedule, "/schedule", "Schedule"),
             (Place::Log, "/log", "Log"),
             (Place::Api, "/api", "API"),
         ];

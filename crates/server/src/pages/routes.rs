@@ -5,6 +5,7 @@
 mod calendar;
 mod on_call;
 mod releases;
+mod schedule;
 
 use std::time::Instant;
 
@@ -51,6 +52,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/releases/{id}/{act}", post(releases::act))
         .route("/calendar", get(calendar::show))
         .route("/calendar/{act}", post(calendar::act))
+        .route("/schedule", get(schedule::show))
         .route("/on-call", get(on_call::show))
         .route("/on-call/{act}", post(on_call::act))
         .route("/log", get(log))

@@ -224,7 +224,8 @@ fn a_newer_change_takes_the_place_of_one_that_has_not_begun() {
         let (world, store) = (World::new(6, Behaviour::GOOD), memory());
         let files = [("conflicts.yaml", "rules: [{between: service, then: supersede}]")];
         let handle = start(&world, &store, governed(NOBODY, &files)).await;
-        let running = propose(&handle, &on("shop", "a", "")).await;
+        // Of a third team, so that neither of the others has had its turn.
+        let running = propose(&handle, &on("shop", "a", "").replace("owner: ada", "owner: sre")).await;
         until(&handle, running, |p| matches!(p, Phase::RollingOut { .. })).await;
         let older = propose(&handle, &on("shop", "b", "")).await;
         until(&handle, older, |p| matches!(p, Phase::Held { .. })).await;
@@ -297,7 +298,9 @@ fn no_two_changes_that_must_queue_run_at_once_and_none_waits_for_ever_whatever_c
                 if ids.is_empty() {
                     for i in 0..8 {
                         let services = ["shop", "cart", "shop, cart", "till"][world.roll(4) as usize];
-                        ids.push(propose(&handle, &on(services, &format!("t{i}"), "")).await);
+                        let team = ["owner: ada", "owner: bob", "owner: sre"][world.roll(3) as usize];
+                        let file = on(services, &format!("t{i}"), "").replace("owner: ada", team);
+                        ids.push(propose(&handle, &file).await);
                     }
                 }
                 let left = Duration::from_millis(world.roll(if lives % 60 < 50 { 20_000 } else { 900_000 }));
@@ -317,4 +320,36 @@ fn no_two_changes_that_must_queue_run_at_once_and_none_waits_for_ever_whatever_c
     }
     println!("{} seeds, {lives} lives, {begun} rollouts", seeds());
     assert_eq!(begun as u64, 8 * seeds());
+}
+
+// PR5, LC4: who approves many at once goes every other time, and nobody sleeps while it is their turn.
+#[test]
+fn a_team_with_many_changes_keeps_no_other_team_from_the_service() {
+    paused().block_on(async {
+        let (world, store) = (World::new(9, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, governance(NOBODY)).await;
+        let mut ids = Vec::new();
+        for (number, team) in ["ada", "ada", "ada", "ada", "ada", "bob", "bob", "sre"].into_iter().enumerate() {
+            let file = on("shop", &format!("t{number}"), "").replace("owner: ada", &format!("owner: {team}"));
+            let id = propose(&handle, &file).await;
+            until(&handle, id, |p| matches!(p, Phase::RollingOut { .. } | Phase::Held { .. })).await;
+            ids.push(id);
+        }
+        let third = conflicts(&handle, ids[2]).await;
+        assert_eq!((third.code(), third.behind), (Some("queue"), Some(ids[1])), "{third:?}");
+        let theirs = conflicts(&handle, ids[6]).await;
+        assert_eq!((theirs.code(), theirs.behind), (Some("queue"), Some(ids[5])), "{theirs:?}");
+        let second = conflicts(&handle, ids[1]).await;
+        assert!(second.why().is_some_and(|why| why.ends_with("`sre` has had no turn here yet")), "{second:?}");
+        let began_at = handle.now();
+        for id in &ids {
+            assert_eq!(until_ended(&handle, *id).await.phase(), Phase::Completed);
+        }
+        let took = change::time::between(began_at, handle.now());
+        assert!(took < change::Span::secs(8 * 120), "somebody slept in their turn: {took}");
+        let log = whole(&store).await;
+        let order: Vec<usize> = begun(&log).iter().filter_map(|id| ids.iter().position(|other| other == id)).collect();
+        assert_eq!(order, [0, 5, 7, 1, 6, 2, 3, 4]);
+        assert_eq!(check_that_no_two_meet(&log), 8);
+    });
 }

@@ -28,7 +28,8 @@ async fn replica(fleet: &Fleet, store: &Arc<dyn Store>, name: &str, behind: Span
 
 fn moods(seed: u64) -> sim::fleet::Moods {
     Arc::new(move |key: &str, before| {
-        let dice = key.bytes().fold(seed + 7 * before as u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let dice =
+            key.bytes().fold(seed + 7 * before as u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         let takes = [0, 300, 1_900, 2_100, 7_000, 30_000][(dice % 6) as usize];
         (Span::millis(takes), if dice % 11 == 0 { Mood::Refusing } else { Mood::Willing })
     })

@@ -1,0 +1,244 @@
+//! Agenda: gathers what the core plays the next days from, and nothing more.
+//!
+//! Reads every change that has not ended, with what is given of it now, and hands them over. The play itself runs beside the engine, and holds no lock.
+//! Nothing is written: a question about a change that was not proposed leaves no trace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use change::actor::Part;
+use change::agenda::{self, Agenda, Asking, Known};
+use change::assessment::Risk;
+use change::batch::{Batch, BatchStopped};
+use change::gate::{Gate, GateName, GateState, Readiness};
+use change::precedence::Place;
+use change::proposal::Files;
+use change::time::TimeZone;
+use change::{Actor, Change, ChangeId, Digest, Event, Span, Timestamp, time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::handle::{Engine, Handle, ProposeError};
+use crate::ports::{ListQuery, StoreError};
+
+/// The most changes that are played, beside those under way.
+const MOST_CHANGES: usize = 2_000;
+/// The number of a change that was not proposed: behind all others.
+const SUPPOSED: ChangeId = ChangeId::new(u64::MAX / 2);
+
+/// How long a part of a rollout takes; the plan's own word where nothing else is known.
+pub type Takes = Arc<dyn Fn(&Change, agenda::Part) -> Span + Send + Sync>;
+
+/// How far a plan goes.
+#[derive(Clone)]
+pub struct Asked {
+    pub until: Timestamp,
+    pub takes: Takes,
+}
+
+impl std::fmt::Debug for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asked").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
+impl Asked {
+    pub fn until(until: Timestamp) -> Self {
+        Self { until, takes: Arc::new(agenda::as_planned) }
+    }
+}
+
+impl Handle {
+    /// What is expected of every change until then.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn agenda(&self, asked: Asked) -> Result<Agenda, StoreError> {
+        self.engine.play(asked, None).await
+    }
+
+    /// The same, with a change that nobody has proposed, as if it were approved at a moment.
+    ///
+    /// # Errors
+    /// Every problem of the file, or the store's failure.
+    pub async fn agenda_with(
+        &self,
+        actor: &Actor,
+        file: &str,
+        files: &Files,
+        at: Timestamp,
+        asked: Asked,
+    ) -> Result<Agenda, ProposeError> {
+        let proposal = self.check(file, files).map_err(ProposeError::Invalid)?;
+        let now = time::to_millis(self.now());
+        let event: Event = self.engine.proposed(actor, &proposal, now)?;
+        // INVARIANT: a `Proposed` on nothing always makes a change.
+        let change = change::evolve(None, SUPPOSED, &event, actor, now).expect("a proposal makes a change");
+        Ok(self.engine.play(asked, Some((change, at))).await?)
+    }
+}
+
+/// A batch of the calendar as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BatchNow {
+    pub name: String,
+    pub window: String,
+    pub up_to: Risk,
+    pub is_open: bool,
+    /// When its window opens next; absent where it does not within ten years.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub opens_at: Option<Timestamp>,
+    /// Who has failed of it, where the rest waits for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<BatchStopped>,
+}
+
+impl BatchNow {
+    /// In one sentence, with times as a zone shows them.
+    pub fn in_words(&self, zone: &TimeZone) -> String {
+        let Self { name, window, up_to, .. } = self;
+        let opens = match self.opens_at {
+            _ if self.is_open => "is open now".to_owned(),
+            Some(at) => format!("opens at {}", agenda::days::shows(at, zone)),
+            None => "does not open within ten years".to_owned(),
+        };
+        let says =
+            format!("`{name}` goes in the window `{window}`, which {opens}, with changes up to the risk {up_to}");
+        match &self.stopped {
+            Some(stopped) => format!(
+                "{says}; `{}` has failed, and the rest waits for `clearway batch release {name} --reason ...`",
+                stopped.by
+            ),
+            None => says,
+        }
+    }
+}
+
+impl Handle {
+    /// The batches of the calendar, in its order.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn batches(&self) -> Result<Vec<BatchNow>, StoreError> {
+        let in_force = self.in_force();
+        let now = time::to_millis(self.now());
+        let one = |batch: &Batch, stopped: Option<BatchStopped>| BatchNow {
+            name: batch.name.clone(),
+            window: batch.window.clone(),
+            up_to: batch.up_to,
+            is_open: in_force.calendar.window_is_open(&batch.window, now),
+            opens_at: in_force.calendar.window_opens(&batch.window, now),
+            stopped: stopped.filter(|_| batch.stop_on_failure),
+        };
+        let batches = &in_force.governance.calendar.batches;
+        self.circumstances(|known| {
+            batches.iter().map(|batch| one(batch, known.batch_stopped(&batch.name).cloned())).collect()
+        })
+        .await
+    }
+
+    /// Which share of the changes of each service has failed so far; nothing where none has ended.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn failure_rates(
+        &self,
+        services: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Option<f64>>, StoreError> {
+        let (now, nobody) = (self.now(), Actor::Clearway(Part::Clock));
+        self.engine
+            .with_folds(|folds| {
+                let rate = |service: &String| {
+                    let of = [service.clone()].into();
+                    folds.measures.history(&of, Digest::of_bytes(b""), &nobody, now).failure_rate
+                };
+                services.iter().map(|service| (service.clone(), rate(service))).collect()
+            })
+            .await
+    }
+}
+
+impl Engine {
+    async fn play(&self, asked: Asked, supposed: Option<(Change, Timestamp)>) -> Result<Agenda, StoreError> {
+        let in_force = self.in_force();
+        let now = time::to_millis(self.clock.now());
+        let (changes, cut) = self.not_ended().await?;
+        let mut all = Vec::new();
+        for change in changes {
+            all.push(self.asking(change, None).await?);
+        }
+        if let Some((change, at)) = supposed {
+            all.push(self.asking(change, Some(at)).await?);
+        }
+        let places: BTreeMap<ChangeId, Place> = self
+            .with_folds(|folds| {
+                let place = |asking: &Asking| (asking.change.id, folds.traffic.place_of(&asking.change, now));
+                all.iter().map(place).collect()
+            })
+            .await?;
+        let played = tokio::task::spawn_blocking(move || {
+            let (governance, calendar) = (&in_force.governance, &*in_force.calendar);
+            let known = Known {
+                now,
+                until: asked.until,
+                governance,
+                calendar,
+                places: &places,
+                changes: &all,
+                takes: &*asked.takes,
+            };
+            agenda::plan(&known)
+        });
+        let mut agenda = played.await.map_err(|error| StoreError::Failed(format!("the play broke off: {error}")))?;
+        agenda.cut = agenda.cut.or(cut);
+        Ok(agenda)
+    }
+
+    async fn asking(&self, change: Change, supposed_at: Option<Timestamp>) -> Result<Asking, StoreError> {
+        let mut given = self.given(&change, &Actor::Clearway(Part::Clock)).await?;
+        if let Some(hold) = change.hold.as_ref().filter(|_| change.rollout().is_none()) {
+            given.readiness = readiness(&hold.gates);
+        }
+        Ok(Asking { change, given, supposed_at })
+    }
+
+    /// Every change under way and the newest of those that wait, with what was left out.
+    async fn not_ended(&self) -> Result<(Vec<Change>, Option<String>), StoreError> {
+        let mut query = ListQuery { limit: 1_000, ..ListQuery::default() };
+        let (mut found, mut waiting, mut left_out) = (Vec::new(), 0, 0);
+        loop {
+            let rows = self.store.list(&query).await?;
+            for row in rows.iter().filter(|row| row.active) {
+                let Some(change) = self.load(row.id).await?.filter(|change| !change.phase().is_terminal()) else {
+                    continue;
+                };
+                if change.rollout().is_none() {
+                    waiting += 1;
+                    if waiting > MOST_CHANGES {
+                        left_out += 1;
+                        continue;
+                    }
+                }
+                found.push(change);
+            }
+            match rows.last() {
+                Some(last) if rows.len() == query.limit => query.before = Some(last.id),
+                _ => break,
+            }
+        }
+        let cut = (left_out > 0)
+            .then(|| format!("{left_out} older changes that wait were left out: {MOST_CHANGES} are planned at most"));
+        Ok((found, cut))
+    }
+}
+
+/// What was found at the target when it was asked last: what nobody has asked is open until it is.
+fn readiness(gates: &[Gate]) -> Readiness {
+    let said = gates.iter().filter(|gate| gate.gate == GateName::Readiness && gate.holds());
+    let not_ready = said.filter(|gate| gate.code() == Some("not_ready")).find_map(|gate| match &gate.state {
+        GateState::Closed { reason, .. } => Some(reason.clone()),
+        GateState::Open => None,
+    });
+    not_ready.map_or(Readiness::Ready, |reason| Readiness::NotReady { problems: vec![reason] })
+}
