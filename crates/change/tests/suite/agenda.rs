@@ -165,7 +165,7 @@ fn no_planned_start_is_in_a_freeze_on_a_place_that_is_taken_or_before_what_it_co
     let services: [&[&str]; 4] = [&["shop"], &["till"], &["shop", "till"], &["stock"]];
     let each = (0..services.len(), 0..3_usize, 0..3_usize, proptest::option::of(0..5_u64), 0..20_u64);
     let strategy = (proptest::collection::vec(each, 1..14), 0..20_u64, 1..10_u64);
-    let mut runner = TestRunner::new(Config { cases: 150, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
     runner
         .run(&strategy, |(changes, from, hours)| {
             let (from, to) = (after(start(), HOUR.times(from)), after(start(), HOUR.times(from + hours)));

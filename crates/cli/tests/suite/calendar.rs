@@ -64,6 +64,28 @@ fn propose(house: &House, service: &str) -> String {
     id
 }
 
+/// The plan of the days, an instant of it, and where a file would stand that nobody has proposed: nothing of it is recorded.
+fn plans_are_said(house: &House, id: &str) {
+    let before = house.json(&["log", id])["entries"].as_array().map(Vec::len);
+    let plan = house.json(&["schedule", "--days", "3"]);
+    assert_eq!(
+        (&plan["items"][0]["change"], &plan["items"][0]["expected"]),
+        (&id.into(), &"unknown".into()),
+        "{plan:#}"
+    );
+    let plan = ends_with(house, 0, &["schedule", "--tz", "Europe/Berlin"]);
+    assert!(plan.contains("Unknown") && plan.contains("the freeze `closing` covers `shop`"), "{plan}");
+    assert!(!ends_with(house, 0, &["schedule", "--service", "till"]).contains(id));
+    let tomorrow = until_tomorrow();
+    let then = ends_with(house, 0, &["schedule", "--at", &tomorrow]);
+    assert!(then.contains(&format!("waits  {id} Deploy the shop")), "{then}");
+    let yours = ends_with(house, 0, &["schedule", &change(house, "till"), "--days", "2"]);
+    assert!(yours.contains("it would begin at") && yours.contains("as if it were approved"), "{yours}");
+    assert!(ends_with(house, 0, &["schedule", "--batches"]).contains("there is no batch"));
+    ends_with(house, 4, &["batch", "release", "nightly", "--reason", "it is mended"]);
+    assert_eq!(house.json(&["log", id])["entries"].as_array().map(Vec::len), before);
+}
+
 // LC4, X5: a change is held by a freeze until its owner lets it pass; everybody can see why, until when, and how much waits.
 #[test]
 fn a_freeze_holds_a_change_until_its_owner_grants_an_exception() {
@@ -76,7 +98,8 @@ fn a_freeze_holds_a_change_until_its_owner_grants_an_exception() {
     let month = house.json(&["calendar", "show", "--month", "2026-12"]);
     assert_eq!(month["backlog"][0]["count"], 1, "{month:#}");
     let drawn = ends_with(&house, 0, &["calendar", "show", "--month", "2026-12"]);
-    assert!(drawn.contains("December 2026") && drawn.contains("1 wait behind the freeze `closing`"), "{drawn}");
+    assert!(drawn.contains("December 2026") && drawn.contains("1 change waits behind the freeze `closing`"), "{drawn}");
+    plans_are_said(&house, &id);
 
     let (bob, cleo) = (token(&house, "bob"), token(&house, "cleo"));
     let except = ["calendar", "except", &id, "--freeze", "closing"];

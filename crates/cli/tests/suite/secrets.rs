@@ -88,6 +88,11 @@ const INPUTS: &[Input] = &[
         send: |s, x| s.api("plans", &json!({"file": format!("title: {}", x.line), "runs": 1})),
     },
     Input {
+        name: "schedule",
+        fate: Fate::Refused,
+        send: |s, x| s.api("schedule", &json!({"file": format!("title: {}", x.line)})),
+    },
+    Input {
         name: "amend",
         fate: Fate::Refused,
         send: |s, x| s.api("changes/CHG-1/amend", &json!({"file": format!("title: {}", x.line)})),
