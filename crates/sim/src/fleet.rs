@@ -17,7 +17,8 @@ use change::{ChangeId, Span, Timestamp, time};
 use engine::clock::TimerClock;
 use engine::handle::Parts;
 use engine::ports::{
-    Act, Answer, Ask, BootMillis, Clock, Cohorts, Driver, Eyes, Glance, Meaning, Message, Outcome, Scrub, Series, Store, Voice,
+    Act, Answer, Ask, BootMillis, Clock, Cohorts, Driver, Eyes, Glance, Meaning, Message, Outcome, Scrub, Series,
+    Store, Voice,
 };
 use engine::{Handle, InForce, Settings};
 use serde_json::{Value, json};
@@ -370,7 +371,11 @@ impl Driver for Fleet {
     }
 
     fn claims(&self, plan: &Plan) -> Result<Claims, Vec<(String, String)>> {
-        let apart = if self.state().claims_apart { format!(":{}", plan.target.text("of").unwrap_or("")) } else { String::new() };
+        let apart = if self.state().claims_apart {
+            format!(":{}", plan.target.text("of").unwrap_or(""))
+        } else {
+            String::new()
+        };
         let resources = [format!("fleet:{}{apart}", name_of(&plan.target))].into();
         Ok(Claims { resources, effect: Closure::Closed, hands: Default::default() })
     }

@@ -195,10 +195,22 @@ pub enum Deed {
     Pause(usize),
     Resume(usize),
     RollBack(usize),
-    Veto { change: usize, secs: u64 },
+    Veto {
+        change: usize,
+        secs: u64,
+    },
     /// An exception of a freeze, asked for and granted.
-    Except { change: usize, freeze: usize, secs: u64 },
-    Hold { service: &'static str, secs: u64, pauses: bool, forbids_emergencies: bool },
+    Except {
+        change: usize,
+        freeze: usize,
+        secs: u64,
+    },
+    Hold {
+        service: &'static str,
+        secs: u64,
+        pauses: bool,
+        forbids_emergencies: bool,
+    },
     ReleaseHold,
     Break(String),
     Mend(String),
@@ -207,7 +219,9 @@ pub enum Deed {
     Kill,
     KillAt(Fatal),
     /// Another engine begins beside the one there is, its clock so many seconds behind.
-    Second { behind: u64 },
+    Second {
+        behind: u64,
+    },
 }
 
 /// A storm before it is played.
@@ -231,7 +245,8 @@ impl Storm {
         let services = SERVICES[..2 + dice.below(3)].to_vec();
         let entries = dice.calendar(begins, zone, &services);
         let word = [None, None, Some("queue"), Some("supersede"), Some("refuse"), Some("allow")][dice.below(6)];
-        let conflicts = Conflicts { service: word, neighbours_queue: dice.in_ten(3), forbids_emergencies: dice.in_ten(3) };
+        let conflicts =
+            Conflicts { service: word, neighbours_queue: dice.in_ten(3), forbids_emergencies: dice.in_ten(3) };
         let changes = dice.changes(&services);
         let mut storm = Self {
             seed,
@@ -255,7 +270,8 @@ impl Storm {
 
     /// Whether a change lies outside of all windows that cover it at an instant.
     pub fn is_outside_of_windows(&self, change: &Drawn, at: Timestamp) -> bool {
-        let mut windows = self.entries.iter().filter(|entry| !entry.is_freeze && entry.covers(&change.services)).peekable();
+        let mut windows =
+            self.entries.iter().filter(|entry| !entry.is_freeze && entry.covers(&change.services)).peekable();
         windows.peek().is_some() && !windows.any(|entry| entry.is_at(at))
     }
 
@@ -302,7 +318,8 @@ impl Storm {
     /// # Panics
     /// If they are no valid governance.
     pub fn governance(files: &BTreeMap<String, String>) -> Governance {
-        Governance::read(files).unwrap_or_else(|problems| panic!("a storm's governance is valid: {problems:#?}\n{files:#?}"))
+        Governance::read(files)
+            .unwrap_or_else(|problems| panic!("a storm's governance is valid: {problems:#?}\n{files:#?}"))
     }
 
     fn calendar(&self) -> String {
@@ -367,7 +384,8 @@ roles:
 const APPROVALS: &str = "rules: [{require: [{by: sre, count: 1, within: 4h}]}]
 emergency: {quorum: [{by: oncall, count: 1, within: 30m}], lasts: 4h, approval_within: 10d, bake: 20s, watch: 20s}
 ";
-const BUDGETS: &str = "every: 2m\nwindows: [{long: 10m, short: 4m, factor: 2}]\nbands: [{at_most_percent: 100, changes_per_day: 100}]\n";
+const BUDGETS: &str =
+    "every: 2m\nwindows: [{long: 10m, short: 4m, factor: 2}]\nbands: [{at_most_percent: 100, changes_per_day: 100}]\n";
 const SLIS: &str = "slis:\n  - {name: errors, source: fleet, ratio: {bad: 'bad{v=\"$cohort\"}', total: 'all{v=\"$cohort\"}'}, objective: 99%}\n";
 
 struct Dice(StdRng);
@@ -395,7 +413,8 @@ impl Dice {
         let mut entries = Vec::new();
         for number in 0..freezes {
             // Beside windows a freeze is once: one that is every day could leave nothing of them.
-            let times = if has_windows || self.in_ten(6) { self.once(begins, zone) } else { self.daily(begins, zone, 10, 90) };
+            let times =
+                if has_windows || self.in_ten(6) { self.once(begins, zone) } else { self.daily(begins, zone, 10, 90) };
             let name = format!("freeze-{number}");
             entries.push(self.entry(name, true, times, services, begins, zone));
         }
@@ -496,9 +515,7 @@ impl Dice {
             1 => Deed::Resume(change),
             2 => Deed::RollBack(change),
             3 => Deed::Veto { change, secs: self.secs(60, 3_000) },
-            4 | 5 if freezes > 0 => {
-                Deed::Except { change, freeze: self.below(freezes), secs: self.secs(600, 7_200) }
-            }
+            4 | 5 if freezes > 0 => Deed::Except { change, freeze: self.below(freezes), secs: self.secs(600, 7_200) },
             _ => return None,
         })
     }
@@ -507,7 +524,8 @@ impl Dice {
         let is_in_log = self.in_ten(5);
         let service = self.one(&storm.services);
         let (pauses, forbids_emergencies) = (self.in_ten(3), self.in_ten(3));
-        let target = self.one(&storm.changes.iter().map(|change| change.target.as_str()).collect::<Vec<_>>()).to_owned();
+        let target =
+            self.one(&storm.changes.iter().map(|change| change.target.as_str()).collect::<Vec<_>>()).to_owned();
         match self.below(14) {
             0 => vec![(at, Deed::Hold { service, secs: later.max(61), pauses, forbids_emergencies })],
             1 => vec![
@@ -556,10 +574,13 @@ mod tests {
         let said = said.map(|time| freeze.is_at(at(&format!("2026-10-25T{time}:00Z"))));
         assert_eq!(said, [false, true, true, true, true, true, false]);
         let window = entry(false, half_past_two, berlin, begins);
-        assert!(!(0..180).any(|minute| window.spans.iter().any(|(from, until)| (*from..*until).contains(&(berlin.turn - 60 + minute)))));
+        assert!(!(0..180).any(|minute| {
+            window.spans.iter().any(|(from, until)| (*from..*until).contains(&(berlin.turn - 60 + minute)))
+        }));
         let (begins, spring) = SCENES[5];
         let skipped = entry(true, half_past_two, spring, begins);
-        let said = ["00:59", "01:00", "01:29", "01:30"].map(|time| skipped.is_at(at(&format!("2027-03-28T{time}:00Z"))));
+        let said =
+            ["00:59", "01:00", "01:29", "01:30"].map(|time| skipped.is_at(at(&format!("2027-03-28T{time}:00Z"))));
         assert_eq!(said, [false, true, true, false]);
     }
 }

@@ -108,8 +108,7 @@ impl Hooks for Gale {
         if let Some(fatal) = fatal {
             *lock(&self.fate.deaths).entry(format!("death at {fatal:?}")).or_default() += 1;
         }
-        let is_in_log =
-            !matches!(fatal, Some(Fatal::Begun { is_in_log: false } | Fatal::Applied { is_in_log: false }));
+        let is_in_log = !matches!(fatal, Some(Fatal::Begun { is_in_log: false } | Fatal::Applied { is_in_log: false }));
         if !is_in_log {
             self.fate.death.notify_one();
             return std::future::pending().await;
@@ -237,8 +236,7 @@ impl Play {
         };
         let gale = Gale { fleet: self.fleet.clone(), behind, fate: self.fate.clone() };
         let store = Hooked::around(self.store.clone(), gale);
-        let replica =
-            Replica { name: format!("engine-{}", self.engines), behind, settings, scrub: self.scrub.clone() };
+        let replica = Replica { name: format!("engine-{}", self.engines), behind, settings, scrub: self.scrub.clone() };
         self.fleet.start_replica(store, self.in_force.clone(), replica).await.expect("the engine starts")
     }
 
@@ -474,7 +472,14 @@ impl Play {
     fn help_with(&self, change: &Change) -> Option<(&'static str, Command)> {
         let by_hand = || Command::CompleteByHand { evidence: "done by hand".into() };
         let withdraw = || Some(("ada", Command::Withdraw { reason: "nobody wants it any more".into() }));
-        let stranded = change.hold.iter().flat_map(|hold| &hold.gates).any(|gate| gate.code() == Some("after_stranded"));
+        let stranded =
+            change.hold.iter().flat_map(|hold| &hold.gates).any(|gate| gate.code() == Some("after_stranded"));
+        let mut gates = change.hold.iter().flat_map(|hold| &hold.gates);
+        if gates.any(|gate| gate.code() == Some("emergency_over")) {
+            // It has outlasted its emergency: from now on it needs the approval that others need before they begin.
+            let effect = change.proposal.effect_digest;
+            return Some(("bob", Command::Approve { effect, comment: None, signature: None }));
+        }
         match change.phase() {
             Phase::Assessed | Phase::Proposed => withdraw(),
             _ if stranded => withdraw(),
@@ -607,9 +612,11 @@ impl<'a> Judge<'a> {
         for freeze in self.play.storm.frozen(change, at) {
             let passes = change.is_emergency && !freeze.forbids_emergencies;
             let exceptions = &self.play.exceptions;
-            let excepted = exceptions.iter().any(|(of, name, until)| *of == number && *name == freeze.name && at < *until);
+            let excepted =
+                exceptions.iter().any(|(of, name, until)| *of == number && *name == freeze.name && at < *until);
             if !passes && !excepted {
-                self.broken.push(format!("calendar: step {step} of {id} began at `{at}` in the freeze `{}`", freeze.name));
+                self.broken
+                    .push(format!("calendar: step {step} of {id} began at `{at}` in the freeze `{}`", freeze.name));
             }
         }
         if !change.is_emergency && self.play.storm.is_outside_of_windows(change, at) {
@@ -667,7 +674,8 @@ impl<'a> Judge<'a> {
         for other in &self.play.storm.changes[number].after {
             let Some(before) = self.play.ids.get(other).filter(|before| **before < id) else { continue };
             if !self.told.get(before).is_some_and(|told| told.is_completed) {
-                self.broken.push(format!("sequence: {id} began, and {before}, which it comes after, was not completed"));
+                self.broken
+                    .push(format!("sequence: {id} began, and {before}, which it comes after, was not completed"));
             }
         }
     }
@@ -690,16 +698,21 @@ impl<'a> Judge<'a> {
         let (stamps, jumps) = (lock(&self.play.fate.stamps), lock(&self.play.fate.jumps));
         for stamp in stamps.iter() {
             let second = Span::secs(1);
-            let jumped = jumps.iter().any(|at| time::between(*at, stamp.at).max(time::between(stamp.at, *at)) <= second);
+            let jumped =
+                jumps.iter().any(|at| time::between(*at, stamp.at).max(time::between(stamp.at, *at)) <= second);
             if !jumped && time::between(stamp.said, stamp.wall).max(time::between(stamp.wall, stamp.said)) > second {
                 self.broken.push(format!("clock: {} is dated `{}` at `{}`", stamp.id, stamp.said, stamp.wall));
             }
             if stamp.is_rollback {
                 let by = time::after(stamp.at, AT_ONCE);
-                let undone = calls.iter().filter(|call| call.change == stamp.id && call.is_undo() && call.at >= stamp.at);
+                let undone =
+                    calls.iter().filter(|call| call.change == stamp.id && call.is_undo() && call.at >= stamp.at);
                 let first = undone.filter_map(|call| call.ended).min();
                 if first.is_none_or(|at| at > by) {
-                    self.broken.push(format!("rollback: {} begins at `{}`, and the target hears of it at {first:?}", stamp.id, stamp.at));
+                    self.broken.push(format!(
+                        "rollback: {} begins at `{}`, and the target hears of it at {first:?}",
+                        stamp.id, stamp.at
+                    ));
                 }
             }
         }
@@ -715,7 +728,10 @@ fn done_by_two_at_once(calls: &[FleetCall]) -> Vec<String> {
             other.change == call.change && other.replica != call.replica && other.at < ended && other.at >= call.at
         };
         if let Some(other) = calls[i + 1..].iter().find(overlaps) {
-            found.push(format!("engines: {} and {} both did `{}` at `{}`", call.replica, other.replica, other.key, other.at));
+            found.push(format!(
+                "engines: {} and {} both did `{}` at `{}`",
+                call.replica, other.replica, other.key, other.at
+            ));
         }
     }
     found
@@ -776,7 +792,11 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Plays seeds on all cores, until one of them fails.
-fn play_all(seeds: std::ops::Range<u64>, flaw: Flaw, stops: impl Fn(&[String]) -> bool + Sync) -> (Vec<(u64, Vec<String>)>, Covered, u64) {
+fn play_all(
+    seeds: std::ops::Range<u64>,
+    flaw: Flaw,
+    stops: impl Fn(&[String]) -> bool + Sync,
+) -> (Vec<(u64, Vec<String>)>, Covered, u64) {
     let (scrub, next) = (scrubber(), AtomicU64::new(seeds.start));
     let found = Mutex::new((Vec::new(), Covered::default(), 0));
     std::thread::scope(|scope| {
@@ -806,23 +826,44 @@ fn play_all(seeds: std::ops::Range<u64>, flaw: Flaw, stops: impl Fn(&[String]) -
 
 /// What a run of many seeds has to have met, each at least once.
 const SORTS: [&str; 24] = [
-    "change", "emergency", "release", "step", "wait", "completed change", "rollback", "exception", "hold", "veto", "pause",
-    "rollback asked for", "version that fails", "burn", "step that failed", "calendar that closed in mid-rollout",
-    "superseded change", "proposal refused", "clock back", "clock forward", "kill", "second engine",
-    "second engine, an hour behind", "place of a budget",
+    "change",
+    "emergency",
+    "release",
+    "step",
+    "wait",
+    "completed change",
+    "rollback",
+    "exception",
+    "hold",
+    "veto",
+    "pause",
+    "rollback asked for",
+    "version that fails",
+    "burn",
+    "step that failed",
+    "calendar that closed in mid-rollout",
+    "superseded change",
+    "proposal refused",
+    "clock back",
+    "clock forward",
+    "kill",
+    "second engine",
+    "second engine, an hour behind",
+    "place of a budget",
 ];
 
 // LC4, LC7, F8, F9: whatever calendars, people, faults and clocks do, the laws hold.
 #[test]
 fn no_storm_breaks_a_law() {
     let only = number("CLEARWAY_SEED");
-    let seeds = only.map_or(0..number("CLEARWAY_SEEDS").unwrap_or(60), |seed| seed..seed + 1);
+    let seeds = only.map_or(0..number("CLEARWAY_SEEDS").unwrap_or(40), |seed| seed..seed + 1);
     let begun = std::time::Instant::now();
     let (broken, covered, played) = play_all(seeds, Flaw::None, |_| number("CLEARWAY_ALL").is_none());
     let all: Vec<String> = covered.0.iter().map(|(what, times)| format!("{times} x {what}")).collect();
     println!("{played} seeds in {:.1} s: {}", begun.elapsed().as_secs_f64(), all.join(", "));
     if let Some((seed, laws)) = broken.first() {
-        let again = format!("CLEARWAY_SEED={seed} cargo nextest run --workspace --no-capture -E 'test(no_storm_breaks_a_law)'");
+        let again =
+            format!("CLEARWAY_SEED={seed} cargo nextest run --workspace --no-capture -E 'test(no_storm_breaks_a_law)'");
         panic!("seed {seed} breaks {} laws; to play it again:\n  {again}\n{}", laws.len(), laws.join("\n"));
     }
     if only.is_none() {
