@@ -174,7 +174,8 @@ impl Play {
         let mut files = storm.files();
         match flaw {
             Flaw::UntoldCalendar => drop(files.remove("calendar.yaml")),
-            Flaw::UntoldConflicts => {
+            // Where nothing else keeps changes apart, lanes alone do.
+            Flaw::UntoldConflicts | Flaw::LanesApart => {
                 let rules = "rules: [{between: service, then: allow}, {between: dependency, then: allow}]";
                 files.insert("conflicts.yaml".into(), rules.into());
             }
