@@ -412,14 +412,34 @@ pub enum Failure {
     Unknown,
 }
 
+/// The longest pause before a failed attempt is tried again.
+pub const LONGEST_PAUSE: Span = Span::secs(64);
+
 /// When a failed attempt is tried again: after 1, 2, 4, ... seconds.
 pub fn retry_at(now: Timestamp, attempt: u32) -> Timestamp {
-    after(now, Span::secs(1 << attempt.saturating_sub(1).min(6)))
+    after(now, Span::secs(1 << attempt.saturating_sub(1).min(6)).min(LONGEST_PAUSE))
+}
+
+/// When something that was to be tried again at `at` is. What is farther away than the longest pause was written before the clock was set back: a rollback
+/// must not wait until the clock has caught up.
+pub fn due_again(at: Timestamp, now: Timestamp) -> Timestamp {
+    if at > after(now, LONGEST_PAUSE) { now } else { at }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // F9, LC7
+    #[test]
+    fn what_is_tried_again_does_not_wait_for_a_clock_that_was_set_back() {
+        let at = |secs: i64| Timestamp::from_second(100_000 + secs).expect("an instant");
+        for attempt in 1..20 {
+            let again = retry_at(at(0), attempt);
+            assert_eq!(due_again(again, at(0)), again, "attempt {attempt}: by the clock that wrote it");
+            assert_eq!(due_again(again, at(-3_600)), at(-3_600), "attempt {attempt}: an hour back");
+        }
+    }
 
     #[test]
     fn a_weight_is_written_as_it_is_read() {

@@ -2,6 +2,8 @@
 
 #[path = "suite/access.rs"]
 mod access;
+#[path = "suite/advanced.rs"]
+mod advanced;
 #[path = "suite/audit.rs"]
 mod audit;
 #[path = "suite/bad_input.rs"]

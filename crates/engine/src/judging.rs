@@ -171,6 +171,13 @@ fn spaced(every: Span, looks: u32) -> Span {
     every.times(1 << (looks / MOST_LOOKS_AT_FULL_PACE).min(20))
 }
 
+/// How long it is until the next look. A clock that was set back behind the last one must not stop the looks until it has caught up: nobody would see
+/// what the new version does in the meantime.
+fn until_next(last: Option<Timestamp>, every: Span, now: Timestamp) -> Span {
+    let last = last.filter(|last| *last <= now);
+    last.map_or(Span::ZERO, |last| change::time::between(now, change::time::after(last, every)))
+}
+
 /// Five hours and a half of looks every ten seconds.
 const MOST_LOOKS_AT_FULL_PACE: u32 = 2_000;
 
@@ -206,11 +213,10 @@ impl Engine {
         };
         let every = spaced(every, judging.looks);
         let now = change::time::to_millis(self.clock.now());
-        // A clock that was set back must not stop the looks: the wait is never longer than one interval.
-        let wait = judging.last.map_or(Span::ZERO, |last| change::time::between(now, change::time::after(last, every)));
+        let wait = until_next(judging.last, every, now);
         if wait > Span::ZERO {
             round.judging = Some(judging);
-            return Ok(Done::Again(wait.min(every)));
+            return Ok(Done::Again(wait));
         }
         let Some(Taken { mut seen, counters, sampled_at }) = self.see(change, step, attempt, now, &mut judging).await
         else {
@@ -482,6 +488,21 @@ fn summary(judgement: &Judgement, block: Option<&ScanBlock>) -> Value {
 mod tests {
     use super::*;
     use judge::{SliKind, SliSettings};
+
+    // F9
+    #[test]
+    fn a_clock_that_is_set_back_stops_no_look() {
+        let at = |secs: i64| Timestamp::from_second(10_000 + secs).expect("an instant");
+        let (every, none) = (Span::secs(10), Span::ZERO);
+        assert_eq!(until_next(None, every, at(0)), none);
+        assert_eq!(until_next(Some(at(0)), every, at(4)), Span::secs(6));
+        assert_eq!(until_next(Some(at(0)), every, at(10)), none);
+        assert_eq!(
+            until_next(Some(at(0)), every, at(-3_600)),
+            none,
+            "it is looked at once, and then by the clock of now"
+        );
+    }
 
     #[test]
     fn figures_are_rounded_and_always_finite() {

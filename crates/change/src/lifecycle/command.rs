@@ -17,7 +17,7 @@ use crate::id::{ChangeId, ReleaseId};
 use crate::on_call;
 use crate::proposal::{self, Carry, Proposal};
 use crate::release::Release;
-use crate::rollout::{BackState, Failure, MOST_ATTEMPTS, PauseReason, Rollout, StepState};
+use crate::rollout::{BackState, Failure, MOST_ATTEMPTS, PauseReason, Rollout, StepState, due_again};
 use crate::schedule::{self, When};
 use crate::sequence;
 use crate::time::{Timestamp, after};
@@ -259,7 +259,8 @@ fn begin_step(change: &Change, given: &Given, seen: serde_json::Value) -> Decisi
         Stage::Rolling(rollout) => next_step(change, rollout)?,
         Stage::Waiting | Stage::Ended { .. } => return Err(wrong_phase(change, "no step is next")),
     };
-    let to_come = |r: &Rollout| matches!(r.state, StepState::Retrying { at, .. } if at > given.now);
+    let to_come =
+        |r: &Rollout| matches!(r.state, StepState::Retrying { at, .. } if due_again(at, given.now) > given.now);
     if change.rollout().is_some_and(to_come) {
         return Ok(vec![]);
     }
@@ -464,7 +465,7 @@ fn left_to_people(change: &Change, given: &Given) -> Option<&'static str> {
 fn begin_undo(change: &Change, given: &Given) -> Decision {
     let back = change.rollout().filter(|r| r.pause.is_none()).and_then(|r| r.back.as_ref());
     match back.map(|b| (b.attempt, &b.state)) {
-        Some((attempt, BackState::Waiting { at })) if *at <= given.now => {
+        Some((attempt, BackState::Waiting { at })) if due_again(*at, given.now) <= given.now => {
             let attempt = attempt + 1;
             Ok(std::iter::once(Event::UndoBegun { attempt }).chain(undo_outside(change)).collect())
         }

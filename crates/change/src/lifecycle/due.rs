@@ -6,7 +6,7 @@
 use super::{Assessed, Change, Phase, Stage};
 use crate::aftermath::Owed;
 use crate::approval::{self, Call};
-use crate::rollout::{BackState, Rollout, StepState};
+use crate::rollout::{BackState, Rollout, StepState, due_again};
 use crate::time::{Span, Timestamp, after};
 
 /// Something that the shell has to do.
@@ -178,7 +178,7 @@ fn due_in_rollout(change: &Change, rollout: &Rollout, now: Timestamp) -> Due {
             // The pipeline that did it undoes it, and says so.
             BackState::Begun { .. } if change.is_outside() => Due::default(),
             BackState::Begun { .. } => Due::act(vec![Intent::Undo { attempt: back.attempt }]),
-            BackState::Waiting { at } if !paused => Due::at(*at, now, Intent::BeginUndo),
+            BackState::Waiting { at } if !paused => Due::at(due_again(*at, now), now, Intent::BeginUndo),
             BackState::Waiting { .. } | BackState::Failed { .. } => Due::default(),
         };
     }
@@ -194,7 +194,9 @@ fn due_in_rollout(change: &Change, rollout: &Rollout, now: Timestamp) -> Due {
             Due::act(vec![Intent::Look { step, attempt, every: change.proposal.verify.every }])
         }
         StepState::Ready if !paused && !change.is_outside() => Due::act(vec![Intent::BeginStep]),
-        StepState::Retrying { at, .. } if !paused && !change.is_outside() => Due::at(*at, now, Intent::BeginStep),
+        StepState::Retrying { at, .. } if !paused && !change.is_outside() => {
+            Due::at(due_again(*at, now), now, Intent::BeginStep)
+        }
         StepState::Ready | StepState::Retrying { .. } | StepState::Unknown { .. } => Due::default(),
     }
 }

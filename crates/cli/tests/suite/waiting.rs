@@ -34,7 +34,7 @@ const ESCALATING: &str = "rules:\n  - {require: [{by: sre, count: 1, within: 4h,
 const EMERGENCY: &str = "emergency: {quorum: [{by: on-call, count: 1, within: 30m}], lasts: 4h, approval_within: 1d, bake: 10s, watch: 20s}\n";
 
 /// Every user's token is `token-of-` and their name.
-struct Names;
+pub(crate) struct Names;
 
 impl Identify for Names {
     fn bearer<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Identity, Stranger>> {

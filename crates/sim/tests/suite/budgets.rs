@@ -18,7 +18,7 @@ const SLIS: &str = "slis:\n  - {name: shop-errors, source: world, ratio: {bad: '
 const LONG: [(&str, &str); 2] = [("25%", "8m"), ("100%", "30s")];
 const SHORT: [(&str, &str); 2] = [("25%", "30s"), ("100%", "30s")];
 
-fn budgets(policy: &str) -> Governance {
+pub(crate) fn budgets(policy: &str) -> Governance {
     let files = [("services/shop.yaml", SHOP), ("slis.yaml", SLIS), ("error_budget.yaml", policy)];
     rules(&format!("rules: [{{require: []}}]\n{EMERGENCY}"), &files)
 }

@@ -32,7 +32,8 @@ impl Hooks for Interleaved {
         };
         if let Some((stream, event)) = first {
             let events = vec![NewEvent { event, actor: bob(), change: None, time: epoch() }];
-            let writes = vec![StreamWrite { stream, expected: 0, events }];
+            let expected = store.read(&stream, 0).await?.last().map_or(0, |last| last.version);
+            let writes = vec![StreamWrite { stream, expected, events }];
             store.append(Batch { writes, ..Batch::default() }).await?;
         }
         store.append(batch).await
@@ -123,6 +124,76 @@ fn a_template_that_is_amended_while_the_target_is_asked_begins_nothing() {
         let gates = &held.hold.as_ref().expect("it is held").gates;
         let codes: Vec<_> = gates.iter().map(|gate| (gate.gate, gate.code())).collect();
         assert_eq!(codes[0], (change::gate::GateName::Approvals, Some("standard_lost")), "{codes:?}");
+        assert!(world.deeds().is_empty(), "no driver was called");
+    });
+}
+
+/// The first two steps that begin are decided before either of them is in the log.
+#[derive(Default)]
+struct Together {
+    begun: std::sync::atomic::AtomicUsize,
+    both: tokio::sync::Notify,
+}
+
+#[async_trait]
+impl Hooks for Together {
+    async fn append(&self, store: &dyn Store, batch: Batch) -> Result<Appended, StoreError> {
+        let begins = |write: &StreamWrite| write.events.iter().any(|e| matches!(e.event, Event::StepBegun { .. }));
+        if batch.writes.iter().any(begins) {
+            match self.begun.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                0 => self.both.notified().await,
+                1 => self.both.notify_one(),
+                _ => {}
+            }
+        }
+        store.append(batch).await
+    }
+}
+
+// A2: of two that would take the last place of a day in the same moment, one begins.
+#[test]
+fn two_changes_at_once_take_one_place_of_a_budget_once() {
+    paused().block_on(async {
+        let (world, store) = (World::new(7, Behaviour::GOOD), memory());
+        let both = Hooked::around(store.clone(), Together::default());
+        let (engine, seen): (Arc<dyn Store>, _) = (both.clone(), both);
+        let policy = "every: 1m\nbands: [{at_most_percent: 100, changes_per_day: 1}]\n";
+        let handle = start(&world, &engine, crate::budgets::budgets(policy)).await;
+        tokio::time::sleep(std::time::Duration::from_secs(180)).await;
+        let file =
+            |target: &str| change_file(target, &STEPS, "").replace("resource: shop", &format!("resource: {target}"));
+        let elsewhere = file("b").replace("environment: production", "environment: staging");
+        let ids = [propose(&handle, &file("a")).await, propose(&handle, &elsewhere).await];
+        tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+        assert!(seen.hooks.begun.load(std::sync::atomic::Ordering::SeqCst) >= 2, "both were about to begin");
+        let changes = [state(&handle, ids[0]).await, state(&handle, ids[1]).await];
+        let told = changes.each_ref().map(change::explain::status);
+        assert_eq!(changes.iter().filter(|change| change.phase() == Phase::Completed).count(), 1, "{told:?}");
+        assert!(told.iter().any(|told| told.contains("1 of 1 that may begin in a day have begun")), "{told:?}");
+    });
+}
+
+// U1: a release that is stopped in the very moment in which its first member begins: nothing of it begins, and nothing of it waits for ever.
+#[test]
+fn no_member_begins_after_its_release_was_stopped_in_the_log() {
+    paused().block_on(async {
+        let world = World::new(8, Behaviour::GOOD);
+        let release = change::ReleaseId::new(1);
+        let (reason, then) = ("customers complain".to_owned(), change::release::OnFailure::RollBack);
+        let stopped = Event::ReleaseStopped { release, cause: None, reason, then };
+        let (store, interleaved) = Interleaved::with(&release.stream(), stopped);
+        let handle = start(&world, &interleaved, governance(NOBODY)).await;
+        let text = "title: Both\nowner: ada\nchanges:\n  - {name: one, change: a.yaml}\n  - {name: two, change: b.yaml, after: [one]}\n";
+        let draft = |name: &str| engine::Draft { text: change_file(name, &STEPS, ""), ..engine::Draft::default() };
+        let changes = ["one", "two"].map(|name| (name.to_owned(), draft(name))).into();
+        let draft = engine::releases::ReleaseDraft { text: text.into(), changes };
+        let proposed = handle.propose_release(&sim::world::ada(), &draft, None).await.expect("ada may");
+        assert_eq!(proposed.id, release);
+        for member in &proposed.plan.members {
+            let ended = until_ended(&handle, member.change).await;
+            assert_eq!(ended.phase(), Phase::Withdrawn, "{}", change::explain::status(&ended));
+            assert!(!story(&log(&store, member.change).await).contains(&"StepBegun".to_owned()));
+        }
         assert!(world.deeds().is_empty(), "no driver was called");
     });
 }

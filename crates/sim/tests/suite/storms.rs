@@ -174,7 +174,8 @@ impl Play {
         let mut files = storm.files();
         match flaw {
             Flaw::UntoldCalendar => drop(files.remove("calendar.yaml")),
-            Flaw::UntoldConflicts => {
+            // Where nothing else keeps changes apart, lanes alone do.
+            Flaw::UntoldConflicts | Flaw::LanesApart => {
                 let rules = "rules: [{between: service, then: allow}, {between: dependency, then: allow}]";
                 files.insert("conflicts.yaml".into(), rules.into());
             }
@@ -474,6 +475,12 @@ impl Play {
         let withdraw = || Some(("ada", Command::Withdraw { reason: "nobody wants it any more".into() }));
         let stranded =
             change.hold.iter().flat_map(|hold| &hold.gates).any(|gate| gate.code() == Some("after_stranded"));
+        let mut gates = change.hold.iter().flat_map(|hold| &hold.gates);
+        if gates.any(|gate| gate.code() == Some("emergency_over")) {
+            // It has outlasted its emergency: from now on it needs the approval that others need before they begin.
+            let effect = change.proposal.effect_digest;
+            return Some(("bob", Command::Approve { effect, comment: None, signature: None }));
+        }
         match change.phase() {
             Phase::Assessed | Phase::Proposed => withdraw(),
             _ if stranded => withdraw(),
@@ -850,7 +857,7 @@ const SORTS: [&str; 24] = [
 #[test]
 fn no_storm_breaks_a_law() {
     let only = number("CLEARWAY_SEED");
-    let seeds = only.map_or(0..number("CLEARWAY_SEEDS").unwrap_or(60), |seed| seed..seed + 1);
+    let seeds = only.map_or(0..number("CLEARWAY_SEEDS").unwrap_or(40), |seed| seed..seed + 1);
     let begun = std::time::Instant::now();
     let (broken, covered, played) = play_all(seeds, Flaw::None, |_| number("CLEARWAY_ALL").is_none());
     let all: Vec<String> = covered.0.iter().map(|(what, times)| format!("{times} x {what}")).collect();

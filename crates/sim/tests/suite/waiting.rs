@@ -181,3 +181,29 @@ fn who_waits_for_people_is_moved_by_them_at_once() {
         assert_eq!(until_ended(&handle, other).await.phase(), Phase::Completed);
     });
 }
+
+// F9: the clock is set back in mid-rollout: the new version is looked at all the same, and a rollback does not wait for the clock to catch up.
+#[test]
+fn a_clock_that_is_set_back_in_mid_rollout_blinds_nobody_and_holds_no_rollback() {
+    paused().block_on(async {
+        let (world, store) = (World::new(5, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, governance(NOBODY)).await;
+        let id = propose(&handle, &on("a", "").replace("bake: 10s", "bake: 5m")).await;
+        until(&handle, id, |p| matches!(p, Phase::RollingOut { .. })).await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let refuses = sim::world::Fault::Refuse(change::rollout::Failure::Retry);
+        world.plan_faults(&[], &[refuses]);
+        world.set_clock(-HOUR);
+        world.set_behaviour(Behaviour::FAILING);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let change = state(&handle, id).await;
+        assert!(
+            change.is_rolling_back() || change.phase() == Phase::RolledBack,
+            "{}",
+            change::explain::status(&change)
+        );
+        world.set_clock(-HOUR);
+        tokio::time::sleep(Duration::from_secs(70)).await;
+        assert_eq!((state(&handle, id).await.phase(), world.weight()), (Phase::RolledBack, 0));
+    });
+}
