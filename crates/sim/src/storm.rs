@@ -288,7 +288,7 @@ impl Storm {
         let place = |name: &str| SERVICES.iter().position(|service| *service == name).unwrap_or(0);
         let near = |a: &&str| other.services.iter().any(|b| place(a).abs_diff(place(b)) == 1);
         self.conflicts.neighbours_queue
-            && !(later.is_emergency && !self.conflicts.forbids_emergencies)
+            && (!later.is_emergency || self.conflicts.forbids_emergencies)
             && later.services.iter().any(near)
     }
 
