@@ -196,12 +196,17 @@ pub fn stream(environment: &str, service: &str) -> String {
     format!("sector/{}/{}", plain(environment), plain(service))
 }
 
-/// The services at which a change of these can meet another, each with how many calls away it is, nearest first.
+/// The services at which a change of these can meet another, each with how many calls away it is, nearest first. One of its own stands there twice where
+/// another of its own calls it: both are ways to meet, and the stricter word holds.
 pub fn near(services: &BTreeSet<String>, rules: &ConflictRules, catalog: &Catalog) -> Vec<(String, usize)> {
     let hops = rules.hops();
     let mut near: Vec<(String, usize)> = services.iter().map(|service| (service.clone(), 0)).collect();
-    let (called, callers) = (catalog.dependencies_within(services, hops), catalog.callers_within(services, hops));
-    let mut away: Vec<(usize, &str)> = called.into_iter().chain(callers).map(|(name, hops)| (hops, name)).collect();
+    let mut away: Vec<(usize, &str)> = Vec::new();
+    for service in services {
+        let one = BTreeSet::from([service.clone()]);
+        let (called, callers) = (catalog.dependencies_within(&one, hops), catalog.callers_within(&one, hops));
+        away.extend(called.into_iter().chain(callers).map(|(name, hops)| (hops, name)));
+    }
     away.sort_unstable();
     let mut seen = BTreeSet::new();
     near.extend(away.into_iter().filter(|(_, name)| seen.insert(*name)).map(|(hops, name)| (name.to_owned(), hops)));

@@ -14,8 +14,6 @@ use change::{ChangeId, Event, ReleaseId};
 use crate::handle::Engine;
 use crate::ports::{Appended, Recorded, StoreError};
 
-/// How soon it is noticed here.
-const EVERY: Duration = Duration::from_secs(2);
 /// How many entries are read at once.
 const MOST: usize = 1_000;
 
@@ -150,9 +148,10 @@ impl Concerned {
 impl Engine {
     /// Passes on what others write, until the engine stops.
     pub(crate) async fn listen_elsewhere(self: Arc<Self>) {
+        let every = Duration::from_millis(self.settings.elsewhere_every.as_millis());
         loop {
             tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(every) => {}
                 () = self.is_stopping() => return,
             }
             if let Err(error) = self.hear().await {

@@ -68,6 +68,8 @@ pub struct Settings {
     pub plan_runs: u32,
     /// How often rosters of other tools are fetched.
     pub roster_every: Span,
+    /// How soon it is noticed here what another loop over the same store has written.
+    pub elsewhere_every: Span,
 }
 
 impl Default for Settings {
@@ -80,6 +82,7 @@ impl Default for Settings {
             most_acts: 64,
             plan_runs: 20,
             roster_every: Span::secs(300),
+            elsewhere_every: Span::secs(2),
         }
     }
 }

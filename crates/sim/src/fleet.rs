@@ -259,7 +259,8 @@ impl Fleet {
             state.starts += 1;
             state.starts
         };
-        let settings = Settings { lease: Span::secs(2), plan_runs: 0, ..Settings::default() };
+        let settings =
+            Settings { lease: Span::secs(2), plan_runs: 0, elsewhere_every: Span::secs(60), ..Settings::default() };
         let scrub = Arc::new(drivers::read::secrets::Scrubber::default());
         let replica = Replica { name: format!("fleet-{number}"), behind: Span::ZERO, settings, scrub };
         self.start_replica(store, InForce::new(governance)?, replica).await

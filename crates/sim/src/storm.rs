@@ -573,7 +573,8 @@ mod tests {
         let said = ["00:29", "00:30", "00:59", "01:00", "01:30", "01:59", "02:00"];
         let said = said.map(|time| freeze.is_at(at(&format!("2026-10-25T{time}:00Z"))));
         assert_eq!(said, [false, true, true, true, true, true, false]);
-        let window = entry(false, half_past_two, berlin, begins);
+        let in_the_hour = Times::Daily { from: 135, lasts: 30, is_interval: false };
+        let window = entry(false, in_the_hour, berlin, begins);
         assert!(!(0..180).any(|minute| {
             window.spans.iter().any(|(from, until)| (*from..*until).contains(&(berlin.turn - 60 + minute)))
         }));

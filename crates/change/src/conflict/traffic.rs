@@ -399,9 +399,12 @@ impl Traffic {
             let Some(sector) = self.sectors.get(&stream(&mine.environment, service)) else { continue };
             for with in sector.holders.iter().filter(|with| **with != id) {
                 let Some(then) = self.then(mine, *with, *hops, rules) else { continue };
-                let (service, hops) = (Some(service.clone()), *hops);
-                let conflict = || Conflict { with: *with, service, hops, stands: Stands::UnderWay, then, first: None };
-                found.entry(*with).or_insert_with(conflict);
+                if found.get(with).is_some_and(|known| known.then >= then) {
+                    continue;
+                }
+                let service = Some(service.clone());
+                let stands = Stands::UnderWay;
+                found.insert(*with, Conflict { with: *with, service, hops: *hops, stands, then, first: None });
             }
         }
         let mut found: Vec<Conflict> = found.into_values().collect();

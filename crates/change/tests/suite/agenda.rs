@@ -16,11 +16,12 @@ use change::proposal::Proposal;
 use change::rollout::PauseReason;
 use change::schedule::When;
 use change::time::{Span, after};
-use change::{Actor, Change, ChangeId, Event, Timestamp};
+use change::{Actor, Change, ChangeId, Command, Event, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use serde_json::json;
 
-use crate::world::{DAY, Life, open, proposal, sealed, start};
+use crate::world::{DAY, Life, open, proposal, right_actor, sealed, start};
 
 const HOUR: Span = Span::secs(3_600);
 
@@ -131,8 +132,11 @@ fn what_waits_for_people_is_unknown_and_so_is_whatever_waits_for_it() {
     let unapproved = Life::begin(ChangeId::new(1), on(&["shop"], "a")).assessed().change;
     let behind = approved(2, sealed(Proposal { after: [ChangeId::new(1)].into(), ..on(&["till"], "b") }));
     let free = approved(3, on(&["cart"], "c"));
-    let paused = Life::begin(ChangeId::new(4), on(&["stock"], "d")).scheduled().step_begun();
-    let paused = paused.then(change::Command::Pause { reason: "odd".into() }).change;
+    let mut paused = Life::begin(ChangeId::new(4), on(&["stock"], "d")).scheduled();
+    let begin = Command::BeginStep { observed: json!({"weight": "0%"}) };
+    let given = Given { actor: right_actor(&begin, "bob"), ..asking(paused.change.clone()).given };
+    paused.ask(begin, &given).expect("its target is free");
+    let paused = paused.then(Command::Pause { reason: "odd".into() }).change;
     let waits = approved(5, on(&["stock"], "e"));
     let later = approved(6, sealed(Proposal { when: When::At(after(start(), DAY.times(3))), ..on(&["x"], "f") }));
     let agenda = World::of("{}", [unapproved, behind, free, paused, waits, later]).plan(1);

@@ -223,6 +223,22 @@ fn the_stricter_word_of_the_two_holds() {
     assert_eq!(log.met(&docs, &docs_go, &catalog()), []);
 }
 
+// LC4: two changes of one service of which one also changes a caller of it meet in both ways.
+#[test]
+fn the_strictest_of_all_ways_in_which_two_changes_meet_holds() {
+    let rules = rules(&[
+        json!({"between": "service", "then": "allow"}),
+        json!({"between": "dependency", "hops": 1, "then": "queue"}),
+    ]);
+    for (begun, waiting) in [(["shop"].as_slice(), ["shop", "till"].as_slice()), (&["shop", "till"], &["shop"])] {
+        let mut log = Log::default();
+        let first = log.propose(ChangeId::new(1), on(begun, "a"));
+        let second = log.propose(ChangeId::new(2), on(waiting, "b"));
+        log.begin(&first);
+        assert_eq!(log.met(&second, &rules, &catalog()), [(1, Stands::UnderWay, Then::Queue)], "{begun:?}");
+    }
+}
+
 // LC4, PA6
 #[test]
 fn an_emergency_passes_where_no_rule_forbids_it() {

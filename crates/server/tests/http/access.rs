@@ -49,8 +49,8 @@ const TABLE: &str = "
     get  /api/v1/calendar                      401 200 200 200 200
     get  /api/v1/calendar.ics                  401 200 200 200 200
     get  /api/v1/schedule                      401 200 200 200 200
-    post /api/v1/schedule                      401 422 422 422 422
-    post /api/v1/batches/{batch}/release       401 403 403 403 409
+    post /api/v1/schedule                      401 400 400 400 400
+    post /api/v1/batches/{batch}/release       401 403 403 403 422
     get  /api/v1/catalog                       401 200 200 200 200
     get  /api/v1/debts                         401 200 200 200 200
     get  /api/v1/holds                         401 200 200 200 200

@@ -233,6 +233,8 @@ impl Play {
             act_limit: Span::secs(if self.flaw == Flaw::LazyRollbacks { 7_200 } else { 60 }),
             recheck: Span::secs(20),
             plan_runs: 0,
+            // Days pass: what is asked every other second would be most of what is played.
+            elsewhere_every: Span::secs(60),
             ..Settings::default()
         };
         let gale = Gale { fleet: self.fleet.clone(), behind, fate: self.fate.clone() };
