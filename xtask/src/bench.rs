@@ -1,10 +1,12 @@
 //! Benches: each prints its figure beside the limit or the peer, measured in the same run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
+/// What runs the server whole, bench by bench.
+const ALL: &str = "bench";
 /// The bench of the judge, which has options of its own and prints a document.
 const VERDICT: &str = "verdict";
 /// The bench of policies, beside the bare interpreter, which no other crate knows.
@@ -14,21 +16,22 @@ const CALENDAR: &str = "calendar";
 
 pub(crate) fn run(root: &Path, names: &[&str]) -> Result<()> {
     match names {
-        [VERDICT, options @ ..] => example(root, "judge", "verdict", options),
-        [ASSESS] => example(root, "policy", "assess", &[]),
-        [CALENDAR] => example(root, "change", "calendar", &[]),
-        [] => [("sim", "bench"), ("policy", "assess"), ("change", "calendar")]
-            .into_iter()
-            .try_for_each(|(package, name)| example(root, package, name, &[])),
-        _ => example(root, "sim", "bench", names),
+        [VERDICT, options @ ..] => example(root, VERDICT, options),
+        [ASSESS] => example(root, ASSESS, &[]),
+        [CALENDAR] => example(root, CALENDAR, &[]),
+        [] => [ALL, ASSESS, CALENDAR].into_iter().try_for_each(|name| example(root, name, &[])),
+        _ => example(root, ALL, names),
     }
 }
 
-fn example(root: &Path, package: &str, name: &str, arguments: &[&str]) -> Result<()> {
-    let mut bench = Command::new(env!("CARGO"));
-    bench
-        .args(["run", "--quiet", "--release", "--package", package, "--example", name, "--"])
-        .args(arguments)
-        .current_dir(root);
-    if bench.status()?.success() { Ok(()) } else { bail!("a bench failed") }
+/// Built with the features that the workspace has as a whole, as the product is: so one build serves all benches.
+fn example(root: &Path, name: &str, arguments: &[&str]) -> Result<()> {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--release", "--workspace", "--example", name]).current_dir(root);
+    if !build.status()?.success() {
+        bail!("the bench `{name}` can't be built");
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let mut bench = Command::new(target.join("release").join("examples").join(name));
+    if bench.args(arguments).current_dir(root).status()?.success() { Ok(()) } else { bail!("a bench failed") }
 }

@@ -70,13 +70,7 @@ pub fn of<'a>(change: &Change, governance: &'a Governance) -> Option<&'a Batch> 
     let proposal = &change.proposal;
     let own_way = proposal.when != When::Now || proposal.course.emergency().is_some() || change.release.is_some();
     let risk = change.assessment.as_ref()?.assessment.level;
-    let asked = Asks {
-        environment: &proposal.environment,
-        kind: proposal.kind,
-        risk,
-        services: &proposal.services,
-        owner: &proposal.owner,
-    };
+    let asked = Asks::of(proposal, risk);
     let fits = |batch: &&Batch| risk <= batch.up_to && batch.matches.fits(&asked);
     governance.calendar.batches.iter().filter(|_| !own_way).find(fits)
 }

@@ -53,7 +53,7 @@ pub struct Service {
     pub environments: Vec<String>,
     /// What it runs on, as `driver:resource` with `*` for any characters: a change that acts there names this service, or another that lists the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(inner(length(min = 1, max = 200)), example = ["router:public/checkout"])]
+    #[schemars(inner(length(min = 1, max = 200)), example = vec!["router:public/checkout"])]
     pub targets: Vec<String>,
     /// The services that it calls.
     #[serde(default)]

@@ -5,7 +5,7 @@
 
 use crate::calendar::OnClose;
 use crate::gate::{self, Closing};
-use crate::lifecycle::{Change, Event, Given, Urgency};
+use crate::lifecycle::{Change, Event, Given, Urgency, people};
 use crate::rollout::{PauseReason, Rollout, StepState};
 use crate::time::{Span, Timestamp, after};
 use crate::verification::{Answer, EvidenceTaken, Judgement, OnDoubt};
@@ -109,9 +109,20 @@ pub fn on_close(change: &Change, given: &Given) -> Vec<Event> {
         return vec![closed, Event::RollbackBegun { reason }];
     }
     let paused = Event::Paused { why: PauseReason::Calendar, reason: reason.clone() };
-    // Who wants it rolled back, and can't have that by itself, has to come.
-    let page = (then == OnClose::RollBack).then(|| page(change, rollout, "calendar", reason));
-    [closed, paused].into_iter().chain(page).collect()
+    // Who wants it rolled back, and can't have that by itself, has to come; a pause is only told, since the end of a freeze resumes nothing.
+    let told = match then {
+        OnClose::RollBack => page(change, rollout, "calendar", reason),
+        _ => {
+            let reason = format!("it is paused: {reason}; `clearway resume {}` goes on", change.id);
+            people::notice(
+                change,
+                &format!("{}/{}/calendar", rollout.step, rollout.attempt),
+                reason,
+                people::owner(change),
+            )
+        }
+    };
+    vec![closed, paused, told]
 }
 
 fn closing<'a>(change: &'a Change, given: &Given) -> Option<(&'a Rollout, Closing)> {

@@ -383,7 +383,7 @@ fn windows(change: &Change, given: &Given) -> GateState {
             Some("somebody who may freeze, with `clearway stop-all --release`".into()),
         );
     }
-    if let Some(not_before) = change.not_before().filter(|at| *at > given.now) {
+    if let Some(not_before) = change.waits_until().filter(|at| *at > given.now) {
         let reason = format!("it is scheduled for `{not_before}`");
         return closed("scheduled_later", reason, Some(not_before), Some("the author, by amending `when`".into()));
     }

@@ -204,6 +204,14 @@ pub struct Asks<'a> {
     pub owner: &'a String,
 }
 
+impl<'a> Asks<'a> {
+    /// A proposal of this risk.
+    pub fn of(proposal: &'a Proposal, risk: Risk) -> Self {
+        let Proposal { environment, kind, services, owner, .. } = proposal;
+        Self { environment, kind: *kind, risk, services, owner }
+    }
+}
+
 impl Matrix {
     /// What a server without `approvals.yaml` asks for: nobody for low risk, one approver otherwise.
     pub fn default_rules() -> Self {
@@ -218,13 +226,7 @@ impl Matrix {
 
     /// The rule for a change of this risk: the first that matches. Where there is none, the caller has to close the gate.
     pub fn rule(&self, proposal: &Proposal, risk: Risk) -> Option<&Rule> {
-        let asked = Asks {
-            environment: &proposal.environment,
-            kind: proposal.kind,
-            risk,
-            services: &proposal.services,
-            owner: &proposal.owner,
-        };
+        let asked = Asks::of(proposal, risk);
         self.rules.get(self.row(&asked)?)
     }
 

@@ -7,7 +7,7 @@ mod command;
 mod due;
 mod evolve;
 pub mod outside;
-mod people;
+pub(crate) mod people;
 mod rejection;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +44,7 @@ use crate::on_call::Duty;
 use crate::proposal::{Carry, Hands, Proposal, Proposed};
 use crate::release::{self, Release};
 use crate::rollout::{BackState, Failure, PauseReason, Rollout, StepState};
+use crate::schedule::When;
 use crate::sequence::Sequence;
 use crate::standard;
 use crate::time::{Span, Timestamp};
@@ -339,11 +340,17 @@ impl Change {
         }
     }
 
+    /// Since when, or from when on, it may begin: where it is scheduled.
     pub fn not_before(&self) -> Option<Timestamp> {
         match self.stage {
             Stage::Scheduled { not_before } => Some(not_before),
             _ => None,
         }
+    }
+
+    /// The moment that it is to wait for. One that begins as soon as it may waits for none, also where the clock was set back since it was scheduled.
+    pub fn waits_until(&self) -> Option<Timestamp> {
+        self.not_before().filter(|_| self.proposal.when != When::Now)
     }
 
     /// Whether its steps are performed by a pipeline outside, which begins them and says how they ended.

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use change::actor::Part;
 use change::aftermath::Debt;
 use change::assessment::{Assessment, Denial, Factor, Item, Level, Requirement, Risk, Tick};
+use change::calendar::Passage;
 use change::gate::{Gate, GateName, GateState};
+use change::holds::HoldOrder;
 use change::proposal::{Claims, Closure, Proposal, Proposed, RollbackPlan, Surroundings};
 use change::rollout::{PauseReason, Plan};
 use change::verification::{Answer, EvidenceTaken, Finding, Judgement, Reason, Sample, Sli, SliJudgement};
@@ -16,6 +18,20 @@ use engine::ports::Recorded;
 use serde_json::json;
 
 use crate::view::LookView;
+
+/// A hold of `checkout` with a reason that must stay text.
+pub(crate) fn hold_order(emergency: Passage) -> HoldOrder {
+    HoldOrder {
+        hold: "HOLD-1".into(),
+        services: ["checkout".to_owned()].into(),
+        team: None,
+        environment: None,
+        until: start(),
+        emergency,
+        pause: false,
+        reason: "<script>".into(),
+    }
+}
 
 pub(crate) const ID: ChangeId = ChangeId::new(7);
 

@@ -126,7 +126,9 @@ fn end_in_chain(change: &Change, ends: &BTreeMap<ChangeId, Option<Timestamp>>, n
 /// When a change that waits for nothing but the clock begins.
 fn begins_at(change: &Change, now: Timestamp) -> Option<Timestamp> {
     match &change.stage {
-        Stage::Scheduled { not_before } if waits_for_time_or_others(change) => Some(now.max(*not_before)),
+        Stage::Scheduled { .. } if waits_for_time_or_others(change) => {
+            Some(change.waits_until().unwrap_or(now).max(now))
+        }
         _ => None,
     }
 }

@@ -89,11 +89,11 @@ pub fn due(change: &Change, now: Timestamp) -> Due {
     // People are told last: a channel that does not answer must not stand in front of a rollback.
     let due = match &change.stage {
         Stage::Waiting => due_while_waiting(change, now).or_the_end(),
-        Stage::Scheduled { not_before } => {
+        Stage::Scheduled { .. } => {
             // A pipeline begins when it asks to, not by itself.
             let begin = match change.is_outside() {
                 true => Due::default(),
-                false => Due::at(*not_before, now, Intent::BeginStep),
+                false => Due::at(change.waits_until().unwrap_or(now), now, Intent::BeginStep),
             };
             due_votes(change, now).and(due_emergency_end(change, now)).and(begin).or_the_end()
         }

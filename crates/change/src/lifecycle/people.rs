@@ -536,11 +536,12 @@ fn nagged(change: &Change, given: &Given, debt: Debt, owed: &Owed) -> [Event; 2]
     [Event::DebtNagged { debt }, notice(change, &format!("debt/{debt}/{}", owed.nags + 1), told, to)]
 }
 
-fn owner(change: &Change) -> BTreeSet<String> {
+pub(crate) fn owner(change: &Change) -> BTreeSet<String> {
     [change.proposal.owner.clone()].into()
 }
 
-fn notice(change: &Change, about: &str, reason: String, to: BTreeSet<String>) -> Event {
+/// What people hear of a change without being woken for it.
+pub(crate) fn notice(change: &Change, about: &str, reason: String, to: BTreeSet<String>) -> Event {
     Event::PageOwed { key: format!("{}/{about}", change.id), reason, to, urgency: Urgency::Notice, at: None }
 }
 

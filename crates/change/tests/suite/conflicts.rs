@@ -195,6 +195,18 @@ fn on(services: &[&str], resource: &str) -> Proposal {
     sealed(proposal)
 }
 
+/// For a day.
+fn emergency() -> Emergency {
+    Emergency {
+        incident: "INC-1".into(),
+        reason: "the shop is down".into(),
+        until: after(start(), DAY),
+        quorum: vec![],
+        approval_within: DAY,
+        review_within: Span::secs(60),
+    }
+}
+
 fn rules(rules: &[serde_json::Value]) -> ConflictRules {
     let rules: Vec<ConflictRule> =
         rules.iter().map(|rule| serde_json::from_value(rule.clone()).expect("a rule")).collect();
@@ -242,14 +254,7 @@ fn the_strictest_of_all_ways_in_which_two_changes_meet_holds() {
 // LC4, PA6
 #[test]
 fn an_emergency_passes_where_no_rule_forbids_it() {
-    let lasts = Emergency {
-        incident: "INC-1".into(),
-        reason: "the shop is down".into(),
-        until: after(start(), DAY),
-        quorum: vec![],
-        approval_within: DAY,
-        review_within: Span::secs(60),
-    };
+    let lasts = emergency();
     let mut log = Log::default();
     let first = log.propose(ChangeId::new(1), on(&["shop"], "a"));
     let waits = log.propose(ChangeId::new(2), on(&["shop"], "b"));
@@ -449,14 +454,7 @@ fn who_has_waited_longer_than_the_patience_goes_first_whatever_the_turns() {
 fn an_emergency_goes_before_all_that_wait_even_where_it_may_not_pass() {
     let mut log = Log::default();
     let lives = line(&mut log, &["a", "a"]);
-    let lasts = Emergency {
-        incident: "INC-1".into(),
-        reason: "the shop is down".into(),
-        until: after(start(), DAY),
-        quorum: vec![],
-        approval_within: DAY,
-        review_within: Span::secs(60),
-    };
+    let lasts = emergency();
     let urgent = sealed(Proposal { course: Course::Emergency(lasts), ..of_team(3, "a", &["shop"]) });
     let urgent = log.propose(ChangeId::new(3), urgent);
     log.queue(&urgent);

@@ -8,6 +8,7 @@ mod since;
 mod steps;
 mod verdict;
 
+use change::ChangeId;
 use change::diff::Diff;
 use change::gate::{Gate, GateState};
 use maud::{Markup, html};
@@ -55,7 +56,7 @@ impl ChangePage {
                     (actions::section(self))
                     (steps::section(&self.view))
                     (verdict::section(change, &self.looks))
-                    (gates(&self.view.gates))
+                    (gates(change.id, &self.view.gates))
                     (timeline(&self.log, "Each entry stands in the log of the server; its number leads to the proof."))
                 }
                 aside.column aria-label="About this change" { (budget::card(&self.budgets)) (about::sections(&self.view)) }
@@ -93,7 +94,7 @@ fn services(view: &ChangeView) -> String {
 }
 
 /// The gates: what is open, and what would open the rest.
-fn gates(gates: &[Gate]) -> Markup {
+fn gates(of: ChangeId, gates: &[Gate]) -> Markup {
     html! {
         section.card id="gates" data-live aria-labelledby="gates-h" {
             h2 id="gates-h" { "Gates" }
@@ -103,13 +104,13 @@ fn gates(gates: &[Gate]) -> Markup {
                 @if gates.iter().any(|gate| gate.observed) {
                     p.muted { "The services are only observed: what would be held goes on, and the log says so." }
                 }
-                ol.gates { @for gate in gates { (one_gate(gate)) } }
+                ol.gates { @for gate in gates { (one_gate(of, gate)) } }
             }
         }
     }
 }
 
-fn one_gate(gate: &Gate) -> Markup {
+fn one_gate(of: ChangeId, gate: &Gate) -> Markup {
     let closed = !gate.is_open();
     html! {
         li.closed[closed] {
@@ -123,6 +124,9 @@ fn one_gate(gate: &Gate) -> Markup {
                     div.why {
                         p { (prose(reason)) }
                         @if let Some(at) = opens_at { p { "It opens by itself: " (words::time(*at)) } }
+                        @if gate.code() == Some("freeze") {
+                            p { a href={ "/calendar?except=" (of) "#exceptions" } { "Ask for an exception, or grant one" } }
+                        }
                         @if let Some(who) = who_can { p.muted { "Who can open it: " (prose(who)) } }
                     }
                 }
@@ -226,9 +230,10 @@ pub(crate) mod tests {
             opens_at,
             who_can: Some("`ada`".into()),
         };
-        let text = gates(&[Gate::new(GateName::Windows, state)]).into_string();
+        let text = gates(ChangeId::new(7), &[Gate::new(GateName::Windows, state)]).into_string();
         assert!(text.contains("It opens by itself: <time datetime=\"2026-09-01T09:00:00Z\""), "{text}");
         assert!(text.contains("Who can open it: <code>ada</code>"), "{text}");
+        assert!(text.contains("href=\"/calendar?except=CHG-7#exceptions\""), "{text}");
     }
 
     // X20
@@ -237,9 +242,9 @@ pub(crate) mod tests {
         let state =
             GateState::Closed { code: "freeze".into(), reason: "a freeze".into(), opens_at: None, who_can: None };
         let mut gate = Gate::new(GateName::Windows, state);
-        assert!(!gates(std::slice::from_ref(&gate)).into_string().contains("would be held"));
+        assert!(!gates(ChangeId::new(7), std::slice::from_ref(&gate)).into_string().contains("would be held"));
         gate.observed = true;
-        let text = gates(&[gate]).into_string();
+        let text = gates(ChangeId::new(7), &[gate]).into_string();
         assert!(
             text.contains("would be held") && text.contains("only observed") && !text.contains("closed</span>"),
             "{text}"
@@ -251,11 +256,11 @@ pub(crate) mod tests {
         let mut gate = Gate::new(GateName::Readiness, GateState::Open);
         gate.warnings =
             vec!["the check `login` fails for the stable version already: status 503 instead of 200-399".into()];
-        let text = gates(std::slice::from_ref(&gate)).into_string();
+        let text = gates(ChangeId::new(7), std::slice::from_ref(&gate)).into_string();
         assert!(text.contains("Warning: the check <code>login</code> fails for the stable version already"), "{text}");
         assert!(!text.contains("<details"), "{text}");
         gate.warnings.push("the forecast is <long>".into());
-        let text = gates(&[gate]).into_string();
+        let text = gates(ChangeId::new(7), &[gate]).into_string();
         assert!(text.contains("<summary>2 warnings</summary>") && text.contains("&lt;long&gt;"), "{text}");
     }
 

@@ -35,7 +35,6 @@ pub(crate) fn one(hold: &ServiceHold) -> Markup {
 #[cfg(test)]
 mod tests {
     use change::Actor;
-    use change::holds::HoldOrder;
 
     use super::*;
     use crate::sample;
@@ -43,16 +42,7 @@ mod tests {
     // A4
     #[test]
     fn a_hold_says_who_holds_what_until_when_and_stays_text() {
-        let order = HoldOrder {
-            hold: "HOLD-1".into(),
-            services: ["checkout".to_owned()].into(),
-            team: None,
-            environment: None,
-            until: sample::start(),
-            emergency: Passage::Forbid,
-            pause: false,
-            reason: "<script>".into(),
-        };
+        let order = sample::hold_order(Passage::Forbid);
         let hold = ServiceHold { order, by: Actor::User("eve".into()), since: sample::start() };
         let text = banner(&[hold]).into_string();
         for wanted in [

@@ -286,7 +286,6 @@ pub(crate) mod tests {
     use change::Actor;
     use change::budget::{BudgetState, BurnWindow, Burning};
     use change::calendar::Passage;
-    use change::holds::HoldOrder;
     use change::on_call::Duty;
     use engine::budgets::BudgetReading;
 
@@ -342,16 +341,7 @@ pub(crate) mod tests {
 
     /// One service with a next turn, one of which nobody knows who is on call, one with nobody; a hold; a budget that burns.
     pub(crate) fn page() -> OnCallPage {
-        let order = HoldOrder {
-            hold: "HOLD-1".into(),
-            services: ["checkout".to_owned()].into(),
-            team: None,
-            environment: None,
-            until: sample::start(),
-            emergency: Passage::Allow,
-            pause: false,
-            reason: "<script>".into(),
-        };
+        let order = sample::hold_order(Passage::Allow);
         let hold = ServiceHold { order, by: Actor::User("eve".into()), since: sample::start() };
         let next = Some(on_call("checkout", &["bob"], None));
         OnCallPage {

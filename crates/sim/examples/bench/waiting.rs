@@ -261,7 +261,8 @@ fn one(sample: &[Recorded], number: u64) -> Option<(StreamWrite, Change)> {
     let mut change: Option<Change> = None;
     let mut written = Vec::new();
     for mut event in events(sample, number) {
-        let time = sample[0].time;
+        // After the second one, which so is the first of the queue.
+        let time = sample.last()?.time;
         let actor = match &event {
             Event::Proposed(_) => ada(),
             _ => Actor::Clearway(Part::Policy),

@@ -62,6 +62,10 @@ fn a_change_whose_freeze_says_so_pauses_when_it_begins_and_goes_on_by_a_person()
         assert_eq!(pause.why, PauseReason::Calendar);
         let late = change::time::between(at("2026-09-29T09:00:45Z"), pause.since);
         assert!(pause.since >= at("2026-09-29T09:00:45Z") && late < change::Span::secs(2), "{}", pause.since);
+        let told = world.notices();
+        let hears =
+            |(of, said): &(change::ChangeId, String)| *of == id && said.contains("`clearway resume CHG-1` goes on");
+        assert!(told.iter().any(hears), "who owns it hears of it: {told:?}");
         pass(2).await;
         assert_eq!(
             state(&handle, id).await.phase(),

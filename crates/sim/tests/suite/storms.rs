@@ -14,7 +14,7 @@ use change::lifecycle::Found;
 use change::rollout::StepState;
 use change::{Change, ChangeId, Command, Event, Phase, ReleaseId, Span, Timestamp, time};
 use engine::holds::HoldRequest;
-use engine::ports::{Appended, Batch, Recorded, Scrub, Store, StoreError};
+use engine::ports::{Appended, Batch, Recorded, Scrub, Store, StoreError, StreamWrite};
 use engine::releases::ReleaseDraft;
 use engine::{Draft, Handle, InForce, Settings, Way};
 use sim::fleet::{Fleet, FleetCall, Mood, Replica};
@@ -40,6 +40,10 @@ enum Flaw {
     LanesApart,
     /// A driver does again what it has done under the same key.
     ForgetfulDriver,
+    /// What begins the first change never reaches the log.
+    LostBeginnings,
+    /// An engine hears only after minutes that a rollback of its own is in the log.
+    LazyRollbacks,
 }
 
 /// An entry of the log that somebody died at, or that a law needs the true time of.
@@ -69,10 +73,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Gale {
     fleet: Fleet,
     behind: Span,
+    flaw: Flaw,
     fate: Arc<Fate>,
 }
 
 impl Gale {
+    /// Whether the world keeps this entry from the log.
+    fn loses(&self, batch: &Batch) -> bool {
+        let is_lost = |write: &StreamWrite| {
+            let begins = write.events.iter().any(|new| matches!(new.event, Event::StepBegun { .. }));
+            begins && ChangeId::of_stream(&write.stream) == Some(ChangeId::new(1))
+        };
+        self.flaw == Flaw::LostBeginnings && batch.writes.iter().any(is_lost)
+    }
+
     /// Whether this entry is the last thing that an engine does.
     fn kills(&self, batch: &Batch) -> Option<Fatal> {
         let has = |wanted: fn(&Event) -> bool| batch.writes.iter().any(|w| w.events.iter().any(|e| wanted(&e.event)));
@@ -100,6 +114,9 @@ impl Gale {
 #[async_trait]
 impl Hooks for Gale {
     async fn append(&self, store: &dyn Store, batch: Batch) -> Result<Appended, StoreError> {
+        if self.loses(&batch) {
+            return Err(StoreError::Failed("lost".into()));
+        }
         let fatal = self.kills(&batch);
         if let Some(fatal) = fatal {
             *lock(&self.fate.deaths).entry(format!("death at {fatal:?}")).or_default() += 1;
@@ -113,6 +130,11 @@ impl Hooks for Gale {
         let answer = store.append(batch).await;
         if answer.is_ok() {
             self.stamp(&kept);
+        }
+        let rolls_back =
+            |write: &StreamWrite| write.events.iter().any(|new| matches!(new.event, Event::RollbackBegun { .. }));
+        if self.flaw == Flaw::LazyRollbacks && kept.writes.iter().any(rolls_back) {
+            tokio::time::sleep(Duration::from_secs(300)).await;
         }
         if fatal.is_some() {
             self.fate.death.notify_one();
@@ -138,6 +160,7 @@ struct Play {
     to_come: Vec<(u64, Deed)>,
     covered: Covered,
     engines: u64,
+    flaw: Flaw,
 }
 
 /// What seeds have covered, by its name.
@@ -211,6 +234,7 @@ impl Play {
             engines: 0,
             storm,
             fleet,
+            flaw,
         }
     }
 
@@ -225,7 +249,7 @@ impl Play {
             elsewhere_every: Span::secs(60),
             ..Settings::default()
         };
-        let gale = Gale { fleet: self.fleet.clone(), behind, fate: self.fate.clone() };
+        let gale = Gale { fleet: self.fleet.clone(), behind, flaw: self.flaw, fate: self.fate.clone() };
         let store = Hooked::around(self.store.clone(), gale);
         let replica = Replica { name: format!("engine-{}", self.engines), behind, settings, scrub: self.scrub.clone() };
         self.fleet.start_replica(store, self.in_force.clone(), replica).await.expect("the engine starts")
@@ -873,6 +897,8 @@ fn every_flaw_of_the_world_is_caught_by_a_law() {
         (Flaw::UntoldConflicts, "conflicts: "),
         (Flaw::LanesApart, "target: "),
         (Flaw::ForgetfulDriver, "effects: "),
+        (Flaw::LostBeginnings, "waits for ever: "),
+        (Flaw::LazyRollbacks, "rollback: "),
     ];
     for (flaw, law) in flaws {
         let names = |broken: &[String]| broken.iter().any(|what| what.starts_with(law));

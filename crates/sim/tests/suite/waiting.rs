@@ -182,6 +182,24 @@ fn who_waits_for_people_is_moved_by_them_at_once() {
     });
 }
 
+// F9: who begins as soon as it may waits for no instant, so a clock that is set back delays it by nothing.
+#[test]
+fn a_clock_that_is_set_back_delays_nobody_who_was_to_begin_at_once() {
+    paused().block_on(async {
+        let (world, store) = (World::new(6, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, governance(NOBODY)).await;
+        let first = propose(&handle, &on("a", "")).await;
+        until(&handle, first, |p| matches!(p, Phase::RollingOut { .. })).await;
+        let behind = propose(&handle, &on("b", &format!("after: [{first}]\n"))).await;
+        until(&handle, behind, |p| p == Phase::Held { step: None }).await;
+        world.set_clock(-HOUR);
+        assert_eq!(until_ended(&handle, first).await.phase(), Phase::Completed);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let change = state(&handle, behind).await;
+        assert!(matches!(change.phase(), Phase::RollingOut { .. }), "{}", change::explain::status(&change));
+    });
+}
+
 // F9: the clock is set back in mid-rollout: the new version is looked at all the same, and a rollback does not wait for the clock to catch up.
 #[test]
 fn a_clock_that_is_set_back_in_mid_rollout_blinds_nobody_and_holds_no_rollback() {
