@@ -25,7 +25,7 @@ pub(crate) fn run(root: &Path, names: &[&str]) -> Result<()> {
 }
 
 /// Built with the features that the workspace has as a whole, as the product is: so one build serves all benches.
-fn example(root: &Path, name: &str, arguments: &[&str]) -> Result<()> {
+pub(crate) fn example(root: &Path, name: &str, arguments: &[&str]) -> Result<()> {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--release", "--workspace", "--example", name]).current_dir(root);
     if !build.status()?.success() {
@@ -33,5 +33,5 @@ fn example(root: &Path, name: &str, arguments: &[&str]) -> Result<()> {
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let mut bench = Command::new(target.join("release").join("examples").join(name));
-    if bench.args(arguments).current_dir(root).status()?.success() { Ok(()) } else { bail!("a bench failed") }
+    if bench.args(arguments).current_dir(root).status()?.success() { Ok(()) } else { bail!("`{name}` failed") }
 }

@@ -1,4 +1,4 @@
-//! Maintenance: `cargo xtask check | codegen [--check] | bench`.
+//! Maintenance: `cargo xtask check | codegen [--check] | bench | storms`.
 //!
 //! Runs the program and reads the tree; holds no rule of the product.
 
@@ -14,6 +14,7 @@ cargo xtask check             the crate graph, the opening of each file, and wha
 cargo xtask codegen           write docs/reference from the program
 cargo xtask codegen --check   fail if docs/reference is not what the program says
 cargo xtask bench [NAME]      print each figure beside its limit, measured in the same run
+cargo xtask storms [SEEDS]    thousands of random worlds, each checked against every law
 cargo xtask bench verdict     how well the judge judges, beside its peers; `-- --help` for its options";
 
 fn main() -> ExitCode {
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         ["codegen"] => codegen::run(&root(), codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(&root(), codegen::Mode::Compare),
         ["bench", names @ ..] => bench::run(&root(), names),
+        ["storms", seeds @ ..] => bench::example(&root(), "storms", seeds),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };
     match done {

@@ -33,7 +33,7 @@ use crate::standard;
 use crate::time::Timestamp;
 
 /// Everything is stopped: this holds whatever the gates of a service are set to.
-const STOPPED: &str = "stopped";
+pub const STOPPED: &str = "stopped";
 /// Another change is under way on the same service, or near it.
 const CONFLICT: &str = "conflict";
 /// Another change waits for the same and goes first.

@@ -4,10 +4,11 @@
 //! that one event wakes few. What this does not know is asked again soon: a gate that is new here is slow, and never forgotten. Must never say that
 //! something may begin; it only says when to ask.
 
-use crate::gate::{Gate, GateName, GateState};
+use crate::gate::{self, Gate, GateName, GateState};
 use crate::id::ChangeId;
-use crate::lifecycle::{Change, Stage};
+use crate::lifecycle::{Change, Event, Stage};
 use crate::time::{Span, Timestamp, after};
+use crate::{batch, budget, holds};
 
 /// What is waited for by events alone is asked again after so long all the same.
 pub const BACKSTOP: Span = Span::secs(6 * 3_600);
@@ -29,10 +30,33 @@ pub enum Needs {
     Time,
     /// Another change: its end, or its place in a queue.
     Change(ChangeId),
-    /// People: their votes, or who stands in for whom.
+    /// People: their votes, who stands in for whom, or what standard changes count.
     People,
     /// The end of a stop of everything.
-    Release,
+    Stop,
+    /// Whoever is on call lets go of a service.
+    Hold,
+    /// The error budget of a service.
+    Budget,
+    /// A batch goes on.
+    Batch,
+}
+
+impl Needs {
+    /// What an event moves that belongs to no change. The end of a change, and its place in a line, are told by those who know the line.
+    pub fn moved_by(event: &Event) -> Option<Self> {
+        Some(match event {
+            Event::Delegated(_)
+            | Event::DelegationEnded { .. }
+            | Event::StandardSuspended { .. }
+            | Event::StandardReinstated { .. } => Self::People,
+            Event::AllStopped { .. } | Event::StopReleased { .. } => Self::Stop,
+            Event::HoldSet(_) | Event::HoldReleased { .. } => Self::Hold,
+            Event::BudgetMoved(_) => Self::Budget,
+            Event::BatchReleased { .. } => Self::Batch,
+            _ => return None,
+        })
+    }
 }
 
 /// What a change without a rollout waits for, if nothing is due for it before `due_at`; what nothing is known of is asked again every `poll`.
@@ -53,9 +77,10 @@ pub fn of(change: &Change, due_at: Option<Timestamp>, now: Timestamp, poll: Span
 /// What has to come in any case before these gates are open: the latest time first, then another change, then people.
 fn of_gates(gates: &[Gate], now: Timestamp, poll: Span) -> (Needs, Timestamp) {
     let holding = || gates.iter().filter(|gate| gate.holds());
-    if let Some(at) = holding().filter_map(opens_at).filter(|at| *at > now).max() {
+    let timed = holding().filter_map(|gate| Some((opens_at(gate).filter(|at| *at > now)?, slow(gate, now, poll).0)));
+    if let Some((at, needs)) = timed.max() {
         // A window that is far away is asked about again on the way: somebody may have made an exception.
-        return (Needs::Time, at.min(after(now, BACKSTOP)));
+        return (needs, at.min(after(now, BACKSTOP)));
     }
     if let Some(behind) = holding().find_map(|gate| gate.behind) {
         return (Needs::Change(behind), after(now, BACKSTOP));
@@ -71,10 +96,13 @@ fn opens_at(gate: &Gate) -> Option<Timestamp> {
     }
 }
 
-/// What opens a gate that names neither a time nor a change.
+/// What opens a gate that names no change, and when to ask again if it names no time either.
 fn slow(gate: &Gate, now: Timestamp, poll: Span) -> (Needs, Timestamp) {
     match (gate.gate, gate.code().unwrap_or_default()) {
-        (GateName::Windows, "stopped") => (Needs::Release, after(now, BACKSTOP)),
+        (GateName::Windows, gate::STOPPED) => (Needs::Stop, after(now, BACKSTOP)),
+        (_, holds::HELD_BY_HOLD) => (Needs::Hold, after(now, BACKSTOP)),
+        (_, budget::BURNS | budget::SPENT | budget::RATE | budget::UNKNOWN) => (Needs::Budget, after(now, BACKSTOP)),
+        (_, batch::STOPPED | batch::BATCH) => (Needs::Batch, after(now, BACKSTOP)),
         (GateName::Policy, "policy_denies") => (Needs::People, next_quarter(now)),
         (GateName::Validity, _)
         | (GateName::Policy, "checklist_open")
@@ -122,7 +150,18 @@ mod tests {
             (Needs::Change(ChangeId::new(3)), after(now(), BACKSTOP))
         );
         let stopped = closed(GateName::Windows, "stopped", None, None);
-        assert_eq!(of_gates(&[stopped], now(), POLL).0, Needs::Release);
+        assert_eq!(of_gates(&[stopped], now(), POLL).0, Needs::Stop);
+    }
+
+    #[test]
+    fn what_may_open_before_its_time_is_heard_of_before() {
+        let (noon, evening) = (after(now(), Span::secs(600)), after(now(), Span::secs(6_000)));
+        let held = closed(GateName::Windows, holds::HELD_BY_HOLD, Some(evening), None);
+        let window = closed(GateName::Windows, "outside_window", Some(noon), None);
+        assert_eq!(of_gates(&[window.clone(), held], now(), POLL), (Needs::Hold, evening));
+        let burns = closed(GateName::Readiness, budget::BURNS, None, None);
+        assert_eq!(of_gates(std::slice::from_ref(&burns), now(), POLL), (Needs::Budget, after(now(), BACKSTOP)));
+        assert_eq!(of_gates(&[burns, window], now(), POLL), (Needs::Time, noon), "one that has to come is enough");
     }
 
     #[test]

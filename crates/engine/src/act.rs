@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use change::actor::Part;
 use change::facts::Facts;
-use change::gate::{self, Gate, GateName, Readiness};
-use change::lifecycle::Rejection;
+use change::gate::{self, GateName, Readiness};
+use change::lifecycle::{Given, Rejection};
 use change::proposal::Proposal;
 use change::rollout::{Desired, Failure, StepState};
 use change::{Actor, Change, Command, Digest, Intent, Span};
@@ -36,6 +36,8 @@ pub(crate) enum Done {
 
 /// When people who could not be told are tried again.
 const PAGE_AGAIN: Span = Span::secs(10);
+/// Why nothing is known of the readiness of one that other gates hold.
+const UNASKED: &str = "target and telemetry are asked once the other gates are open";
 /// The longest error text that goes into the log.
 const LONGEST_ERROR: usize = 2_000;
 
@@ -59,7 +61,7 @@ impl Engine {
             }
             Intent::LapseVotes => self.tell(change, Part::Clock, Command::LapseVotes).await,
             Intent::Lapse => self.tell(change, Part::Clock, Command::Lapse).await,
-            Intent::BeginStep => self.begin_step(change).await,
+            Intent::BeginStep => self.begin_step(change, round).await,
             Intent::Apply { step, attempt } => self.apply(change, step, attempt, round).await,
             Intent::Look { step, attempt, every } => self.look(change, step, attempt, every, round).await,
             Intent::BeginUndo => self.tell(change, Part::Rollout, Command::BeginUndo).await,
@@ -127,15 +129,10 @@ impl Engine {
     }
 
     /// Asks policy once more before the first step, where the rules or the hour are others than when it was asked last: what was right on Thursday may
-    /// be wrong on Friday night. Nothing is asked while another gate holds. Says whether something has moved: then nothing begins by the old answer.
+    /// be wrong on Friday night. Not to be asked while another gate holds. Says whether something has moved: then nothing begins by the old answer.
     pub(crate) async fn assess_again(self: &Arc<Self>, change: &Change) -> Result<Option<Done>, StoreError> {
         let asked = Asked::now(&self.in_force(), change::time::to_millis(self.clock.now()));
         if change.not_before().is_none() || self.assessed.last(change.id) == Some(asked.clone()) {
-            return Ok(None);
-        }
-        let mut given = self.given(change, &Actor::Clearway(Part::Policy)).await?;
-        given.readiness = Readiness::Ready;
-        if gate::ask(change, &given).iter().any(|gate| gate.holds() && gate.gate != GateName::Policy) {
             return Ok(None);
         }
         let done = self.assess(change).await?;
@@ -165,7 +162,22 @@ impl Engine {
         Ok(facts.in_zone(now, &in_force.zone).made_of(proposal, &governance.paths, &governance.access))
     }
 
-    async fn begin_step(self: &Arc<Self>, change: &Change) -> Result<Done, StoreError> {
+    /// Asks the gates, and begins the step if they are open. What costs more than a look at what is known comes last, and only where nothing else holds:
+    /// a change that waits for next week has no business with the target and the telemetry of today.
+    async fn begin_step(self: &Arc<Self>, change: &Change, round: &mut Round) -> Result<Done, StoreError> {
+        let held = self.held_before_readiness(change).await?;
+        if held.iter().any(|gate| *gate != GateName::Policy) {
+            return self.say_what_holds(change, UNASKED).await;
+        }
+        if !self.hold_lease(round).await? {
+            return Ok(Done::Again(self.settings.recheck));
+        }
+        if !held.is_empty() {
+            return match self.assess_again(change).await? {
+                Some(done) => Ok(done),
+                None => self.say_what_holds(change, UNASKED).await,
+            };
+        }
         let Some(driver) = self.drivers.get(&change.proposal.plan.target.driver) else {
             tracing::error!(change = %change.id, driver = change.proposal.plan.target.driver, "the driver is gone from this server");
             return self.begin_without_driver(change).await;
@@ -181,13 +193,31 @@ impl Engine {
             }
         };
         if change.rollout().is_none() && attempt.readiness.is_none() {
-            attempt.readiness = Some(self.readiness(change).await);
+            attempt.readiness = Some(self.target_readiness(change).await);
         }
         // After what takes long, so that the answer is of the hour in which the step begins.
         if let Some(done) = self.assess_again(change).await? {
             return Ok(done);
         }
         let done = self.report(change, Command::BeginStep { observed }, attempt).await?;
+        Ok(match done {
+            Done::Again(_) => Done::Again(self.settings.recheck),
+            other => other,
+        })
+    }
+
+    /// The gates that hold a step, but for whether its target and telemetry are ready.
+    pub(crate) async fn held_before_readiness(&self, change: &Change) -> Result<Vec<GateName>, StoreError> {
+        let given = self.given(change, &Actor::Clearway(Part::Rollout)).await?;
+        let given = Given { readiness: Readiness::Ready, ..given };
+        Ok(gate::ask(change, &given).iter().filter(|gate| gate.holds()).map(|gate| gate.gate).collect())
+    }
+
+    /// Puts into the log which gates hold a step, where it does not stand there yet.
+    async fn say_what_holds(self: &Arc<Self>, change: &Change, why: &str) -> Result<Done, StoreError> {
+        let mut attempt = Attempt::by(&Actor::Clearway(Part::Rollout));
+        attempt.readiness = change.rollout().is_none().then(|| Readiness::Unknown { why: why.to_owned() });
+        let done = self.report(change, Command::BeginStep { observed: serde_json::Value::Null }, attempt).await?;
         Ok(match done {
             Done::Again(_) => Done::Again(self.settings.recheck),
             other => other,
@@ -205,16 +235,16 @@ impl Engine {
         self.report(change, Command::BeginStep { observed: serde_json::Value::Null }, attempt).await
     }
 
-    /// Whether the target, the way back and the telemetry are there. Asked only if nothing else holds the change: a change that waits for next week
-    /// has no business with the telemetry of today.
+    /// Whether the target, the way back and the telemetry are there; asked only if nothing else holds the change.
     pub(crate) async fn readiness(self: &Arc<Self>, change: &Change) -> Readiness {
-        let Ok(mut given) = self.given(change, &Actor::Clearway(Part::Rollout)).await else {
-            return Readiness::Unknown { why: "the store could not be asked".into() };
-        };
-        given.readiness = Readiness::Ready;
-        if gate::ask(change, &given).iter().any(Gate::holds) {
-            return Readiness::Unknown { why: "target and telemetry are asked once the other gates are open".into() };
+        match self.held_before_readiness(change).await {
+            Ok(held) if held.is_empty() => self.target_readiness(change).await,
+            Ok(_) => Readiness::Unknown { why: UNASKED.into() },
+            Err(_) => Readiness::Unknown { why: "the store could not be asked".into() },
         }
+    }
+
+    async fn target_readiness(self: &Arc<Self>, change: &Change) -> Readiness {
         let target = &change.proposal.plan.target;
         let Some(driver) = self.drivers.get(&target.driver) else {
             return Readiness::NotReady { problems: vec![format!("this server has no driver `{}`", target.driver)] };

@@ -201,7 +201,6 @@ impl Engine {
         let now = to_millis(self.clock.now());
         let mut services: Vec<&String> = promises.iter().map(|(service, _)| service).collect();
         services.dedup();
-        let mut moved = false;
         for service in services {
             let slis: Vec<&Sli> = promises.iter().filter(|(name, _)| name == service).map(|(_, sli)| sli).collect();
             let reading = self.reading(service, policy, &slis, now);
@@ -215,14 +214,9 @@ impl Engine {
             if is_news {
                 let clock = Actor::Clearway(Part::Clock);
                 self.note(&budget::stream(service), Event::BudgetMoved(Box::new(next)), &clock).await?;
-                moved = true;
             }
         }
-        self.follow_budgets(policy).await?;
-        if moved {
-            self.ask_all();
-        }
-        Ok(())
+        self.follow_budgets(policy).await
     }
 
     /// Asks what is due, a few questions at once, and keeps the answers.

@@ -38,9 +38,8 @@ struct Concerned {
     /// Those that were approved, and may take the place of others.
     approved: BTreeSet<ChangeId>,
     releases: BTreeSet<ReleaseId>,
-    people: bool,
-    stops: bool,
-    all: bool,
+    /// What has moved that belongs to no change.
+    needs: BTreeSet<Needs>,
 }
 
 impl Elsewhere {
@@ -104,14 +103,7 @@ impl Concerned {
             | Event::ReleaseWithdrawn { release, .. } => {
                 self.releases.insert(*release);
             }
-            Event::Delegated(_) | Event::DelegationEnded { .. } => self.people = true,
-            Event::AllStopped { .. } | Event::StopReleased { .. } => self.stops = true,
-            Event::HoldSet(_)
-            | Event::HoldReleased { .. }
-            | Event::BudgetMoved(_)
-            | Event::StandardSuspended { .. }
-            | Event::StandardReinstated { .. } => self.all = true,
-            _ => {}
+            event => self.needs.extend(Needs::moved_by(event)),
         }
     }
 
@@ -174,7 +166,7 @@ impl Engine {
     }
 
     async fn pass_on(self: &Arc<Self>, concerned: Concerned) -> Result<(), StoreError> {
-        let Concerned { changes, ahead, approved, releases, people, stops, all } = concerned;
+        let Concerned { changes, ahead, approved, releases, needs } = concerned;
         changes.into_iter().for_each(|id| self.clone().wake(id));
         ahead.into_iter().for_each(|id| self.waiting.moved(Needs::Change(id)));
         for id in approved {
@@ -185,18 +177,7 @@ impl Engine {
                 self.wake_members(&release);
             }
         }
-        if people {
-            self.waiting.moved(Needs::People);
-        }
-        if stops {
-            self.waiting.moved(Needs::Release);
-        }
-        if all {
-            self.ask_all();
-        } else if people || stops {
-            // A stop concerns those under way too.
-            self.notify_tasks();
-        }
+        self.has_moved(needs);
         Ok(())
     }
 }
@@ -237,5 +218,7 @@ mod tests {
         assert_eq!(of(Event::Released), Concerned { changes: [id].into(), ..Concerned::default() });
         let freed = Concerned::of(&[recorded(1, "lane/shop", Event::LaneFreed { change: id })]);
         assert_eq!(freed, Concerned { ahead: [id].into(), ..Concerned::default() });
+        let stopped = Concerned::of(&[recorded(1, "stops", Event::AllStopped { reason: "down".into() })]);
+        assert_eq!(stopped, Concerned { needs: [Needs::Stop].into(), ..Concerned::default() });
     }
 }

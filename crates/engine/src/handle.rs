@@ -4,6 +4,7 @@
 
 mod reading;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 
 use change::circumstances::Circumstances;
@@ -12,12 +13,13 @@ use change::document::Problem;
 use change::entitlement::Entitlement;
 use change::facts::Facts;
 use change::facts::material::Material;
-use change::gate::Gate;
+use change::gate::{Gate, GateName};
 use change::governance::Governance;
 use change::lifecycle::Rejection;
 use change::lifecycle::outside::Report;
 use change::proposal::{self, Files, Proposal, Proposed};
 use change::secret::Finding;
+use change::waiting::Needs;
 use change::{Actor, Change, ChangeId, Command, Digest, Event, Permission, ReleaseId, Span, Timestamp};
 use measure::Fold;
 use tokio::sync::{Notify, Semaphore, broadcast};
@@ -553,8 +555,11 @@ impl Handle {
         let may = self.engine.permissions(actor, &change.proposal).contains(&Permission::Propose);
         if may && change.is_outside() && change.rollout().is_none() {
             attempt.readiness = Some(self.engine.readiness(&change).await);
-            // Where the answer is another now, the gates say so.
-            self.engine.assess_again(&change).await?;
+            let held = self.engine.held_before_readiness(&change).await?;
+            if held.iter().all(|gate| *gate == GateName::Policy) {
+                // Where the answer is another now, the gates say so.
+                self.engine.assess_again(&change).await?;
+            }
         }
         self.ask(id, Command::BeginStep { observed: serde_json::Value::Null }, attempt).await
     }
@@ -793,14 +798,25 @@ impl Engine {
         let looks = std::mem::take(&mut batch.looks).into_iter();
         batch.looks = looks.map(|look| scrub::whole(&*self.scrub, look)).collect::<Result<_, _>>()?;
         batch.blobs.iter().try_for_each(|(_, bytes)| scrub::kept(&*self.scrub, bytes))?;
+        let events = || batch.writes.iter().flat_map(|write| &write.events);
+        let moved: BTreeSet<Needs> = events().filter_map(|new| Needs::moved_by(&new.event)).collect();
         let appended = self.store.append(batch).await;
         if let Ok(appended) = &appended {
             self.elsewhere.is_own(appended);
+            self.has_moved(moved);
         }
         if let Err(StoreError::Stopped(_) | StoreError::Damaged(_)) = &appended {
             self.broken.cancel();
         }
         appended
+    }
+
+    /// Gates may have opened or closed: of those that wait for it, and of those under way.
+    pub(crate) fn has_moved(&self, needs: BTreeSet<Needs>) {
+        if !needs.is_empty() {
+            needs.into_iter().for_each(|needs| self.waiting.moved(needs));
+            self.notify_tasks();
+        }
     }
 
     pub(crate) fn announce(&self, change: Option<ChangeId>, size: u64) {

@@ -69,7 +69,6 @@ impl Handle {
             if order.pause {
                 self.pause_held(actor, &order).await?;
             }
-            self.engine.ask_all();
             return Ok(ServiceHold { order, by: actor.clone(), since: now });
         }
     }
@@ -92,9 +91,7 @@ impl Handle {
             return Err(Rejection::ReasonNeeded.into());
         }
         let event = Event::HoldReleased { hold: hold.to_owned(), reason: reason.to_owned() };
-        self.engine.note(HOLDS, event, actor).await?;
-        self.engine.ask_all();
-        Ok(())
+        Ok(self.engine.note(HOLDS, event, actor).await?)
     }
 
     /// Whether somebody may hold this, and release it: whoever is on call for every service of it, and who may freeze them all.

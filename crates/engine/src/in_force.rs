@@ -105,6 +105,18 @@ impl InForce {
         covering.map(|freeze| (freeze.name.clone(), freeze.owner.clone())).collect()
     }
 
+    /// When its access table is another one by itself.
+    pub(crate) fn ends(&self) -> Option<Timestamp> {
+        self.ends
+    }
+
+    /// Whether the schedules that other tools keep have the same turns as in another one.
+    pub(crate) fn has_turns_of(&self, other: &Self) -> bool {
+        let (own, others) = (&self.governance.roster.copies, &other.governance.roster.copies);
+        own.len() == others.len()
+            && own.iter().all(|(name, copy)| others.get(name).is_some_and(|o| o.watches == copy.watches))
+    }
+
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.ends.is_some_and(|end| end <= now)
     }

@@ -9,7 +9,6 @@ use change::batch::BATCHES;
 use change::circumstances::{Circumstances, Delegation, PEOPLE, STOPS, standard_stream};
 use change::document::nearest;
 use change::lifecycle::Rejection;
-use change::waiting::Needs;
 use change::{Actor, Event, Permission, Span, Timestamp};
 
 use crate::handle::{CommandError, Handle};
@@ -126,21 +125,7 @@ impl Handle {
     }
 
     async fn note(&self, stream: &str, event: Event, actor: &Actor) -> Result<(), CommandError> {
-        let concerned = match &event {
-            Event::Delegated(_) | Event::DelegationEnded { .. } => Some(Needs::People),
-            Event::AllStopped { .. } | Event::StopReleased { .. } => Some(Needs::Release),
-            _ => None,
-        };
-        self.engine.note(stream, event, actor).await?;
-        // Gates may have opened or closed: of those that wait for it, and of those under way.
-        match concerned {
-            Some(needs) => {
-                self.engine.waiting.moved(needs);
-                self.engine.notify_tasks();
-            }
-            None => self.engine.ask_all(),
-        }
-        Ok(())
+        Ok(self.engine.note(stream, event, actor).await?)
     }
 }
 

@@ -171,7 +171,8 @@ impl Engine {
         let mut soonest = soonest.map(|at| change::time::between(self.clock.now(), at));
         for intent in due.intents {
             let begins = intent == Intent::BeginStep && change.hold.is_some();
-            let again = if !self.hold_lease(round).await? {
+            // A change that waits is asked, and holds nothing: it takes the right to act once nothing but its target is left to be asked.
+            let again = if intent != Intent::BeginStep && !self.hold_lease(round).await? {
                 self.settings.recheck
             } else {
                 match self.perform(&change, intent, round).await? {

@@ -192,9 +192,10 @@ impl Engine {
         loop {
             // An end of a role or of a delegation is an event that nobody writes.
             let (newest, now_in) = (self.in_force(), self.standing_in().await);
-            let ended = !Arc::ptr_eq(&rules, &newest) && rules.governance.digest == newest.governance.digest;
-            if ended || standing_in != now_in {
+            if rules.governance.digest == newest.governance.digest && rules.ends() != newest.ends() {
                 self.ask_all();
+            } else if standing_in != now_in || !newest.has_turns_of(&rules) {
+                self.has_moved([Needs::People].into());
             }
             (rules, standing_in) = (newest, now_in);
             let now = change::time::to_millis(self.clock.now());
@@ -281,7 +282,8 @@ impl Engine {
         let wait = waiting::of(change, due.wake_at, now, self.settings.recheck);
         self.with_folds(|folds| match wait.needs {
             Needs::Change(behind) => !folds.traffic.is_in_the_way(behind),
-            Needs::Release => folds.circumstances.stopped().is_none(),
+            Needs::Stop => folds.circumstances.stopped().is_none(),
+            Needs::Hold | Needs::Budget | Needs::Batch => true,
             Needs::Time | Needs::People => false,
         })
         .await

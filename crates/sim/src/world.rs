@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use change::governance::Governance;
@@ -162,6 +163,7 @@ struct State {
     rosters: BTreeMap<String, Result<Vec<Watch>, String>>,
     /// Since when which share of the whole service's requests fails, whatever the versions do.
     burns: Vec<(Timestamp, f64)>,
+    observed: Vec<Instant>,
 }
 
 /// A series that no change file names.
@@ -217,6 +219,7 @@ impl World {
             pages: vec![],
             alarms: vec![],
             notices: vec![],
+            observed: vec![],
             now: epoch(),
             clock_set: 0,
             plan_runs: 0,
@@ -315,6 +318,11 @@ impl World {
     /// The new version's share now, in basis points.
     pub fn weight(&self) -> u16 {
         self.state().weight
+    }
+
+    /// When its target was asked what is there now.
+    pub fn observed(&self) -> Vec<Instant> {
+        self.state().observed.clone()
     }
 
     /// What people were told in its own time.
@@ -520,7 +528,9 @@ impl Driver for World {
     }
 
     async fn observe(&self, _: &Target) -> Result<Value, String> {
-        Ok(json!({"weight": self.state().weight}))
+        let mut state = self.state();
+        state.observed.push(Instant::now());
+        Ok(json!({"weight": state.weight}))
     }
 
     async fn ensure(&self, act: &Act, desired: &Desired) -> Outcome {

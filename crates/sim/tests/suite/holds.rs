@@ -25,7 +25,7 @@ fn on_call(more: &str) -> Governance {
     rules(&format!("rules: [{{require: []}}]\n{more}"), &[("services/shop.yaml", shop)])
 }
 
-fn request(handle: &Handle, lasts: Span) -> HoldRequest {
+pub(crate) fn request(handle: &Handle, lasts: Span) -> HoldRequest {
     HoldRequest {
         services: ["shop".to_owned()].into(),
         team: None,

@@ -55,6 +55,11 @@ fn what_waits_has_no_task_and_an_event_wakes_those_concerned_alone() {
         assert_eq!((before.waiting, before.in_line, tasks), (10, 0, 1), "one rolls out, ten wait");
         tokio::time::sleep(Duration::from_secs(120)).await;
         assert_eq!(handle.waiting().0.woken, before.woken, "nobody is asked while nothing happens");
+        let hold = handle.hold(&bob(), crate::holds::request(&handle, Span::secs(3_600))).await.expect("bob may");
+        handle.release_hold(&bob(), &hold.order.hold, "done").await.expect("bob may");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(handle.waiting().0.woken, before.woken, "who stands behind another waits for that one in any case");
+        assert_eq!(world.observed().len(), 1, "nobody who waits asks anything of a target");
         let back = Command::Rollback { reason: "enough".into() };
         handle.command(&ada(), ids[0], back).await.expect("ada may");
         until(&handle, ids[1], |p| matches!(p, Phase::RollingOut { .. })).await;
