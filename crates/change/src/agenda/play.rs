@@ -95,6 +95,17 @@ impl Stands {
         course.leaves_at.filter(|leaves| *leaves <= at).map(|_| left())
     }
 
+    /// Whether nobody can say how it ends.
+    fn is_unknown(&self) -> bool {
+        match self {
+            Self::Waiting => false,
+            Self::Unknown => true,
+            Self::UnderWay { course, .. } | Self::Left { course, .. } | Self::Over { course, .. } => {
+                course.unknown.is_some()
+            }
+        }
+    }
+
     /// What becomes of one whose watch is over by then.
     fn over(&self, at: Timestamp) -> Option<Self> {
         let Self::Left { since, course, planned } = self else { return None };
@@ -368,12 +379,14 @@ impl<'a> Play<'a> {
 
     fn agenda(self) -> Agenda {
         let cut = self.cut.clone();
-        let mut items: Vec<Item> = (0..self.parts.len()).map(|i| self.item(i, &mut BTreeSet::new())).collect();
+        let heads = self.heads();
+        let mut items: Vec<Item> = heads.into_iter().enumerate().map(|(i, head)| self.item(i, head)).collect();
         items.sort_by_key(|item| (item.expected, item.starts_at, item.change.is_none(), item.change));
         Agenda { now: self.known.now, until: self.known.until, items, cut }
     }
 
-    fn item(&self, i: usize, seen: &mut BTreeSet<usize>) -> Item {
+    /// What is expected of one that waits in the end for `head`, if nobody can say more of that one.
+    fn item(&self, i: usize, head: Option<ChangeId>) -> Item {
         let part = &self.parts[i];
         let asking = part.asking;
         let proposal = &asking.change.proposal;
@@ -389,8 +402,12 @@ impl<'a> Play<'a> {
             }
             Stands::Unknown => (Expected::Unknown, None, None, part.because.clone()),
             Stands::Waiting if self.cut.is_some() => (Expected::Unknown, None, None, part.because.clone()),
-            Stands::Waiting => match self.waits_for_unknown(i, seen) {
-                Some(why) => (Expected::Unknown, None, None, why),
+            // Why nobody can say more stands with the head of the queue, for those who may read it.
+            Stands::Waiting => match head {
+                Some(head) => {
+                    let because = format!("{}; of {head} nobody can say more", part.because);
+                    (Expected::Unknown, None, None, because)
+                }
                 None => (Expected::Later, None, None, part.because.clone()),
             },
         };
@@ -410,20 +427,35 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Why nobody can say when a change begins that waits for others at the end of the play.
-    fn waits_for_unknown(&self, i: usize, seen: &mut BTreeSet<usize>) -> Option<String> {
-        let part = &self.parts[i];
-        let behind = part.behind.filter(|_| seen.insert(i))?;
-        let other = self.parts.iter().position(|other| other.asking.change.id == behind);
-        let Some(other) = other else { return Some(format!("{}, and nobody can say when that ends", part.because)) };
-        let unknown = match &self.parts[other].stands {
-            Stands::UnderWay { course, .. } | Stands::Left { course, .. } | Stands::Over { course, .. } => {
-                course.unknown.clone()
+    /// For each, the change that it waits for in the end and of which nobody can say more, where there is one.
+    fn heads(&self) -> Vec<Option<ChangeId>> {
+        let numbers: BTreeMap<ChangeId, usize> =
+            self.parts.iter().enumerate().map(|(i, part)| (part.asking.change.id, i)).collect();
+        let mut heads = BTreeMap::new();
+        (0..self.parts.len()).for_each(|i| self.follow(i, &numbers, &mut heads));
+        heads.into_values().collect()
+    }
+
+    /// Finds the head of one, and of all that it waits for on the way.
+    fn follow(&self, from: usize, numbers: &BTreeMap<ChangeId, usize>, heads: &mut BTreeMap<usize, Option<ChangeId>>) {
+        let (mut chain, mut at) = (Vec::new(), from);
+        let head = loop {
+            if let Some(known) = heads.get(&at) {
+                break *known;
             }
-            Stands::Unknown => Some(self.parts[other].because.clone()),
-            Stands::Waiting => self.waits_for_unknown(other, seen),
+            // Whoever comes back to itself has no head.
+            heads.insert(at, None);
+            chain.push(at);
+            let Flight { stands, behind, asking, .. } = &self.parts[at];
+            if *stands != Stands::Waiting {
+                break stands.is_unknown().then_some(asking.change.id);
+            }
+            match behind.and_then(|id| numbers.get(&id)) {
+                Some(next) => at = *next,
+                None => break *behind,
+            }
         };
-        unknown.map(|why| format!("{}; of {behind} nobody can say more: {why}", part.because))
+        heads.extend(chain.into_iter().map(|i| (i, head)));
     }
 }
 

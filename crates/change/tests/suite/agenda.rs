@@ -148,8 +148,28 @@ fn what_waits_for_people_is_unknown_and_so_is_whatever_waits_for_it() {
     assert_eq!(said(3), (Expected::Planned, "nothing holds it"));
     assert_eq!((said(4).0, of(&agenda, 4).ends_at), (Expected::UnderWay, None));
     assert_eq!(said(5).0, Expected::Unknown);
-    assert!(said(5).1.ends_with("it is paused, and goes on when somebody resumes it"), "{}", said(5).1);
+    assert_eq!(said(5).1, "CHG-4 is changing `stock`; of CHG-4 nobody can say more");
+    assert!(said(4).1.ends_with("it is paused, and goes on when somebody resumes it"), "{}", said(4).1);
     assert_eq!(said(6).0, Expected::Later);
+}
+
+// PR5, A7: why the first of a queue stands still is said with that one alone, which not everybody may read.
+#[test]
+fn however_long_a_queue_is_each_says_its_own_reason_and_who_stands_at_its_head() {
+    let unapproved = Life::begin(ChangeId::new(1), on(&["stock"], "a")).assessed().change;
+    let behind = |id: u64| {
+        let first = ChangeId::new(id - 1);
+        approved(id, sealed(Proposal { after: [first].into(), ..on(&["shop"], &format!("t{id}")) }))
+    };
+    let mut changes = vec![unapproved];
+    changes.extend((2..=40).map(behind));
+    let agenda = World::of("{}", changes).plan(1);
+    assert!(of(&agenda, 1).because.starts_with("approvals are missing"));
+    for id in 2..=40 {
+        let before = id - 1;
+        assert_eq!(of(&agenda, id).because, format!("it comes after CHG-{before}; of CHG-1 nobody can say more"));
+        assert_eq!(of(&agenda, id).expected, Expected::Unknown);
+    }
 }
 
 // PR5: who is not proposed stands behind those that are approved, and asks nobody.
