@@ -19,6 +19,15 @@ use crate::controls::Controls;
 pub struct Fold {
     pub(crate) changes: BTreeMap<ChangeId, Record>,
     pub(crate) controls: Controls,
+    /// How many changes of each service have ended.
+    ended: BTreeMap<String, Ended>,
+}
+
+/// How the changes of a service have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ended {
+    all: u32,
+    failed: u32,
 }
 
 /// What is remembered of one change.
@@ -85,8 +94,21 @@ impl Fold {
         if let Some(record) = self.changes.get_mut(&id) {
             // A clock that jumps back must not make a change look finished earlier.
             record.last_at = record.last_at.max(at);
+            let had_ended = record.ended().is_some();
             record.add(event, actor, at);
+            if let Some((_, outcome, _)) = record.ended().filter(|_| !had_ended) {
+                for service in &record.services {
+                    let ended = self.ended.entry(service.clone()).or_default();
+                    ended.all += 1;
+                    ended.failed += u32::from(outcome != Outcome::Completed);
+                }
+            }
         }
+    }
+
+    /// Which share of the changes of a service that have ended has failed; nothing where none has ended.
+    pub fn failure_rate(&self, service: &str) -> Option<f64> {
+        self.ended.get(service).map(|ended| f64::from(ended.failed) / f64::from(ended.all))
     }
 
     /// How changes of these services fared up to now, in all and by this author, and whether this effect was rolled back before. A rollback that failed

@@ -274,6 +274,8 @@ fn history_knows_the_failure_rate_the_age_of_the_last_change_and_the_record_of_t
     assert_eq!(history("cart", "eve").author, Default::default());
     assert!(cart.last_change_age_days.is_some_and(|days| days > 0.9 && days < 1.1), "{cart:?}");
     assert_eq!((mail.failure_rate, mail.last_change_age_days), (None, None), "nothing to count is not zero");
+    // What is kept for each service says the same as a walk over all changes.
+    assert_eq!((fold.failure_rate("cart"), fold.failure_rate("mail")), (Some(0.4), None));
 }
 
 #[test]
