@@ -3,9 +3,10 @@
 //! Plays the days forward over the instants at which anything may change, with the same gates that hold steps in earnest: no start is planned that they
 //! would hold. What nobody can foretell, such as a vote or the end of a pause, is said to be unknown, and so is everything that waits for it. Must never
 //! open a gate, wake anything or be kept: it is what would happen if nobody did anything. Nothing is looked at minute by minute, and the play is bounded;
-//! what was cut is said. Its rooms: [`course`] (how long a rollout takes through the calendar), `play`, and
+//! what was cut is said. Its rooms: [`choice`] (who is played where there are too many), [`course`] (how long a rollout takes through the calendar), `play`, and
 //! [`days`] for readers.
 
+pub mod choice;
 pub mod course;
 pub mod days;
 mod play;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::choice::LeftOut;
 use crate::calendar::Almanac;
 use crate::governance::Governance;
 use crate::id::{ChangeId, ReleaseId};
@@ -26,6 +28,8 @@ pub use play::plan;
 
 /// The most instants that are played.
 pub const MOST_INSTANTS: usize = 20_000;
+/// The most times that changes are asked for their gates.
+pub const MOST_ASKED: usize = 200_000;
 /// The farthest that may be asked about.
 pub const LONGEST: Span = Span::secs(92 * 86_400);
 
@@ -39,7 +43,9 @@ pub struct Known<'a> {
     pub calendar: &'a Almanac,
     /// Where those stand that have been approved, by the log.
     pub places: &'a BTreeMap<ChangeId, Place>,
-    /// Every change that has not ended, with what is given of it now.
+    /// Those that wait and are not played: whoever stands behind one of them is not planned.
+    pub left_out: &'a LeftOut,
+    /// Every change that is played, with what is given of it now.
     pub changes: &'a [Asking],
     /// How long a step takes, from its beginning to the beginning of the next; the last of all is the watch.
     pub takes: &'a dyn Fn(&Change, Part) -> Span,

@@ -103,6 +103,11 @@ impl Place {
         Rank { class, turn, since: self.since, ticket: self.ticket, change: self.change }
     }
 
+    /// What decides between two of one team that count their turns at one service: since when they wait, and where they were approved.
+    pub(crate) fn spot(&self) -> (Timestamp, u64, ChangeId) {
+        (self.since, self.ticket, self.change)
+    }
+
     /// When its age begins to count for more than turns.
     pub fn ages_at(&self, patience: Span) -> Timestamp {
         after(self.since, patience)
@@ -119,6 +124,13 @@ impl Place {
             }
             _ => First::Approved,
         }
+    }
+}
+
+impl Rank {
+    /// Whether turns decide when it goes, and not its age or an emergency.
+    pub(crate) fn is_by_turn(&self) -> bool {
+        self.class == Class::ByTurn
     }
 }
 

@@ -1,17 +1,19 @@
 //! Agenda: gathers what the core plays the next days from, and nothing more.
 //!
-//! Reads every change that has not ended, with what is given of it now, and hands them over. The play itself runs beside the engine, and holds no lock.
-//! Nothing is written: a question about a change that was not proposed leaves no trace.
+//! Reads the changes that have not ended, those that go first where there are too many, with what is given of each now, and hands them over. The play
+//! itself runs beside the engine, one at a time, and keeps nobody from changing anything: whoever asks meanwhile waits for the same answer. Nothing is
+//! written: a question about a change that was not proposed leaves no trace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use change::actor::Part;
+use change::agenda::choice::{self, Choice};
 use change::agenda::{self, Agenda, Asking, Known};
 use change::assessment::Risk;
 use change::batch::{Batch, BatchStopped};
 use change::gate::{Gate, GateName, GateState, Readiness};
-use change::precedence::Place;
+use change::precedence::Moment;
 use change::proposal::Files;
 use change::time::TimeZone;
 use change::{Actor, Change, ChangeId, Digest, Event, Span, Timestamp, time};
@@ -19,21 +21,25 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::handle::{Engine, Handle, ProposeError};
-use crate::ports::{ListQuery, StoreError};
+use crate::ports::StoreError;
 
 /// The most changes that are played, beside those under way.
 const MOST_CHANGES: usize = 2_000;
 /// The number of a change that was not proposed: behind all others.
 const SUPPOSED: ChangeId = ChangeId::new(u64::MAX / 2);
 
-/// How long a part of a rollout takes; the plan's own word where nothing else is known.
+/// How long a plan is told again, while nothing is added to the log.
+const LASTS: Span = Span::secs(60);
+
+/// How long a part of a rollout takes.
 pub type Takes = Arc<dyn Fn(&Change, agenda::Part) -> Span + Send + Sync>;
 
 /// How far a plan goes.
 #[derive(Clone)]
 pub struct Asked {
     pub until: Timestamp,
-    pub takes: Takes,
+    /// The plan's own word where nothing else is known.
+    pub takes: Option<Takes>,
 }
 
 impl std::fmt::Debug for Asked {
@@ -44,7 +50,25 @@ impl std::fmt::Debug for Asked {
 
 impl Asked {
     pub fn until(until: Timestamp) -> Self {
-        Self { until, takes: Arc::new(agenda::as_planned) }
+        Self { until, takes: None }
+    }
+}
+
+/// The plan that was made last, for whoever asks next.
+pub(crate) type LastPlan = Arc<tokio::sync::Mutex<Option<Kept>>>;
+
+pub(crate) struct Kept {
+    /// Where the log ended.
+    position: u64,
+    governance: Digest,
+    agenda: Agenda,
+}
+
+impl Kept {
+    fn answers(&self, position: u64, governance: Digest, until: Timestamp, now: Timestamp) -> bool {
+        let Agenda { now: made, until: kept, .. } = self.agenda;
+        let is_fresh = made <= now && now < time::after(made, LASTS);
+        is_fresh && (self.position, self.governance, kept) == (position, governance, until)
     }
 }
 
@@ -146,53 +170,51 @@ impl Handle {
         &self,
         services: &BTreeSet<String>,
     ) -> Result<BTreeMap<String, Option<f64>>, StoreError> {
-        let (now, nobody) = (self.now(), Actor::Clearway(Part::Clock));
-        self.engine
-            .with_folds(|folds| {
-                let rate = |service: &String| {
-                    let of = [service.clone()].into();
-                    folds.measures.history(&of, Digest::of_bytes(b""), &nobody, now).failure_rate
-                };
-                services.iter().map(|service| (service.clone(), rate(service))).collect()
-            })
-            .await
+        let rate = |measures: &measure::Fold, service: &String| (service.clone(), measures.failure_rate(service));
+        self.engine.with_folds(|folds| services.iter().map(|one| rate(&folds.measures, one)).collect()).await
     }
 }
 
 impl Engine {
     async fn play(&self, asked: Asked, supposed: Option<(Change, Timestamp)>) -> Result<Agenda, StoreError> {
+        let mut kept = self.last_plan.clone().lock_owned().await;
         let in_force = self.in_force();
         let now = time::to_millis(self.clock.now());
-        let (changes, cut) = self.not_ended().await?;
+        let position = self.with_folds(|folds| folds.next).await?;
+        let (governance, until) = (in_force.governance.digest, asked.until);
+        let for_everybody = asked.takes.is_none() && supposed.is_none();
+        let known = kept.as_ref().filter(|kept| for_everybody && kept.answers(position, governance, until, now));
+        if let Some(known) = known {
+            return Ok(known.agenda.clone());
+        }
+        let moment = Moment { now, patience: in_force.governance.settings.patience };
+        let everybody = self.with_folds(|folds| folds.traffic.everybody(now)).await?;
+        let Choice { played, mut places, left_out } = choice::choose(everybody, MOST_CHANGES, moment);
         let mut all = Vec::new();
-        for change in changes {
-            all.push(self.asking(change, None).await?);
+        for id in played {
+            if let Some(change) = self.load(id).await?.filter(|change| !change.phase().is_terminal()) {
+                all.push(self.asking(change, None).await?);
+            }
         }
         if let Some((change, at)) = supposed {
+            let place = self.with_folds(|folds| folds.traffic.place_of(&change, now)).await?;
+            places.insert(change.id, place);
             all.push(self.asking(change, Some(at)).await?);
         }
-        let places: BTreeMap<ChangeId, Place> = self
-            .with_folds(|folds| {
-                let place = |asking: &Asking| (asking.change.id, folds.traffic.place_of(&asking.change, now));
-                all.iter().map(place).collect()
-            })
-            .await?;
+        // Whoever leaves meanwhile leaves the play to its end: the next one begins after it.
         let played = tokio::task::spawn_blocking(move || {
             let (governance, calendar) = (&in_force.governance, &*in_force.calendar);
-            let known = Known {
-                now,
-                until: asked.until,
-                governance,
-                calendar,
-                places: &places,
-                changes: &all,
-                takes: &*asked.takes,
-            };
-            agenda::plan(&known)
+            let takes = asked.takes.unwrap_or_else(|| Arc::new(agenda::as_planned));
+            let (places, changes, left_out) = (&places, &all, &left_out);
+            let known = Known { now, until, governance, calendar, places, left_out, changes, takes: &*takes };
+            let mut agenda = agenda::plan(&known);
+            agenda.cut = agenda.cut.or(left_out.in_words(MOST_CHANGES));
+            if for_everybody {
+                *kept = Some(Kept { position, governance: governance.digest, agenda: agenda.clone() });
+            }
+            agenda
         });
-        let mut agenda = played.await.map_err(|error| StoreError::Failed(format!("the play broke off: {error}")))?;
-        agenda.cut = agenda.cut.or(cut);
-        Ok(agenda)
+        played.await.map_err(|error| StoreError::Failed(format!("the play broke off: {error}")))
     }
 
     async fn asking(&self, change: Change, supposed_at: Option<Timestamp>) -> Result<Asking, StoreError> {
@@ -201,35 +223,6 @@ impl Engine {
             given.readiness = readiness(&hold.gates);
         }
         Ok(Asking { change, given, supposed_at })
-    }
-
-    /// Every change under way and the newest of those that wait, with what was left out.
-    async fn not_ended(&self) -> Result<(Vec<Change>, Option<String>), StoreError> {
-        let mut query = ListQuery { limit: 1_000, ..ListQuery::default() };
-        let (mut found, mut waiting, mut left_out) = (Vec::new(), 0, 0);
-        loop {
-            let rows = self.store.list(&query).await?;
-            for row in rows.iter().filter(|row| row.active) {
-                let Some(change) = self.load(row.id).await?.filter(|change| !change.phase().is_terminal()) else {
-                    continue;
-                };
-                if change.rollout().is_none() {
-                    waiting += 1;
-                    if waiting > MOST_CHANGES {
-                        left_out += 1;
-                        continue;
-                    }
-                }
-                found.push(change);
-            }
-            match rows.last() {
-                Some(last) if rows.len() == query.limit => query.before = Some(last.id),
-                _ => break,
-            }
-        }
-        let cut = (left_out > 0)
-            .then(|| format!("{left_out} older changes that wait were left out: {MOST_CHANGES} are planned at most"));
-        Ok((found, cut))
     }
 }
 

@@ -25,6 +25,7 @@ use measure::Fold;
 use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
+use crate::agenda::LastPlan;
 use crate::asked::LastAsked;
 use crate::budgets::Budgets;
 use crate::checks::Rehearsals;
@@ -146,6 +147,8 @@ pub(crate) struct Engine {
     pub replaying: Semaphore,
     /// One explanation of policies at a time: the others wait.
     pub explaining: Semaphore,
+    /// One plan of the next days at a time, and the last one.
+    pub last_plan: LastPlan,
     pub notices: broadcast::Sender<Notice>,
     /// Another governance is in force: what is read by it is read anew.
     pub news: Arc<Notify>,
@@ -267,6 +270,7 @@ impl Handle {
             acts: Semaphore::new(parts.settings.most_acts),
             replaying: Semaphore::new(1),
             explaining: Semaphore::new(1),
+            last_plan: LastPlan::default(),
             settings: parts.settings,
             budgets: Budgets::default(),
             lanes: LaneCache::default(),

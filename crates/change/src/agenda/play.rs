@@ -7,15 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::course::{self, Course};
-use super::{Agenda, Asking, Expected, Item, Known, MOST_INSTANTS};
+use super::{Agenda, Asking, Expected, Item, Known, MOST_ASKED, MOST_INSTANTS};
 use crate::budget;
 use crate::calendar::{Passes, Subject};
 use crate::conflict::traffic::{Meeting, meeting};
 use crate::conflict::{self, Then};
 use crate::gate::{self, Gate, GateName, GateState};
 use crate::id::{ChangeId, ReleaseId};
+use crate::lane;
 use crate::lifecycle::{Change, Phase, Stage, bake_over};
 use crate::precedence::{Moment, Place, Rank, Turn};
+use crate::proposal::Proposal;
 use crate::release::{self, Release, Standing};
 use crate::rollout::StepState;
 use crate::time::{Timestamp, after};
@@ -26,8 +28,8 @@ pub fn plan(known: &Known<'_>) -> Agenda {
     let mut played = 0;
     while let Some(at) = play.instants.pop_first().filter(|at| *at <= known.until) {
         played += 1;
-        if played > MOST_INSTANTS {
-            play.cut = Some(format!("the plan ends at `{at}`: more than {MOST_INSTANTS} instants were played"));
+        if let Some(why) = play.is_too_much(played) {
+            play.cut = Some(format!("the plan ends at `{at}`: {why}"));
             break;
         }
         play.pass(at);
@@ -49,6 +51,8 @@ struct Play<'a> {
     begun: BTreeMap<String, Vec<Timestamp>>,
     turns: BTreeMap<(String, String), Turn>,
     turn: u64,
+    /// How often changes were asked for their gates.
+    asked: usize,
     cut: Option<String>,
 }
 
@@ -56,11 +60,19 @@ struct Play<'a> {
 struct Flight<'a> {
     asking: &'a Asking,
     near: Vec<(String, usize)>,
+    /// Its team, and the stream of the service at which its turns count.
+    turns: (String, String),
     stands: Stands,
     because: String,
     behind: Option<ChangeId>,
     /// It is not asked before.
     idle_until: Timestamp,
+    /// It is not asked before this one is completed.
+    comes_after: Option<ChangeId>,
+    /// The calendar does not close to it before, once its gates were open: it stays in line without being asked, and is asked before it begins.
+    open_until: Timestamp,
+    /// The one under way that was in its way last.
+    held_up_by: Option<usize>,
     /// Since when it could begin, but for others.
     able_since: Option<Timestamp>,
 }
@@ -128,10 +140,14 @@ impl<'a> Play<'a> {
         let (rules, catalog) = (&known.governance.conflicts, &known.governance.catalog);
         let flight = |asking: &'a Asking| Flight {
             near: conflict::near(&asking.change.proposal.services, rules, catalog),
+            turns: (asking.change.proposal.owner.clone(), home(&asking.change)),
             stands: begun(known, asking),
             because: String::new(),
             behind: None,
             idle_until: asking.supposed_at.unwrap_or(known.now),
+            comes_after: None,
+            open_until: known.now,
+            held_up_by: None,
             able_since: None,
             asking,
         };
@@ -149,6 +165,7 @@ impl<'a> Play<'a> {
             begun: BTreeMap::new(),
             turns: BTreeMap::new(),
             turn: u64::MAX / 2,
+            asked: 0,
             cut: None,
             parts,
         };
@@ -217,7 +234,7 @@ impl<'a> Play<'a> {
     fn serve(&mut self, at: Timestamp) {
         let mut line: Vec<(Rank, usize)> = Vec::new();
         for i in 0..self.parts.len() {
-            if self.parts[i].stands == Stands::Waiting && self.parts[i].idle_until <= at && self.is_open(i, at) {
+            if self.may_stand_in_line(i, at) && (self.stays_open(i, at) || self.is_open(i, at)) {
                 self.parts[i].able_since.get_or_insert(at);
                 line.push((self.place(i, at).rank(self.moment(at)), i));
             }
@@ -226,17 +243,44 @@ impl<'a> Play<'a> {
         let mut waiting: Vec<usize> = Vec::new();
         for (_, i) in line {
             // Whoever began just now may have taken the last place of a day, or of a wave.
-            if !self.is_open(i, at) {
+            if !self.stays_open(i, at) && !self.is_open(i, at) {
                 continue;
             }
-            match self.in_the_way(i, &waiting, at) {
-                Some((because, behind)) => {
-                    (self.parts[i].because, self.parts[i].behind) = (because, Some(behind));
-                    waiting.push(i);
-                }
-                None => self.begin(i, at),
+            if self.is_held_up(i, &waiting, at) {
+                waiting.push(i);
+            } else if self.is_open(i, at) {
+                self.begin(i, at);
             }
         }
+    }
+
+    fn is_too_much(&self, played: usize) -> Option<String> {
+        if played > MOST_INSTANTS {
+            return Some(format!("more than {MOST_INSTANTS} instants were played"));
+        }
+        (self.asked > MOST_ASKED).then(|| format!("changes were asked for their gates more than {MOST_ASKED} times"))
+    }
+
+    fn may_stand_in_line(&self, i: usize, at: Timestamp) -> bool {
+        let part = &self.parts[i];
+        let comes_after = part.comes_after.is_some_and(|id| !self.completed.contains(&id));
+        part.stands == Stands::Waiting && part.idle_until <= at && !comes_after
+    }
+
+    fn stays_open(&self, i: usize, at: Timestamp) -> bool {
+        at < self.parts[i].open_until
+    }
+
+    /// Up to when nothing but a look at its gates closes them, once they are open. What moves with other changes is asked each time.
+    fn closes_at(&self, i: usize, at: Timestamp) -> Timestamp {
+        let Asking { change, given, .. } = self.parts[i].asking;
+        if change.release.is_some() || !given.budgets.is_empty() || given.batch.is_some() {
+            return at;
+        }
+        let owners = self.known.governance.catalog.owners(&change.proposal.services);
+        let turn = self.known.calendar.next_turn(&Subject::of(change, &owners), at);
+        let passes = Passes::of(change, &given.grants_lost).next_end(at);
+        turn.into_iter().chain(passes).min().unwrap_or(Timestamp::MAX)
     }
 
     fn moment(&self, at: Timestamp) -> Moment {
@@ -249,9 +293,7 @@ impl<'a> Play<'a> {
         let change = &part.asking.change;
         let unknown = || Place { is_emergency: false, since: at, turn: None, ticket: u64::MAX, change: change.id };
         let mut place = self.known.places.get(&change.id).cloned().unwrap_or_else(unknown);
-        let home = home(change);
-        let turn = self.turns.get(&(change.proposal.owner.clone(), home)).copied();
-        place.turn = place.turn.max(turn);
+        place.turn = place.turn.max(self.turns.get(&part.turns).copied());
         if place.since > at || place.ticket == u64::MAX {
             place.since = part.able_since.unwrap_or(at);
         }
@@ -260,15 +302,20 @@ impl<'a> Play<'a> {
 
     /// Whether every gate is open to it but those of other changes that wait or are under way.
     fn is_open(&mut self, i: usize, at: Timestamp) -> bool {
+        self.asked += 1;
         let held = self.held(i, at);
+        let closes_at = matches!(held, Held::No).then(|| self.closes_at(i, at));
         let part = &mut self.parts[i];
+        (part.open_until, part.comes_after) = (closes_at.unwrap_or(at), None);
         match held {
             Held::No => return true,
             Held::Until(until, because) => {
                 (part.because, part.behind, part.idle_until) = (because, None, until);
                 self.instants.insert(until);
             }
-            Held::ByOthers(because, behind) => (part.because, part.behind) = (because, behind),
+            Held::ByOthers(because, behind) => {
+                (part.because, part.behind, part.comes_after) = (because, behind, behind)
+            }
             Held::ForGood(because) => (part.because, part.behind, part.stands) = (because, None, Stands::Unknown),
         }
         false
@@ -307,37 +354,76 @@ impl<'a> Play<'a> {
         verdict(&holding, at).unwrap_or_else(|| not_scheduled(asking))
     }
 
-    /// The other change that holds it, with why: one under way, or one that waits and goes first.
-    fn in_the_way(&self, i: usize, waiting: &[usize], at: Timestamp) -> Option<(String, ChangeId)> {
+    /// Whether another change holds it: one under way, or one that waits and goes first.
+    fn is_held_up(&mut self, i: usize, waiting: &[usize], at: Timestamp) -> bool {
+        let is_there = |other: usize| matches!(self.parts[other].stands, Stands::UnderWay { .. });
+        if self.parts[i].held_up_by.is_some_and(is_there) {
+            return true;
+        }
+        let under_way = self.under_way(i);
+        let found = under_way.as_ref().map(|(because, other)| (because.clone(), self.parts[*other].asking.change.id));
+        let found = found.or_else(|| self.goes_first(i, waiting, at)).or_else(|| self.left_out(i, at));
+        let is_held_up = found.is_some();
+        let part = &mut self.parts[i];
+        part.held_up_by = under_way.map(|(_, other)| other);
+        if let Some((because, behind)) = found {
+            (part.because, part.behind) = (because, Some(behind));
+        }
+        is_held_up
+    }
+
+    fn is_together(&self, i: usize, other: usize) -> bool {
+        let release = self.parts[other].asking.change.release;
+        release.is_some() && release == self.parts[i].asking.change.release
+    }
+
+    /// The change under way where it would begin.
+    fn under_way(&self, i: usize) -> Option<(String, usize)> {
         let (part, rules) = (&self.parts[i], &self.known.governance.conflicts);
         let change = &part.asking.change;
-        let together = |other: usize| {
-            let release = self.parts[other].asking.change.release;
-            release.is_some() && release == change.release
-        };
         for resource in &change.proposal.claims.resources {
             if let Some(with) = self.at_targets.get(resource).and_then(|there| there.first()) {
-                let with = self.parts[*with].asking.change.id;
-                return Some((format!("{with} is changing `{resource}`"), with));
+                let id = self.parts[*with].asking.change.id;
+                return Some((format!("{id} is changing `{resource}`"), *with));
             }
         }
         for (service, hops) in &part.near {
             let there = self.at_services.get(&conflict::stream(&change.proposal.environment, service));
-            let others = there.into_iter().flatten().filter(|other| !together(**other));
-            for other in others {
+            for other in there.into_iter().flatten().filter(|other| !self.is_together(i, **other)) {
                 let with = &self.parts[*other].asking.change;
                 if meeting(change, with, *hops, rules).is_some_and(|Meeting { then }| then > Then::Allow) {
-                    return Some((format!("{} is changing `{service}`", with.id), with.id));
+                    return Some((format!("{} is changing `{service}`", with.id), *other));
                 }
             }
         }
-        let mine = self.place(i, at);
-        waiting.iter().rev().find_map(|other| {
-            let with = &self.parts[*other].asking.change;
-            let holds = self.waits_behind(i, *other, together(*other));
-            let why = || self.place(*other, at).before(&mine, &with.proposal.owner, self.moment(at));
-            holds.then(|| (format!("{} {}", with.id, why().in_words()), with.id))
-        })
+        None
+    }
+
+    /// The last of those that wait, go before it, and hold it.
+    fn goes_first(&self, i: usize, waiting: &[usize], at: Timestamp) -> Option<(String, ChangeId)> {
+        let other = waiting.iter().rev().find(|other| self.waits_behind(i, **other, self.is_together(i, **other)))?;
+        let with = &self.parts[*other].asking.change;
+        let why = self.place(*other, at).before(&self.place(i, at), &with.proposal.owner, self.moment(at));
+        Some((format!("{} {}", with.id, why.in_words()), with.id))
+    }
+
+    /// The first of those that are not played and go before it at a place of its own, or near it: of them nobody can say when they go.
+    fn left_out(&self, i: usize, at: Timestamp) -> Option<(String, ChangeId)> {
+        if self.known.left_out.count == 0 {
+            return None;
+        }
+        let (part, moment, mine) = (&self.parts[i], self.moment(at), self.place(i, at));
+        let Proposal { environment, claims, .. } = &part.asking.change.proposal;
+        let near = part.near.iter().map(|(service, _)| conflict::stream(environment, service));
+        let places: Vec<String> = near.chain(claims.resources.iter().map(|resource| lane::stream(resource))).collect();
+        let first = places.iter().flat_map(|place| self.known.left_out.at(place)).map(|(team, home, place)| {
+            let turn = self.turns.get(&(team.to_owned(), home.to_owned())).copied();
+            (team, Place { turn: place.turn.max(turn), ..place.clone() })
+        });
+        let before = first.filter(|(_, place)| place.rank(moment) < mine.rank(moment));
+        let (team, place) = before.min_by_key(|(_, place)| place.rank(moment))?;
+        let why = place.before(&mine, team, moment).in_words();
+        Some((format!("{} {why}, and is not planned itself", place.change), place.change))
     }
 
     /// Whether one that waits holds another that goes after it.
@@ -367,6 +453,8 @@ impl<'a> Play<'a> {
             self.begun.entry(service.clone()).or_default().push(at);
             let place = (change.proposal.owner.clone(), conflict::stream(&change.proposal.environment, service));
             self.turns.insert(place, Turn { position: self.turn, at });
+        }
+        if !asking.given.budgets.is_empty() {
             // A place in the rate of a budget is free again a day later.
             self.instants.insert(after(at, budget::DAY));
         }

@@ -64,7 +64,7 @@ struct Line {
 }
 
 /// A team, the service at which its turns count, and whether it is about emergencies.
-type Group = (Arc<String>, Arc<String>, bool);
+pub(crate) type Group = (Arc<String>, Arc<String>, bool);
 /// Since when a change waits, where it was approved, and which it is.
 type Spot = (Timestamp, u64, ChangeId);
 
@@ -90,6 +90,29 @@ pub struct Flight {
     stands: At,
     /// The number of events in its stream.
     version: u64,
+}
+
+/// A change that has not ended, as it stands among the others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Present {
+    pub place: Place,
+    pub has_begun: bool,
+    flight: Flight,
+}
+
+impl Present {
+    pub fn is_approved(&self) -> bool {
+        self.flight.ticket.is_some()
+    }
+
+    pub(crate) fn group(&self) -> Group {
+        self.flight.group()
+    }
+
+    /// The streams of its services and targets.
+    pub(crate) fn places(&self) -> Vec<String> {
+        self.flight.places()
+    }
 }
 
 /// How far a change has come.
@@ -315,6 +338,16 @@ impl Traffic {
         let (with, place) =
             before.filter(|(_, place)| place.rank(moment) < rank).max_by_key(|(_, place)| place.rank(moment))?;
         Some((with, self.first(with, &place, &mine, moment)))
+    }
+
+    /// Everybody that has not ended.
+    pub fn everybody(&self, now: Timestamp) -> Vec<Present> {
+        let present = |(id, flight): (&ChangeId, &Flight)| Present {
+            place: self.place(*id, flight, now),
+            has_begun: flight.stands == At::Begun,
+            flight: flight.clone(),
+        };
+        self.flights.iter().map(present).collect()
     }
 
     /// Where a change stands in the order of all that wait.

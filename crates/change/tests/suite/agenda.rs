@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use change::actor::Part;
+use change::agenda::choice::{self, Choice, LeftOut};
 use change::agenda::{self, Agenda, Asking, Expected, Item, Known};
 use change::backlog::{self, Behind};
 use change::calendar::{Almanac, Calendar};
 use change::circumstances::Circumstances;
+use change::conflict::traffic::{News, Traffic};
 use change::document::Document;
 use change::governance::Governance;
 use change::lane::Lane;
 use change::lifecycle::Given;
-use change::precedence::Place;
+use change::precedence::{Moment, PATIENCE, Place};
 use change::proposal::Proposal;
 use change::rollout::PauseReason;
 use change::schedule::When;
@@ -72,6 +74,7 @@ impl World {
             governance: &self.governance,
             calendar: &self.calendar,
             places: &places,
+            left_out: &LeftOut::default(),
             changes: &self.changes,
             takes: &agenda::as_planned,
         })
@@ -170,6 +173,75 @@ fn however_long_a_queue_is_each_says_its_own_reason_and_who_stands_at_its_head()
         assert_eq!(of(&agenda, id).because, format!("it comes after CHG-{before}; of CHG-1 nobody can say more"));
         assert_eq!(of(&agenda, id).expected, Expected::Unknown);
     }
+}
+
+// PR5: those that wait for one that goes are not asked again at each moment at which anything happens.
+#[test]
+fn a_long_queue_is_planned_to_its_end() {
+    let changes = (1..=450).map(|id| approved(id, on(&["shop"], &format!("t{id}"))));
+    let agenda = World::of("{}", changes).plan(4);
+    assert_eq!(agenda.cut, None);
+    assert_eq!(of(&agenda, 450).starts_at, at(74, 50), "one after the other, ten minutes each");
+}
+
+/// The log of these changes, as it is told to whoever chooses.
+fn told(changes: &[Change], lives: impl Fn(&Change) -> Life) -> Traffic {
+    let mut traffic = Traffic::default();
+    let mut position = 0;
+    for change in changes {
+        for (version, (event, _, _)) in (1..).zip(&lives(change).log) {
+            let stream = &change.id.stream();
+            traffic.add(News { stream, version, position, time: start(), event });
+            position += 1;
+        }
+    }
+    traffic
+}
+
+// PR5: of more changes than can be played, those are that go first; and nobody is planned who stands behind one of the others.
+#[test]
+fn of_too_many_those_are_played_that_go_first_and_none_is_planned_behind_one_that_is_not() {
+    let of_team = |owner: &str, when: When, service: &str, target: &str| {
+        sealed(Proposal { owner: owner.into(), when, ..on(&[service], target) })
+    };
+    let mut changes: Vec<Change> =
+        (1..=5).map(|id| approved(id, of_team("a", When::Now, "shop", &format!("t{id}")))).collect();
+    let later = When::At(after(start(), DAY.times(2)));
+    changes.push(approved(6, of_team("b", later, "shop", "t6")));
+    changes.push(approved(7, of_team("b", later, "till", "t7")));
+    let unapproved = Life::begin(ChangeId::new(8), of_team("c", When::Now, "cart", "t8")).assessed().change;
+    changes.push(unapproved);
+    let life = |change: &Change| {
+        let begun = Life::begin(change.id, change.proposal.clone());
+        if change.not_before().is_some() { begun.scheduled() } else { begun.assessed() }
+    };
+    let moment = Moment { now: start(), patience: PATIENCE };
+    let everybody = told(&changes, life).everybody(start());
+    let Choice { played, places, left_out } = choice::choose(everybody, 5, moment);
+    let numbers: Vec<u64> = played.iter().map(|id| id.number()).collect();
+    assert_eq!(numbers, [1, 6, 7, 2, 3], "the oldest of each team, then the next ones; who is not approved goes last");
+    assert_eq!(
+        left_out.in_words(5).as_deref(),
+        Some("3 changes that wait were left out: 5 are planned at most, those that go first")
+    );
+
+    changes.retain(|change| played.contains(&change.id));
+    let world = World::of("{}", changes);
+    let agenda = agenda::plan(&Known {
+        now: start(),
+        until: after(start(), DAY.times(4)),
+        governance: &world.governance,
+        calendar: &world.calendar,
+        places: &places,
+        left_out: &left_out,
+        changes: &world.changes,
+        takes: &agenda::as_planned,
+    });
+    assert_eq!([1, 2, 3, 7].map(|id| of(&agenda, id).starts_at), [at(0, 0), at(0, 10), at(0, 20), at(48, 0)]);
+    let behind = of(&agenda, 6);
+    assert_eq!((behind.expected, behind.behind, behind.starts_at), (Expected::Unknown, Some(ChangeId::new(4)), None));
+    assert!(behind.because.starts_with("CHG-4 waits for the same"), "{}", behind.because);
+    assert!(behind.because.ends_with("and is not planned itself; of CHG-4 nobody can say more"), "{}", behind.because);
 }
 
 // PR5: who is not proposed stands behind those that are approved, and asks nobody.

@@ -142,12 +142,17 @@ pub(crate) async fn view(server: &Shared, caller: &Caller, params: &SchedulePara
             return Err(Problem::malformed(format!("`{at}` is not within the next 92 days")));
         }
         Some(at) => at,
-        None => time::after(now, days(params.days, now, now)?),
+        // To the minute: whoever asks within it asks for the same plan.
+        None => to_minutes(time::after(now, days(params.days, now, now)?)),
     };
     let mut agenda = server.handle.agenda(Asked::until(until)).await?;
     retain(server, caller, &mut agenda, params);
     let at = params.at.map(|at| moment(&agenda, at));
     Ok(ScheduleView { agenda, batches: server.handle.batches().await?, at })
+}
+
+fn to_minutes(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second() - at.as_second().rem_euclid(60)).unwrap_or(at)
 }
 
 /// The length of the plan from an instant on.

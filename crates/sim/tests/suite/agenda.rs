@@ -79,7 +79,7 @@ fn what_is_planned_is_what_then_happens_where_nobody_interferes() {
             Part::Watch => known[2],
         };
         let planned_at = handle.now();
-        let asked = Asked { takes: Arc::new(takes), ..Asked::until(after(planned_at, DAY)) };
+        let asked = Asked { takes: Some(Arc::new(takes)), ..Asked::until(after(planned_at, DAY)) };
         let agenda = handle.agenda(asked).await.expect("the store answers");
         let planned: BTreeMap<ChangeId, _> =
             agenda.items.iter().filter_map(|item| Some((item.change?, item.clone()))).collect();
@@ -98,5 +98,28 @@ fn what_is_planned_is_what_then_happens_where_nobody_interferes() {
         let expected: Vec<Expected> = ids.iter().map(|id| planned[id].expected).collect();
         assert_eq!(expected.iter().filter(|is| **is == Expected::Planned).count(), 5, "{expected:?}");
         println!("{} changes, planned and begun at most {worst} apart", ids.len());
+    });
+}
+
+// PR5: many who ask cost no more than one.
+#[test]
+fn a_plan_is_made_once_for_all_who_ask_until_something_happens_or_a_minute_is_over() {
+    paused().block_on(async {
+        let (world, store) = (World::new(22, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, rules(NOBODY, &[])).await;
+        let until_then = after(handle.now(), DAY);
+        let made = async || handle.agenda(Asked::until(until_then)).await.expect("the store answers");
+        let first = made().await;
+        tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+        assert_eq!(made().await.now, first.now, "nothing has happened: it is the same plan");
+        let id = propose(&handle, &change_file("first", &STEPS, "when: 2026-12-01T09:00:00Z\n")).await;
+        let second = made().await;
+        assert!(second.now > first.now && second.items.iter().any(|item| item.change == Some(id)), "{second:?}");
+        until(&handle, id, |p| p == Phase::Scheduled).await;
+        let third = made().await;
+        tokio::time::sleep(std::time::Duration::from_secs(61)).await;
+        let fourth = made().await;
+        assert!(fourth.now > third.now, "it is a minute old");
+        assert_eq!(fourth.items, third.items);
     });
 }
