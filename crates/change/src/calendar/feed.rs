@@ -4,7 +4,7 @@
 //! calendar or the list of changes. Reads no clock.
 
 use crate::id::{ChangeId, Digest};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, between};
 
 use super::almanac::Occurrence;
 use super::clock::Effect;
@@ -23,9 +23,30 @@ pub struct Planned {
     pub url: String,
 }
 
+/// As many occurrences as a feed has room for, and what is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt<'a> {
+    pub occurrences: Vec<Occurrence<'a>>,
+    /// The first moment to come from which on something is not told.
+    pub cut: Option<Timestamp>,
+}
+
+/// What matters most of more than a feed has room for: what is to come before what is over, freezes before windows, the nearest first.
+pub fn excerpt(mut all: Vec<Occurrence<'_>>, most: usize, now: Timestamp) -> Excerpt<'_> {
+    all.sort_by_cached_key(|one| {
+        let is_over = one.spell.end <= now;
+        let away = if is_over { between(one.spell.end, now) } else { between(now, one.spell.start) };
+        (is_over, one.effect == Effect::Allows, away, one.spell, one.entry.name.clone())
+    });
+    let left_out = all.split_off(most.min(all.len()));
+    let cut = left_out.iter().filter(|one| one.spell.end > now).map(|one| one.spell.start).min();
+    all.sort_by(|a, b| (a.spell, &a.entry.name).cmp(&(b.spell, &b.entry.name)));
+    Excerpt { occurrences: all, cut }
+}
+
 /// The feed of these occurrences and changes, made at `now` by the server at this address. What it tells twice has the same UID, and what another server
 /// tells has another one.
-pub fn icalendar(name: &str, of: &str, occurrences: &[Occurrence<'_>], planned: &[Planned], now: Timestamp) -> String {
+pub fn icalendar(name: &str, of: &str, told: &Excerpt<'_>, planned: &[Planned], now: Timestamp) -> String {
     let mut file = Writer { of: of.to_owned(), text: String::new() };
     file.line("BEGIN", "VCALENDAR");
     file.line("VERSION", "2.0");
@@ -35,7 +56,8 @@ pub fn icalendar(name: &str, of: &str, occurrences: &[Occurrence<'_>], planned: 
     file.text("NAME", name);
     file.text("X-WR-CALNAME", name);
     file.line("REFRESH-INTERVAL;VALUE=DURATION", "PT1H");
-    occurrences.iter().for_each(|occurrence| file.occurrence(occurrence, now));
+    told.occurrences.iter().for_each(|occurrence| file.occurrence(occurrence, now));
+    told.cut.iter().for_each(|cut| file.cut(*cut, now));
     planned.iter().for_each(|planned| file.planned(planned, now));
     file.line("END", "VCALENDAR");
     file.text
@@ -63,6 +85,21 @@ impl Writer {
         self.text("SUMMARY", &format!("{what}: {}", entry.name));
         self.text("DESCRIPTION", &format!("{reason}Owner: {}", entry.owner));
         self.line("CATEGORIES", category);
+        self.line("TRANSP", "TRANSPARENT");
+        self.line("END", "VEVENT");
+    }
+
+    /// Said where people would look for what is missing.
+    fn cut(&mut self, from: Timestamp, now: Timestamp) {
+        let why = "More freezes and windows than this calendar can hold begin from here on, and some are missing. \
+                   Ask for the feed of one service or team, or see the calendar of the server.";
+        self.line("BEGIN", "VEVENT");
+        self.text("UID", &self.uid("cut"));
+        self.line("DTSTAMP", &instant(now));
+        self.line("DTSTART", &instant(from));
+        self.text("SUMMARY", "From here on this calendar is not complete");
+        self.text("DESCRIPTION", why);
+        self.line("URL", &format!("{}/calendar", self.of));
         self.line("TRANSP", "TRANSPARENT");
         self.line("END", "VEVENT");
     }
@@ -124,9 +161,12 @@ mod tests {
     use super::*;
     use crate::calendar::{Entry, Spell};
 
+    fn entry(name: &str) -> Entry {
+        Entry { name: name.into(), owner: "finance".into(), ..Entry::default() }
+    }
+
     fn feed(reason: &str, title: &str) -> String {
-        let entry =
-            Entry { name: "year-end".into(), reason: reason.into(), owner: "finance".into(), ..Entry::default() };
+        let entry = Entry { reason: reason.into(), ..entry("year-end") };
         let at = |text: &str| text.parse::<Timestamp>().expect("an instant");
         let spell = Spell { start: at("2026-12-20T17:00:00Z"), end: at("2027-01-03T05:00:00Z") };
         let planned = Planned {
@@ -136,8 +176,9 @@ mod tests {
             at: at("2027-01-04T08:00:00Z"),
             url: "https://clearway.example/changes/CHG-7".into(),
         };
-        let occurrences = [Occurrence { entry: &entry, effect: Effect::Forbids, spell }];
-        icalendar("Changes of shop", "https://clearway.example", &occurrences, &[planned], at("2026-11-01T00:00:00Z"))
+        let now = at("2026-11-01T00:00:00Z");
+        let told = excerpt(vec![Occurrence { entry: &entry, effect: Effect::Forbids, spell }], 10, now);
+        icalendar("Changes of shop", "https://clearway.example", &told, &[planned], now)
     }
 
     #[test]
@@ -156,6 +197,30 @@ mod tests {
             assert!(feed.split("\r\n").any(|found| found == line), "{line}: {feed}");
         }
         assert_eq!(feed.matches("BEGIN:VEVENT").count(), feed.matches("END:VEVENT").count());
+    }
+
+    // LC4: many windows that are over push no freeze out that is to come.
+    #[test]
+    fn a_feed_that_is_too_small_keeps_the_freezes_to_come_and_says_from_when_on_it_is_not_complete() {
+        let (daily, year_end) = (entry("daily"), entry("year-end"));
+        let on = |day: i64| Timestamp::from_second(day * 86_400).expect("an instant");
+        let spell = |day: i64| Spell { start: on(day), end: on(day + 1) };
+        let window = |day| Occurrence { entry: &daily, effect: Effect::Allows, spell: spell(day) };
+        let freeze = |day| Occurrence { entry: &year_end, effect: Effect::Forbids, spell: spell(day) };
+        let all: Vec<_> = (0..100).map(window).chain([freeze(10), freeze(95)]).collect();
+        let now = on(50);
+        let Excerpt { occurrences, cut } = excerpt(all.clone(), 5, now);
+        let said: Vec<_> = occurrences.iter().map(|one| (one.entry.name.as_str(), one.spell)).collect();
+        let windows = (50..54).map(|day| ("daily", spell(day)));
+        assert_eq!(said, windows.chain([("year-end", spell(95))]).collect::<Vec<_>>());
+        assert_eq!(cut, Some(on(54)));
+        let feed = icalendar("all", "https://clearway.example", &Excerpt { occurrences, cut }, &[], now);
+        assert!(
+            feed.contains("DTSTART:19700224T000000Z\r\nSUMMARY:From here on this calendar is not complete"),
+            "{feed}"
+        );
+        let whole = excerpt(all, 200, now);
+        assert_eq!((whole.occurrences.len(), whole.cut), (102, None));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use change::calendar::feed::{Planned, icalendar};
+use change::calendar::feed::{Planned, excerpt, icalendar};
 use change::calendar::{Almanac, Calendar};
 use change::document::Document;
 use change::time::after;
@@ -120,7 +120,13 @@ fn feed_at(now: Timestamp, of: &str) -> BTreeMap<String, (Timestamp, String)> {
     let calendar: Calendar = Document::from_yaml(CALENDAR).and_then(|document| document.read()).expect("a calendar");
     let almanac = Almanac::of(&calendar);
     let (from, to) = (change::time::before(now, Span::secs(31 * 86_400)), after(now, Span::secs(366 * 86_400)));
-    let file = icalendar("Clearway", of, &almanac.between(None, from, to), &[planned(7, "raise it")], now);
+    let file = icalendar(
+        "Clearway",
+        of,
+        &excerpt(almanac.between(None, from, to), 10_000, now),
+        &[planned(7, "raise it")],
+        now,
+    );
     of_events(&file, now)
 }
 
@@ -155,7 +161,7 @@ proptest! {
     fn any_text_is_what_it_was_to_who_reads_the_feed(title in any::<String>(), name in ".{0,90}") {
         let now = at("2026-11-01T00:00:00Z");
         for title in [title.clone(), title.repeat(9), format!("\r\nEND:VCALENDAR\r\n{title}"), format!("ä{title};,\\n")] {
-            let file = icalendar(&name, "https://c.example", &[], &[planned(7, &title), planned(8, "x")], now);
+            let file = icalendar(&name, "https://c.example", &excerpt(vec![], 10, now), &[planned(7, &title), planned(8, "x")], now);
             let events = of_events(&file, now);
             prop_assert_eq!(events.len(), 2);
             let plain: String = title.chars().filter(|letter| *letter == '\n' || !letter.is_control()).collect();

@@ -177,8 +177,8 @@ pub(crate) async fn ics(
     all.retain(|occurrence| {
         occurrence.concerns(params.service.as_deref(), params.team.as_deref()) && is_left(occurrence)
     });
-    all.truncate(MOST);
-    let file = feed::icalendar(&name, &server.base_url, &all, &planned, now);
+    let told = feed::excerpt(all, MOST, now);
+    let file = feed::icalendar(&name, &server.base_url, &told, &planned, now);
     let headers =
         [(header::CONTENT_TYPE, "text/calendar; charset=utf-8"), (header::CACHE_CONTROL, "private, max-age=300")];
     Ok((headers, file).into_response())
