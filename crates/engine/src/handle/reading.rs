@@ -78,6 +78,14 @@ impl Handle {
         self.engine.store.list(query).await
     }
 
+    /// The row of a change in the list.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn row(&self, id: ChangeId) -> Result<Option<ChangeRow>, StoreError> {
+        self.engine.store.row(id).await
+    }
+
     /// The events of one change, or of the whole log from a position.
     ///
     /// # Errors

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use change::actor::Reach;
 use change::document::Problem as FileProblem;
-use change::release::{Command, OnFailure, Standing, Stopped, Wave};
+use change::release::{Command, OnFailure, Release, Standing, Stopped, Wave};
 use change::{Actor, Change, ChangeId, ReleaseId, Timestamp, explain};
 use engine::ProposeError;
 use engine::releases::{ReleaseDraft, ReleaseNow};
@@ -272,26 +273,46 @@ async fn sees_members(
 
 /// Lists releases, the newest first.
 #[utoipa::path(get, path = "/releases", operation_id = "listReleases", tag = "releases",
-    responses((status = 200, description = "At most 200 of them.", body = ReleaseList)))]
+    responses((status = 200, description = "At most 200 of those that the caller sees.", body = ReleaseList)))]
 pub(crate) async fn list(
     State(server): State<Shared>,
     Reader(caller): Reader,
 ) -> Result<axum::Json<ReleaseList>, Problem> {
-    let mut rows = Vec::new();
-    for release in server.handle.releases().await?.into_iter().take(MOST_LISTED) {
-        if load(&server, &caller, release.id).await.is_ok() {
-            rows.push(ReleaseRow {
-                id: release.id,
-                title: release.plan.title.clone(),
-                owner: release.plan.owner.clone(),
-                phase: release.phase().name().to_owned(),
-                status: explain::release(&release),
-                changes: release.plan.members.len(),
-                proposed_at: release.proposed_at,
-            });
+    let (releases, _) = seen(&server, &caller, MOST_LISTED).await?;
+    let row = |release: Release| ReleaseRow {
+        id: release.id,
+        title: release.plan.title.clone(),
+        owner: release.plan.owner.clone(),
+        phase: release.phase().name().to_owned(),
+        status: explain::release(&release),
+        changes: release.plan.members.len(),
+        proposed_at: release.proposed_at,
+    };
+    Ok(axum::Json(ReleaseList { releases: releases.into_iter().map(row).collect() }))
+}
+
+/// The newest releases of which the caller sees a change, and whether there are more.
+pub(crate) async fn seen(server: &Shared, caller: &Caller, most: usize) -> Result<(Vec<Release>, bool), Problem> {
+    let (mut found, reach) = (Vec::new(), caller.reach(server));
+    for release in server.handle.releases().await? {
+        if is_seen(server, &reach, &release).await? {
+            if found.len() == most {
+                return Ok((found, true));
+            }
+            found.push(release);
         }
     }
-    Ok(axum::Json(ReleaseList { releases: rows }))
+    Ok((found, false))
+}
+
+async fn is_seen(server: &Shared, reach: &Reach, release: &Release) -> Result<bool, Problem> {
+    for member in &release.plan.members {
+        let row = server.handle.row(member.change).await?;
+        if row.is_some_and(|row| reach.sees(&row.services, &row.environment)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Shows a release: its members in their order, and how each stands.

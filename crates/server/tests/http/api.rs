@@ -204,3 +204,23 @@ async fn the_catalog_is_shown_and_a_stranger_in_it_is_not_found() {
     assert_eq!((catalog.status, catalog.json()), (StatusCode::OK, json!({"services": [], "findings": []})));
     world.get("ada", "/api/v1/services/ghost").await.problem(404, "not_found");
 }
+
+// U1, I10: what others do pushes nothing out of a list that they would not see.
+#[tokio::test]
+async fn a_reader_sees_their_own_release_however_many_newer_ones_others_have() {
+    let world = World::new().await;
+    let release = |service: &str| {
+        let file = "title: Together\nowner: sre\nchanges: [{name: pool, change: pool.yaml}]\n";
+        let change = FILE.replace("services: [checkout]", &format!("services: [{service}]"));
+        json!({"file": file, "changes": {"pool": {"file": change}}})
+    };
+    for service in std::iter::once("search").chain(std::iter::repeat_n("checkout", 201)) {
+        let answer = world.post("ada", "/api/v1/releases", &release(service)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+    }
+    let listed = async |person: &str| world.get(person, "/api/v1/releases").await.json()["releases"].clone();
+    let of_eli = listed("eli").await;
+    assert_eq!(of_eli.as_array().map(Vec::len), Some(1), "{of_eli}");
+    assert_eq!(of_eli[0]["id"], "REL-1");
+    assert_eq!(listed("cleo").await.as_array().map(Vec::len), Some(200), "at most");
+}

@@ -38,13 +38,10 @@ pub(super) async fn list(
 }
 
 async fn list_page(server: &Shared, caller: &Caller) -> Result<Page, Problem> {
-    let mut page = ReleasesPage::default();
-    for release in server.handle.releases().await? {
-        if page.releases.len() == MOST_LISTED {
-            page.more = true;
-            break;
-        }
-        // One of which the reader sees no change is as one that does not exist.
+    let (seen, more) = releases::seen(server, caller, MOST_LISTED).await?;
+    let mut page = ReleasesPage { more, ..ReleasesPage::default() };
+    for release in seen {
+        // It may have been amended away from the reader's sight meanwhile.
         match releases::show(server, caller, release.id).await {
             Ok(view) => page.releases.push(view),
             Err(problem) if problem.status == axum::http::StatusCode::NOT_FOUND => {}
