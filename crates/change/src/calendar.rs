@@ -238,8 +238,6 @@ pub enum Windows {
     None,
     Open {
         names: Vec<String>,
-        #[schemars(with = "String")]
-        until: Timestamp,
         on_close: OnClose,
     },
     /// It may begin only in one of these.

@@ -268,40 +268,16 @@ impl Covering<'_> {
         if self.windows.is_empty() {
             return Windows::None;
         }
-        let names = |of: &mut dyn Iterator<Item = &&Ready>| of.map(|ready| ready.entry.name.clone()).collect();
-        let on_close = self.windows.iter().map(|ready| ready.entry.on_close).max().unwrap_or(OnClose::FinishStep);
-        match self.open_until(now) {
-            Some(until) => {
-                let names = names(&mut self.windows.iter().filter(|ready| ready.is_open(now)));
-                Windows::Open { names, until, on_close }
-            }
-            None => {
-                let owners: BTreeSet<String> = self.windows.iter().map(|ready| ready.entry.owner.clone()).collect();
-                Windows::Shut {
-                    names: names(&mut self.windows.iter()),
-                    opens_at: self.next_window(now),
-                    owners,
-                    on_close,
-                }
-            }
-        }
-    }
-
-    /// Until when windows are open without a break.
-    fn open_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let horizon = horizon(now);
-        let last = |at: Timestamp| {
-            let ends = self.windows.iter().filter_map(|ready| ready.times.as_ref().ok()?.end(at, horizon));
-            ends.max()
+        let names = |of: &mut dyn Iterator<Item = &&Ready>| -> Vec<String> {
+            of.map(|ready| ready.entry.name.clone()).collect()
         };
-        let mut until = last(now)?;
-        while until < horizon {
-            match last(until) {
-                Some(later) if later > until => until = later,
-                _ => break,
-            }
+        let on_close = self.windows.iter().map(|ready| ready.entry.on_close).max().unwrap_or(OnClose::FinishStep);
+        let open = names(&mut self.windows.iter().filter(|ready| ready.is_open(now)));
+        if !open.is_empty() {
+            return Windows::Open { names: open, on_close };
         }
-        Some(until)
+        let owners = self.windows.iter().map(|ready| ready.entry.owner.clone()).collect();
+        Windows::Shut { names: names(&mut self.windows.iter()), opens_at: self.next_window(now), owners, on_close }
     }
 
     fn next_window(&self, after: Timestamp) -> Option<Timestamp> {
@@ -530,11 +506,18 @@ windows:
   - {name: am, rrule: "FREQ=DAILY;BYHOUR=0", duration: 12h, tz: UTC, owner: o}
   - {name: pm, rrule: "FREQ=DAILY;BYHOUR=12;COUNT=2", start: "2026-05-01T12:00:00", duration: 12h, tz: UTC, owner: o}
 "#;
-        let windows = asked(&calendar(text), |almanac, subject| {
-            almanac.standing(subject, &Passes::default(), at("2026-05-01T13:00:00Z")).windows
-        });
-        let Windows::Open { names, until, .. } = windows else { panic!("open: {windows:?}") };
-        assert_eq!((names, until), (vec!["pm".to_owned()], at("2026-05-03T12:00:00Z")));
+        let open_at = |now: &str| {
+            let calendar = calendar(text);
+            let windows =
+                asked(&calendar, |almanac, subject| almanac.standing(subject, &Passes::default(), at(now)).windows);
+            match windows {
+                Windows::Open { names, .. } => names.join(", "),
+                other => format!("{other:?}"),
+            }
+        };
+        let instants = ["2026-05-01T11:59:59Z", "2026-05-01T12:00:00Z", "2026-05-01T23:59:59Z", "2026-05-02T00:00:00Z"];
+        assert_eq!(instants.map(open_at), ["am", "pm", "pm", "am"]);
+        assert!(open_at("2026-05-03T12:00:00Z").contains("Shut"));
     }
 
     // LC4

@@ -44,8 +44,7 @@ fn a_change_that_windows_cover_begins_only_in_one_and_is_told_when() {
     assert_eq!((code.as_str(), said), ("outside_window", opens_at));
     assert_eq!(reason, "changes of `shop` begin only in the window `mornings`; it opens at `2026-06-01T13:00:00Z`");
     assert_eq!(who_can.as_deref(), Some("nobody: it opens by itself; or `sre`, by another window"));
-    given.windows =
-        Windows::Open { names: vec!["mornings".into()], until: after(life.now, HOUR), on_close: OnClose::FinishStep };
+    given.windows = Windows::Open { names: vec!["mornings".into()], on_close: OnClose::FinishStep };
     assert!(windows_gate(&life, &given).is_open());
 }
 
@@ -124,8 +123,7 @@ fn where_a_window_is_required_one_of_the_calendar_is_enough() {
     let life = planned(When::Now, Window::Required, clearway);
     let code = |life: &Life, given: &Given| windows_gate(life, given).code().map(str::to_owned);
     assert_eq!(code(&life, &clearway(&life)).as_deref(), Some("window_required"));
-    let open_window =
-        Windows::Open { names: vec!["w".into()], until: after(life.now, HOUR), on_close: OnClose::FinishStep };
+    let open_window = Windows::Open { names: vec!["w".into()], on_close: OnClose::FinishStep };
     assert_eq!(code(&life, &Given { windows: open_window, ..clearway(&life) }), None);
     let next = planned(When::NextWindow, Window::Required, clearway);
     let gate = windows_gate(&next, &clearway(&next));
