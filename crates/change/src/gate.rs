@@ -536,7 +536,8 @@ fn later_than(part: Option<Timestamp>, given: &Given) -> String {
 /// Why a change that has to start at a time that people have seen has none.
 fn no_time(change: &Change, given: &Given) -> Option<GateState> {
     let required = change.assessment.as_ref().is_some_and(|a| a.assessment.window == Window::Required);
-    if change.rollout().is_some() || !required || given.windows != Windows::None {
+    let has_window = given.windows != Windows::None || given.batch.is_some();
+    if change.rollout().is_some() || !required || has_window {
         return None;
     }
     let reason = match change.proposal.when {

@@ -2,6 +2,7 @@
 
 use change::actor::Part;
 use change::assessment::{Assessment, Window};
+use change::batch::BatchStanding;
 use change::calendar::{OnClose, Opening, Windows};
 use change::course::{Course, Emergency};
 use change::gate::{self, Gate, GateName, GateState};
@@ -125,6 +126,9 @@ fn where_a_window_is_required_one_of_the_calendar_is_enough() {
     assert_eq!(code(&life, &clearway(&life)).as_deref(), Some("window_required"));
     let open_window = Windows::Open { names: vec!["w".into()], on_close: OnClose::FinishStep };
     assert_eq!(code(&life, &Given { windows: open_window, ..clearway(&life) }), None);
+    let batch =
+        BatchStanding { name: "nightly".into(), window: "nights".into(), is_open: true, opens_at: None, stopped: None };
+    assert_eq!(code(&life, &Given { batch: Some(batch), ..clearway(&life) }), None, "that of its batch is one");
     let next = planned(When::NextWindow, Window::Required, clearway);
     let gate = windows_gate(&next, &clearway(&next));
     assert_eq!(gate.why().as_deref(), Some("windows: a change like this starts in a window, and no window covers it"));
