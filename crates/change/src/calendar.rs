@@ -265,7 +265,7 @@ pub struct Opening {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Obstacle {
     pub what: ObstacleKind,
-    /// The freeze, or the windows of which none is open.
+    /// The freeze, the windows of which none is open, or the batch.
     pub names: Vec<String>,
     pub reason: String,
     #[schemars(with = "String")]
@@ -280,6 +280,8 @@ pub struct Obstacle {
 pub enum ObstacleKind {
     Freeze,
     OutsideWindows,
+    /// The window is shut in which the batch goes.
+    Batch,
 }
 
 /// What the calendar says of a change, now.
@@ -320,6 +322,7 @@ impl Obstacle {
                 format!("outside of its window {names}{until}{reason}")
             }
             ObstacleKind::OutsideWindows => format!("outside of its windows {names}{until}{reason}"),
+            ObstacleKind::Batch => format!("outside of the window of its batch {names}{until}{reason}"),
         }
     }
 }

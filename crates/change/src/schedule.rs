@@ -8,6 +8,9 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::batch;
+use crate::calendar::{Almanac, Obstacle, ObstacleKind, Opening, Passes, Subject};
+use crate::governance::Governance;
 use crate::lifecycle::{Change, Given};
 use crate::time::{self, Timestamp};
 
@@ -24,6 +27,8 @@ pub enum When {
     At(Timestamp),
 }
 
+/// The most openings of the window of a batch that are looked at.
+const MOST_OPENINGS: usize = 1_000;
 const NEXT_WINDOW: &str = "next-window";
 
 impl When {
@@ -50,6 +55,45 @@ pub fn anew(change: &Change, given: &Given) -> Option<Timestamp> {
     let known = change.not_before().filter(|known| *known > given.now)?;
     let is_meant = change.proposal.when == When::NextWindow && given.opening.is_some();
     Some(first(change, given)).filter(|first| is_meant && *first != known)
+}
+
+/// The first moment at which its own time has come and the calendar, and the batch with which it goes, let a change begin; for one under way, its next step.
+pub fn opening(
+    change: &Change,
+    governance: &Governance,
+    calendar: &Almanac,
+    passes: &Passes,
+    now: Timestamp,
+) -> Opening {
+    let has_begun = change.rollout().is_some();
+    let asked = change.waits_until().unwrap_or_else(|| change.proposal.when.not_before(now));
+    let owners = governance.catalog.owners(&change.proposal.services);
+    let subject = Subject::of(change, &owners);
+    let from = |at: Timestamp| calendar.opening(&subject, passes, at);
+    let opening = from(if has_begun { now } else { asked.max(now) });
+    match batch::of(change, governance).filter(|_| !has_begun) {
+        Some(batch) => with_batch(opening, batch, calendar, from),
+        None => opening,
+    }
+}
+
+/// The first moment that is in the window of a batch too.
+fn with_batch(
+    mut opening: Opening,
+    batch: &batch::Batch,
+    calendar: &Almanac,
+    from: impl Fn(Timestamp) -> Opening,
+) -> Opening {
+    for _ in 0..MOST_OPENINGS {
+        let Some(at) = opening.at.filter(|at| !calendar.window_is_open(&batch.window, *at)) else { return opening };
+        let until = calendar.window_opens(&batch.window, at);
+        let (what, names) = (ObstacleKind::Batch, vec![batch.name.clone()]);
+        opening.obstacles.push(Obstacle { what, names, reason: String::new(), from: at, until });
+        let next = until.map(&from).unwrap_or_default();
+        opening.at = next.at;
+        opening.obstacles.extend(next.obstacles);
+    }
+    Opening { at: None, ..opening }
 }
 
 impl fmt::Display for When {

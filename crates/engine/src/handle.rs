@@ -396,7 +396,7 @@ impl Handle {
         self.engine.clock.now()
     }
 
-    /// What the calendar says of a change now.
+    /// What the calendar says of a change now, and the first moment from its own time on at which the calendar and its batch let it begin.
     ///
     /// # Errors
     /// If the store fails.
@@ -405,7 +405,9 @@ impl Handle {
         let governance = &in_force.governance;
         let lost = |circumstances: &Circumstances| Entitlement { change, governance, circumstances, now }.grants_lost();
         let lost = self.circumstances(lost).await?;
-        Ok(in_force.calendar_for(change, &lost, now))
+        let passes = change::calendar::Passes::of(change, &lost);
+        let opening = change::schedule::opening(change, governance, &in_force.calendar, &passes, now);
+        Ok(change::calendar::Standing { opening, ..in_force.calendar_for(change, &lost, now) })
     }
 
     /// Listens to what is appended from now on.

@@ -3,12 +3,14 @@
 use change::actor::Part;
 use change::assessment::{Assessment, Window};
 use change::batch::BatchStanding;
-use change::calendar::{OnClose, Opening, Windows};
+use change::calendar::{Almanac, Calendar, OnClose, Opening, Passes, Windows};
 use change::course::{Course, Emergency};
+use change::document::Document;
 use change::gate::{self, Gate, GateName, GateState};
+use change::governance::Governance;
 use change::lifecycle::{Command, Event, Given, Phase, Rejection};
 use change::proposal::Proposal;
-use change::schedule::When;
+use change::schedule::{self, When};
 use change::time::{Span, Timestamp, after};
 use change::{Actor, Permission};
 
@@ -132,6 +134,42 @@ fn where_a_window_is_required_one_of_the_calendar_is_enough() {
     let next = planned(When::NextWindow, Window::Required, clearway);
     let gate = windows_gate(&next, &clearway(&next));
     assert_eq!(gate.why().as_deref(), Some("windows: a change like this starts in a window, and no window covers it"));
+}
+
+// LC4, PA5: one that has a time of its own is not told that the calendar is open now, and one of a batch waits for the window of the batch.
+#[test]
+fn the_next_opening_is_looked_for_from_the_own_time_of_a_change_on_and_in_the_window_of_its_batch() {
+    let text = "
+windows: [{name: nights, kinds: [network], rrule: 'FREQ=DAILY;BYHOUR=22', duration: 4h, tz: UTC, owner: sre}]
+freezes: [{name: audit, start: '2026-06-04T00:00:00', end: '2026-06-06T22:30:00', tz: UTC, reason: r, owner: o}]
+batches: [{name: nightly, match: {kind: code}, window: nights, up_to: medium}]
+";
+    let calendar: Calendar = Document::from_yaml(text).and_then(|document| document.read()).expect("a calendar");
+    let almanac = Almanac::of(&calendar);
+    let governance = Governance { calendar, ..Governance::embedded("ada") };
+    let opening = |when: When, now: Timestamp| {
+        let life = Life::begin(ID, sealed(Proposal { when, ..proposal("shop@1") })).assessed();
+        schedule::opening(&life.change, &governance, &almanac, &Passes::default(), now)
+    };
+    let instant = |text: &str| text.parse::<Timestamp>().expect("an instant");
+    let asked = instant("2026-06-05T12:00:00Z");
+    let own = opening(When::At(asked), start());
+    assert_eq!(own.at, Some(instant("2026-06-06T22:30:00Z")));
+    assert_eq!(
+        own.in_words(),
+        "the calendar opens at `2026-06-06T22:30:00Z`: the freeze `audit` until `2026-06-06T22:30:00Z` (r)"
+    );
+    let batched = opening(When::Now, start());
+    assert_eq!(
+        batched.in_words(),
+        "the calendar opens at `2026-06-01T22:00:00Z`: outside of the window of its batch `nightly` until `2026-06-01T22:00:00Z`"
+    );
+    // The window of its batch opens twice in the freeze, and is open still when the freeze ends.
+    assert_eq!(opening(When::Now, instant("2026-06-04T12:00:00Z")).at, Some(instant("2026-06-06T22:30:00Z")));
+    let begun = Life::begin(ID, proposal("shop@1")).watching();
+    let now = begun.now;
+    let step = schedule::opening(&begun.change, &governance, &almanac, &Passes::default(), now);
+    assert_eq!(step, Opening::now(now), "who has begun waits for no batch");
 }
 
 fn finance(life: &Life, who: &str, groups: &[&str]) -> Given {

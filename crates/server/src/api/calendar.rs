@@ -79,7 +79,7 @@ pub(crate) struct PlannedView {
     pub services: Vec<String>,
     pub owner: String,
     pub status: String,
-    /// The first moment at which it can begin, as far as its time and the calendar are concerned.
+    /// The first moment at which it can begin, as far as its time, the calendar and its batch are concerned.
     #[schemars(with = "String")]
     pub at: Timestamp,
 }
@@ -279,15 +279,17 @@ async fn of_phases(
 async fn planned(server: &Shared, changes: &[Change]) -> Result<Vec<PlannedView>, Problem> {
     let mut planned: Vec<PlannedView> = Vec::new();
     for change in changes {
-        let Some(not_before) = change.not_before() else { continue };
-        let Some(opening) = server.handle.calendar_of(change).await?.opening.at else { continue };
+        if change.not_before().is_none() {
+            continue;
+        }
+        let Some(at) = server.handle.calendar_of(change).await?.opening.at else { continue };
         planned.push(PlannedView {
             change: change.id,
             title: change.proposal.title.clone(),
             services: change.proposal.services.iter().cloned().collect(),
             owner: change.proposal.owner.clone(),
             status: change::explain::status(change),
-            at: not_before.max(opening),
+            at,
         });
     }
     planned.sort_by_key(|planned| (planned.at, planned.change));
