@@ -280,7 +280,6 @@ pub struct Obstacle {
 pub enum ObstacleKind {
     Freeze,
     OutsideWindows,
-    /// The window is shut in which the batch goes.
     Batch,
 }
 

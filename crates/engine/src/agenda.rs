@@ -226,12 +226,35 @@ impl Engine {
     }
 }
 
-/// What was found at the target when it was asked last: what nobody has asked is open until it is.
+/// What was found at the target when it was asked last: what nobody has asked is open until it is. Where another gate holds too, the target is asked anew
+/// once that one opens, and what it said counts no more.
 fn readiness(gates: &[Gate]) -> Readiness {
-    let said = gates.iter().filter(|gate| gate.gate == GateName::Readiness && gate.holds());
-    let not_ready = said.filter(|gate| gate.code() == Some("not_ready")).find_map(|gate| match &gate.state {
+    let is_last = gates.iter().filter(|gate| gate.holds()).all(|gate| gate.gate == GateName::Readiness);
+    let mut not_ready = gates.iter().filter(|gate| is_last && gate.code() == Some("not_ready") && gate.holds());
+    let reason = not_ready.find_map(|gate| match &gate.state {
         GateState::Closed { reason, .. } => Some(reason.clone()),
         GateState::Open => None,
     });
-    not_ready.map_or(Readiness::Ready, |reason| Readiness::NotReady { problems: vec![reason] })
+    reason.map_or(Readiness::Ready, |reason| Readiness::NotReady { problems: vec![reason] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn closed(gate: GateName, code: &str) -> Gate {
+        let state = GateState::Closed { code: code.into(), reason: "no answer".into(), opens_at: None, who_can: None };
+        Gate::new(gate, state)
+    }
+
+    // PR5: a target that could not be seen on Friday keeps nobody from being planned for Monday.
+    #[test]
+    fn what_a_target_said_counts_while_nothing_else_holds_the_change() {
+        let not_ready = closed(GateName::Readiness, "not_ready");
+        let said = Readiness::NotReady { problems: vec!["no answer".into()] };
+        assert_eq!(readiness(std::slice::from_ref(&not_ready)), said);
+        let shut = closed(GateName::Windows, "outside_window");
+        assert_eq!(readiness(&[shut, not_ready]), Readiness::Ready);
+        assert_eq!(readiness(&[closed(GateName::Readiness, "readiness_unknown")]), Readiness::Ready);
+    }
 }
