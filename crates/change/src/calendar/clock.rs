@@ -5,7 +5,7 @@
 //! earlier one and is never longer. Knows zones, and neither rules nor changes. Next: [`recurrence`](super::recurrence).
 
 use jiff::civil::DateTime;
-use jiff::tz::AmbiguousOffset;
+use jiff::tz::{AmbiguousOffset, Offset};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::time::TimeZone;
@@ -52,6 +52,62 @@ pub fn spell(zone: &TimeZone, from: DateTime, to: DateTime, effect: Effect) -> S
     }
 }
 
+/// The stretches of one length in a zone. Away from changes of its clocks they are as long as they are written, and one offset serves them all.
+#[derive(Debug)]
+pub struct Steady<'a> {
+    zone: &'a TimeZone,
+    effect: Effect,
+    length: SignedDuration,
+    calm: Option<Calm>,
+}
+
+/// Local times from which on, for as long as a stretch is and more, no clock changes.
+#[derive(Clone, Copy, Debug)]
+struct Calm {
+    from: DateTime,
+    to: DateTime,
+    offset: Offset,
+}
+
+/// So far from a change of clocks every local time has one reading: no clock was ever put forward or back by more.
+const MARGIN: SignedDuration = SignedDuration::from_hours(48);
+
+impl<'a> Steady<'a> {
+    pub fn new(zone: &'a TimeZone, length: SignedDuration, effect: Effect) -> Self {
+        Self { zone, effect, length, calm: None }
+    }
+
+    /// The stretch that begins at a local time.
+    pub fn spell(&mut self, from: DateTime) -> Spell {
+        if self.calm.is_none_or(|calm| !calm.holds(from)) {
+            self.calm = Calm::around(self.zone, from, self.length).filter(|calm| calm.holds(from));
+        }
+        let start = self.calm.and_then(|calm| calm.offset.to_timestamp(from).ok());
+        match start.and_then(|start| Some(Spell { start, end: start.checked_add(self.length).ok()? })) {
+            Some(spell) => spell,
+            None => spell(self.zone, from, from.checked_add(self.length).unwrap_or(DateTime::MAX), self.effect),
+        }
+    }
+}
+
+impl Calm {
+    fn around(zone: &TimeZone, local: DateTime, length: SignedDuration) -> Option<Self> {
+        let AmbiguousOffset::Unambiguous { offset } = zone.to_ambiguous_timestamp(local).offset() else { return None };
+        let at = offset.to_timestamp(local).ok()?;
+        // A change at this very instant is the last one before it.
+        let before = zone.preceding(at.checked_add(SignedDuration::from_secs(1)).ok()?).next();
+        let from =
+            before.map_or(Ok(DateTime::MIN), |change| offset.to_datetime(change.timestamp()).checked_add(MARGIN));
+        let next = zone.following(at).next().map_or(DateTime::MAX, |change| offset.to_datetime(change.timestamp()));
+        let to = next.checked_sub(MARGIN).and_then(|to| to.checked_sub(length));
+        Some(Self { from: from.ok()?, to: to.ok()?, offset })
+    }
+
+    fn holds(&self, local: DateTime) -> bool {
+        self.from <= local && local < self.to
+    }
+}
+
 /// The first and the last instant that a local time may mean.
 #[derive(Clone, Copy, Debug)]
 struct Readings {
@@ -93,6 +149,25 @@ mod tests {
         let local = |text: &str| text.parse::<DateTime>().expect("a local time");
         let spell = spell(&zone, local(from), local(to), effect);
         if spell.is_empty() { "never".into() } else { format!("{} {}", spell.start, spell.end) }
+    }
+
+    // LC4: what is kept of a zone never says anything else than the zone does.
+    #[test]
+    fn stretches_that_share_an_offset_are_those_that_are_read_one_by_one() {
+        let hours = |hours: i64| SignedDuration::from_hours(hours);
+        for name in ["Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca", "Asia/Kolkata", "UTC"]
+        {
+            let zone = TimeZone::get(name).expect("a zone");
+            for (length, effect) in [(1, Effect::Forbids), (30, Effect::Allows), (24 * 80, Effect::Forbids)] {
+                let mut steady = Steady::new(&zone, hours(length), effect);
+                let mut local: DateTime = "2009-01-01T00:30:00".parse().expect("a local time");
+                while local.year() < 2032 {
+                    let end = local.checked_add(hours(length)).expect("in reach");
+                    assert_eq!(steady.spell(local), spell(&zone, local, end, effect), "{name} {local} {length}");
+                    local = local.checked_add(hours(11)).expect("in reach");
+                }
+            }
+        }
     }
 
     // LC4

@@ -220,6 +220,11 @@ impl Recurrence {
             _ => to,
         };
         let mut found = Vec::new();
+        // Where every period counts and none has to be known as a whole, all of it is one.
+        if self.interval <= 1 && self.positions.is_empty() {
+            self.occur_in(Period { first: from, last: to, number: 0 }, from, to, &mut found);
+            return found;
+        }
         let begin = self.period_of(self.start.date()).number;
         let mut at = from;
         while at <= to {
@@ -281,17 +286,16 @@ impl Recurrence {
     }
 
     fn fits(&self, day: Date) -> bool {
+        let weekday = day.weekday();
         (self.months.is_empty() || self.months.contains(&i16::from(day.month())))
             && (self.month_days.is_empty() || holds(&self.month_days, day.day().into(), day.days_in_month().into()))
             && (self.year_days.is_empty() || holds(&self.year_days, day.day_of_year(), day.days_in_year()))
-            && (self.weekdays.is_empty() || self.weekdays.iter().any(|nth| self.is_nth(*nth, day)))
+            && (self.weekdays.is_empty()
+                || self.weekdays.iter().any(|one| one.weekday == weekday && self.is_nth(one.nth, day)))
             && (self.weeks.is_empty() || self.is_in_weeks(day))
     }
 
-    fn is_nth(&self, Nth { nth, weekday }: Nth, day: Date) -> bool {
-        if day.weekday() != weekday {
-            return false;
-        }
+    fn is_nth(&self, nth: Option<i16>, day: Date) -> bool {
         let Some(nth) = nth else { return true };
         let in_year = self.frequency == Frequency::Yearly && self.months.is_empty();
         let (at, of) = if in_year {

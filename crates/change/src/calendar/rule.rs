@@ -260,14 +260,17 @@ impl Recurs {
             Some(Until::Instant(until)) => until,
             _ => Timestamp::MAX,
         };
-        let spell_of = |start: DateTime| {
-            clock::spell(&self.zone, start, start.checked_add(self.lasts).unwrap_or(DateTime::MAX), effect)
-        };
+        let (mut steady, mut single) = (self.steady(effect), self.steady(effect));
         let is_meant = |start: &DateTime| self.never.is_empty() || !self.never.contains(start);
-        let by_rule = self.rule.iter().flat_map(|rule| rule.between(from, to)).filter(is_meant).map(spell_of);
+        let by_rule = self.rule.iter().flat_map(|rule| rule.between(from, to)).filter(is_meant);
+        let by_rule = by_rule.map(|start| steady.spell(start)).filter(|spell| spell.start <= until);
         let also = self.also.iter().filter(|at| from <= at.date() && at.date() <= to).copied();
-        let also = also.filter(is_meant).map(spell_of);
-        by_rule.filter(|spell| spell.start <= until).chain(also).filter(|spell| !spell.is_empty()).collect()
+        let also = also.filter(is_meant).map(|start| single.spell(start));
+        by_rule.chain(also).filter(|spell| !spell.is_empty()).collect()
+    }
+
+    fn steady(&self, effect: Effect) -> clock::Steady<'_> {
+        clock::Steady::new(&self.zone, self.lasts, effect)
     }
 }
 
