@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::course::{self, Course};
 use super::{Agenda, Asking, Expected, Item, Known, MOST_ASKED, MOST_INSTANTS};
-use crate::budget;
+use crate::budget::{self, ResumeBy};
 use crate::calendar::{Passes, Subject};
 use crate::conflict::traffic::{Meeting, meeting};
 use crate::conflict::{self, Then};
@@ -19,7 +19,7 @@ use crate::lifecycle::{Change, Phase, Stage, bake_over};
 use crate::precedence::{Moment, Place, Rank, Turn};
 use crate::proposal::Proposal;
 use crate::release::{self, Release, Standing};
-use crate::rollout::StepState;
+use crate::rollout::{PauseReason, StepState};
 use crate::time::{Timestamp, after};
 
 /// Plays the days, and says what is expected of every change.
@@ -315,6 +315,11 @@ impl<'a> Play<'a> {
             }
             Held::ByOthers(because, behind) => {
                 (part.because, part.behind, part.comes_after) = (because, behind, behind)
+            }
+            // What is closed to one in a queue only later, such as by votes that lapse, is not why it waits now.
+            Held::ForGood(later) if part.able_since.is_some_and(|since| since < at) && part.behind.is_some() => {
+                part.because = format!("{}; and from `{at}` on, {later}", part.because);
+                part.stands = Stands::Unknown;
             }
             Held::ForGood(because) => (part.because, part.behind, part.stands) = (because, None, Stands::Unknown),
         }
@@ -625,7 +630,16 @@ fn begun(known: &Known<'_>, asking: &Asking) -> Stands {
         }
         Phase::RollingOut { step } => under_way(course::from_step(known, asking, step, known.now)),
         Phase::Held { step: Some(step) } => under_way(held_in_rollout(known, asking, step)),
-        Phase::Paused { .. } => under_way(Course::unknown("it is paused, and goes on when somebody resumes it")),
+        Phase::Paused { .. } => {
+            let burns = rollout.pause.as_ref().is_some_and(|pause| pause.why == PauseReason::Burn);
+            let resume = known.governance.budgets.as_ref().map(|policy| policy.resume);
+            under_way(Course::unknown(match resume {
+                Some(ResumeBy::Automatic) if burns => {
+                    "it is paused, and goes on by itself when the error budget burns no more"
+                }
+                _ => "it is paused, and goes on when somebody resumes it",
+            }))
+        }
         Phase::RollingBack => under_way(Course::unknown("it is rolled back, which takes what it takes")),
         _ => under_way(Course::unknown("its rollback has failed, and waits for people")),
     }

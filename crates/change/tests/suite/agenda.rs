@@ -135,11 +135,7 @@ fn what_waits_for_people_is_unknown_and_so_is_whatever_waits_for_it() {
     let unapproved = Life::begin(ChangeId::new(1), on(&["shop"], "a")).assessed().change;
     let behind = approved(2, sealed(Proposal { after: [ChangeId::new(1)].into(), ..on(&["till"], "b") }));
     let free = approved(3, on(&["cart"], "c"));
-    let mut paused = Life::begin(ChangeId::new(4), on(&["stock"], "d")).scheduled();
-    let begin = Command::BeginStep { observed: json!({"weight": "0%"}) };
-    let given = Given { actor: right_actor(&begin, "bob"), ..asking(paused.change.clone()).given };
-    paused.ask(begin, &given).expect("its target is free");
-    let paused = paused.then(Command::Pause { reason: "odd".into() }).change;
+    let paused = paused(4, on(&["stock"], "d"));
     let waits = approved(5, on(&["stock"], "e"));
     let later = approved(6, sealed(Proposal { when: When::At(after(start(), DAY.times(3))), ..on(&["x"], "f") }));
     let agenda = World::of("{}", [unapproved, behind, free, paused, waits, later]).plan(1);
@@ -154,6 +150,26 @@ fn what_waits_for_people_is_unknown_and_so_is_whatever_waits_for_it() {
     assert_eq!(said(5).1, "CHG-4 is changing `stock`; of CHG-4 nobody can say more");
     assert!(said(4).1.ends_with("it is paused, and goes on when somebody resumes it"), "{}", said(4).1);
     assert_eq!(said(6).0, Expected::Later);
+}
+
+fn paused(id: u64, proposal: Proposal) -> Change {
+    let mut life = Life::begin(ChangeId::new(id), proposal).scheduled();
+    let begin = Command::BeginStep { observed: json!({"weight": "0%"}) };
+    let given = Given { actor: right_actor(&begin, "bob"), ..asking(life.change.clone()).given };
+    life.ask(begin, &given).expect("its target is free");
+    life.then(Command::Pause { reason: "odd".into() }).change
+}
+
+// PR5: the same reason, however far the plan looks ahead.
+#[test]
+fn votes_that_lapse_in_a_queue_later_are_not_why_it_waits_now() {
+    let freeze = "freezes: [{name: closing, start: '2026-06-20T00:00:00', end: '2026-06-21T00:00:00', tz: UTC, reason: r, owner: o}]";
+    let world = World::of(freeze, [paused(4, on(&["stock"], "d")), approved(5, on(&["stock"], "e"))]);
+    assert_eq!(of(&world.plan(1), 5).because, "CHG-4 is changing `stock`; of CHG-4 nobody can say more");
+    let far = world.plan(30);
+    let (item, because) = (of(&far, 5), &of(&far, 5).because);
+    assert!(because.starts_with("CHG-4 is changing `stock`; and from `2026-0"), "{because}");
+    assert_eq!((item.expected, item.behind), (Expected::Unknown, Some(ChangeId::new(4))));
 }
 
 // PR5, A7: why the first of a queue stands still is said with that one alone, which not everybody may read.
