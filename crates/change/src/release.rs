@@ -372,6 +372,11 @@ impl Release {
         self.plan.members.iter().position(|member| member.change == change)
     }
 
+    /// The changes that its members are.
+    pub fn changes(&self) -> impl Iterator<Item = ChangeId> + '_ {
+        self.plan.members.iter().map(|member| member.change)
+    }
+
     pub fn order(&self) -> Order {
         let place = |member: &'_ Member| (member.name.clone(), member.after.clone(), member.wave);
         let owned: Vec<_> = self.plan.members.iter().map(place).collect();

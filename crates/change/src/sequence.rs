@@ -1,7 +1,8 @@
 //! Sequence: which changes have to be completed before this one, and can that ever be?
 //!
-//! A change names those that it comes after. One that nobody knows and a circle are refused when it is proposed or amended; one that ended without being
-//! completed closes the gate until somebody amends the change. Must never guess that what failed may be left out.
+//! A change names those that it comes after. One that nobody knows and a circle are refused when it is proposed, amended, or made part of a release; one
+//! that ended without being completed closes the gate until somebody amends the change. Members of one release are completed together: who waits for one
+//! of them waits for all, and none can wait for another's completion. Must never guess that what failed may be left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,17 +12,52 @@ use crate::lifecycle::Phase;
 /// The most changes that are followed when a circle is looked for: more of them than any plan of people has.
 pub const MOST: usize = 1_000;
 
-/// What is true of what a proposal comes after.
+/// What is wrong with what a change comes after.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sequence {
     /// Those that there are not.
     pub unknown: BTreeSet<ChangeId>,
+    /// A member of the same release: it is completed with this change, and never before.
+    pub fellow: Option<ChangeId>,
     /// The way from the change back to itself, if there is one.
     pub circle: Option<Vec<ChangeId>>,
 }
 
+/// A place that a change would take: of one that is proposed or amended, or of each member of a release.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    pub change: ChangeId,
+    pub after: &'a BTreeSet<ChangeId>,
+    /// The members of its release.
+    pub members: &'a BTreeSet<ChangeId>,
+}
+
+impl Place<'_> {
+    /// Those that have to move before it is completed.
+    fn waits_for(&self) -> BTreeSet<ChangeId> {
+        self.after | self.members
+    }
+}
+
+/// What is wrong with each of these places if all are taken at once, by what is known of the others: which there are, and for whom each of them waits.
+pub fn admission(
+    places: &[Place<'_>],
+    known: &BTreeSet<ChangeId>,
+    others: &BTreeMap<ChangeId, BTreeSet<ChangeId>>,
+) -> Vec<Sequence> {
+    let mut waits_for = others.clone();
+    waits_for.extend(places.iter().map(|place| (place.change, place.waits_for())));
+    let problems = |place: &Place<'_>| {
+        let fellow = place.after.intersection(place.members).find(|id| **id != place.change).copied();
+        // Whoever waits for a fellow is told so, and not led around by it.
+        let circle = if fellow.is_none() { circle(place.change, place.after, &waits_for) } else { None };
+        Sequence { unknown: place.after - known, fellow, circle }
+    };
+    places.iter().map(problems).collect()
+}
+
 /// The shortest way from a change back to itself along what each comes after, by what is known of the others.
-pub fn circle(
+fn circle(
     of: ChangeId,
     comes_after: &BTreeSet<ChangeId>,
     others: &BTreeMap<ChangeId, BTreeSet<ChangeId>>,
@@ -57,7 +93,7 @@ fn way_back(of: ChangeId, came_from: &BTreeMap<ChangeId, ChangeId>) -> Vec<Chang
     way
 }
 
-/// `CHG-1 -> CHG-3 -> CHG-1`, each after the next.
+/// `CHG-1 -> CHG-3 -> CHG-1`, each waits for the next.
 pub fn in_words(circle: &[ChangeId]) -> String {
     circle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" -> ")
 }
@@ -87,6 +123,33 @@ mod tests {
         assert_eq!(found(1, &[3], &[(3, &[1])]), Some("CHG-1 -> CHG-3 -> CHG-1".into()));
         let long: &[(u64, &[u64])] = &[(2, &[3, 4]), (3, &[5]), (5, &[1]), (4, &[1])];
         assert_eq!(found(1, &[2], long), Some("CHG-1 -> CHG-2 -> CHG-4 -> CHG-1".into()));
+    }
+
+    fn said(members: &[u64], places: &[(u64, &[u64])], others: &[(u64, &[u64])]) -> Vec<String> {
+        let members = set(members);
+        let afters: Vec<(ChangeId, BTreeSet<ChangeId>)> =
+            places.iter().map(|(id, after)| (ChangeId::new(*id), set(after))).collect();
+        let places: Vec<Place<'_>> =
+            afters.iter().map(|(change, after)| Place { change: *change, after, members: &members }).collect();
+        let others: BTreeMap<_, _> = others.iter().map(|(id, after)| (ChangeId::new(*id), set(after))).collect();
+        let known = others.keys().copied().chain([ChangeId::new(7)]).collect();
+        let in_words = |found: Sequence| match found {
+            Sequence { fellow: Some(fellow), .. } => format!("fellow {fellow}"),
+            Sequence { circle: Some(way), .. } => in_words(&way),
+            Sequence { unknown, .. } => unknown.iter().map(|id| format!("no {id}")).collect(),
+        };
+        admission(&places, &known, &others).into_iter().map(in_words).collect()
+    }
+
+    // LC4, U1: one member is completed with the others, so none can come after another's completion, directly or around others.
+    #[test]
+    fn members_of_a_release_wait_for_none_of_themselves() {
+        assert_eq!(said(&[1, 2], &[(1, &[]), (2, &[1])], &[]), ["", "fellow CHG-1"]);
+        assert_eq!(said(&[1, 2], &[(1, &[]), (2, &[3])], &[(3, &[1])]), ["", "CHG-2 -> CHG-3 -> CHG-1 -> CHG-2"]);
+        assert_eq!(said(&[1, 2], &[(1, &[]), (2, &[3])], &[(3, &[7])]), ["", ""]);
+        assert_eq!(said(&[], &[(1, &[9])], &[]), ["no CHG-9"]);
+        // Changes that name one another are a circle without a release, too.
+        assert_eq!(said(&[], &[(1, &[3])], &[(3, &[1])]), ["CHG-1 -> CHG-3 -> CHG-1"]);
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Engine {
             let (mut conditions, mut sequence) = (vec![], Sequence::default());
             match &command {
                 Command::BeginStep { .. } => conditions = self.conditions(&change).await?,
-                Command::Amend { proposal, .. } => (sequence, conditions) = self.sequence(id, &proposal.after).await?,
+                Command::Amend { proposal, .. } => (sequence, conditions) = self.admission_of(&change, proposal).await?,
                 _ => {}
             }
             // INVARIANT: rights and keys are those of one governance, also where another one is loaded in between.
@@ -275,32 +275,6 @@ impl Engine {
         Ok((given, Grounds { lanes: versions, sectors }))
     }
 
-    /// What is true of the changes that one is to come after, with the streams that must not move before it does.
-    pub(crate) async fn sequence(
-        &self,
-        of: ChangeId,
-        after: &BTreeSet<ChangeId>,
-    ) -> Result<(Sequence, Vec<StreamWrite>), StoreError> {
-        if after.is_empty() {
-            return Ok((Sequence::default(), vec![]));
-        }
-        let mut unknown = BTreeSet::new();
-        for id in after {
-            if self.store.row(*id).await?.is_none() {
-                unknown.insert(*id);
-            }
-        }
-        let walked = self.with_folds(|folds| walk(after, &folds.traffic)).await?;
-        let conditions = walked.iter().filter(|(id, _)| **id != of).map(|(id, (_, version))| StreamWrite {
-            stream: id.stream(),
-            expected: *version,
-            events: vec![],
-        });
-        let conditions = conditions.collect();
-        let others = walked.into_iter().map(|(id, (after, _))| (id, after)).collect();
-        Ok((Sequence { unknown, circle: sequence::circle(of, after, &others) }, conditions))
-    }
-
     pub(crate) fn permissions(&self, actor: &Actor, proposal: &Proposal) -> BTreeSet<Permission> {
         let user = actor.user().unwrap_or_default();
         self.in_force().governance.access.permissions(user, &proposal.services, &proposal.environment)
@@ -319,19 +293,6 @@ impl Engine {
         }
         Ok((known, version))
     }
-}
-
-/// The changes that have not ended and have to be completed first, nearest first and not more than anybody plans.
-fn walk(after: &BTreeSet<ChangeId>, traffic: &Traffic) -> BTreeMap<ChangeId, (BTreeSet<ChangeId>, u64)> {
-    let mut walked = BTreeMap::new();
-    let mut near: Vec<ChangeId> = after.iter().copied().collect();
-    while let Some(id) = near.pop().filter(|_| walked.len() < sequence::MOST) {
-        if let Some((before, version)) = traffic.sequence(id).filter(|_| !walked.contains_key(&id)) {
-            near.extend(before);
-            walked.insert(id, (before.clone(), version));
-        }
-    }
-    walked
 }
 
 /// What a change that begins or ends a rollout writes to the streams of its services; and those nearby that must not move before it begins.

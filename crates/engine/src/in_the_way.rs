@@ -8,11 +8,8 @@ use std::sync::Arc;
 
 use change::actor::Part;
 use change::conflict::outlook::{self, InTheWay, Role};
-use change::document::{Document, Problem};
-use change::gate::{self, Gate, GateName};
-use change::lifecycle::Rejection;
+use change::gate::{Gate, GateName};
 use change::precedence::Moment;
-use change::proposal::Proposal;
 use change::{Change, ChangeId, Command, Given, Timestamp};
 
 use crate::act::Done;
@@ -23,46 +20,6 @@ use crate::ports::StoreError;
 const MOST_SHOWN: usize = 20;
 
 impl Engine {
-    /// What is wrong with the changes that a file comes after, with their places.
-    pub(crate) async fn sequence_problems(
-        &self,
-        text: &str,
-        after: &BTreeSet<ChangeId>,
-    ) -> Result<Vec<Problem>, StoreError> {
-        let mut problems = Vec::new();
-        let Ok(document) = Document::from_yaml(text) else { return Ok(problems) };
-        let written = document.value().get("after").and_then(|list| list.as_array()).cloned().unwrap_or_default();
-        for id in after {
-            if self.store.row(*id).await?.is_some() {
-                continue;
-            }
-            let is_it = |value: &serde_json::Value| value.as_str().is_some_and(|text| text.parse() == Ok(*id));
-            let at = written.iter().position(is_it).map_or_else(|| "/after".to_owned(), |i| format!("/after/{i}"));
-            let help = "name changes that were proposed before; `clearway list` shows them".to_owned();
-            problems.push(document.problem(&at, format!("there is no change `{id}`"), Some(help)));
-        }
-        Ok(problems)
-    }
-
-    /// Why nothing may be proposed where this would act, if something is under way there and the rules refuse it.
-    pub(crate) async fn in_the_way_of(
-        &self,
-        id: Option<ChangeId>,
-        proposal: &Proposal,
-    ) -> Result<Option<Rejection>, StoreError> {
-        if proposal.course.afterwards().is_some() {
-            return Ok(None);
-        }
-        let in_force = self.in_force();
-        let (rules, catalog) = (&in_force.governance.conflicts, &in_force.governance.catalog);
-        let found = self.with_folds(|folds| folds.traffic.refused(id, proposal, rules, catalog)).await?;
-        let rejection = |found: change::conflict::Conflict| Rejection::InTheWay {
-            holder: found.with,
-            place: gate::place(&found, &proposal.environment),
-        };
-        Ok(found.map(rejection))
-    }
-
     /// Ends a change whose place a newer one takes. Says whether something has moved.
     pub(crate) async fn is_superseded(self: &Arc<Self>, change: &Change) -> Result<bool, StoreError> {
         let in_force = self.in_force();

@@ -4,6 +4,7 @@
 //! and after a crash the same intents are derived again: there is no queue of effects to lose. No rule of the lifecycle lives here.
 
 mod act;
+mod admission;
 pub mod agenda;
 mod asked;
 pub mod budgets;

@@ -15,11 +15,13 @@ use change::lifecycle::Rejection;
 use change::proposal::Proposal;
 use change::release::file::{self, Origin, Outline};
 use change::release::{self, Command, Intent, Member, Release};
+use change::sequence::{self, Place, Sequence};
 use change::{Actor, Change, ChangeId, Digest, Event, Permission, ReleaseId, Span};
 use futures::FutureExt as _;
 use tokio::sync::Notify;
 
 use crate::act::Done;
+use crate::admission::{self, Admission};
 use crate::commit::{Attempt, MOST_CONFLICTS};
 use crate::handle::{CommandError, Engine, Handle, ProposeError};
 use crate::ports::{Batch, BootMillis, IdempotencyKey, Lease, Message, NewEvent, Recorded, StoreError, StreamWrite};
@@ -46,6 +48,13 @@ pub struct ReleaseDraft {
 enum Drafted {
     New(Box<Proposal>),
     Known(Box<Change>),
+}
+
+/// The members of a release that can be proposed, with the change that each is or becomes.
+struct Admitted {
+    members: Vec<(ChangeId, Drafted)>,
+    /// The streams of other changes that must not move before.
+    conditions: Vec<StreamWrite>,
 }
 
 /// A release and its members as they are now.
@@ -113,10 +122,10 @@ impl Handle {
         let outline = file::read(&draft.text).map_err(ProposeError::Invalid)?;
         for _ in 0..MOST_CONFLICTS {
             // Asked anew after a conflict: a change that is proposed already may have moved.
-            let members = self.members(&outline, draft).await?;
+            let admitted = self.members(&outline, draft).await?;
             let id = self.engine.next_release().await?;
-            self.allow_members(actor, id, &members).await?;
-            match self.engine.propose_release(actor, id, &outline, &members, key.map(|key| (key, request))).await {
+            self.allow_members(actor, id, &admitted.members).await?;
+            match self.engine.propose_release(actor, id, &outline, &admitted, key.map(|key| (key, request))).await {
                 Ok(release) => return Ok(release),
                 Err(StoreError::Conflict { .. }) => {}
                 Err(StoreError::KeyUsed(key)) => {
@@ -141,7 +150,7 @@ impl Handle {
     }
 
     /// What each member is, or everything that is wrong with them.
-    async fn members(&self, outline: &Outline, draft: &ReleaseDraft) -> Result<Vec<Drafted>, ProposeError> {
+    async fn members(&self, outline: &Outline, draft: &ReleaseDraft) -> Result<Admitted, ProposeError> {
         let (mut members, mut problems) = (Vec::new(), self.problems_of_release(outline, draft));
         for (i, sketch) in outline.members.iter().enumerate() {
             match &sketch.from {
@@ -160,7 +169,28 @@ impl Handle {
         if problems.is_empty() {
             problems.extend(collisions(outline, &members));
         }
-        if problems.is_empty() { Ok(members) } else { Err(ProposeError::Invalid(problems)) }
+        if !problems.is_empty() {
+            return Err(ProposeError::Invalid(problems));
+        }
+        let mut next = self.engine.store.last_number().await?;
+        let numbered = members.into_iter().map(|member| (member.number(&mut next), member)).collect();
+        self.admitted(outline, numbered).await
+    }
+
+    /// Members whose places in the sequence of all changes are free, or what is wrong with them.
+    async fn admitted(
+        &self,
+        outline: &Outline,
+        members: Vec<(ChangeId, Drafted)>,
+    ) -> Result<Admitted, ProposeError> {
+        let ids = members.iter().map(|(id, _)| *id).collect();
+        let each = members.iter();
+        let places: Vec<Place<'_>> =
+            each.map(|(id, member)| Place { change: *id, after: member.after(), members: &ids }).collect();
+        let Admission { sequences, conditions } = self.engine.admission(&places).await?;
+        let each = sequences.into_iter().enumerate();
+        let problems: Vec<Problem> = each.flat_map(|(i, sequence)| out_of_sequence(outline, i, sequence)).collect();
+        if problems.is_empty() { Ok(Admitted { members, conditions }) } else { Err(ProposeError::Invalid(problems)) }
     }
 
     fn problems_of_release(&self, outline: &Outline, draft: &ReleaseDraft) -> Vec<Problem> {
@@ -180,9 +210,15 @@ impl Handle {
         problems
     }
 
-    /// Whether somebody may propose each member, and bring in those that are proposed already.
-    async fn allow_members(&self, actor: &Actor, release: ReleaseId, members: &[Drafted]) -> Result<(), ProposeError> {
-        for member in members {
+    /// Whether somebody may propose each member, and bring in those that are proposed already; and whether nothing is under way where the rules let
+    /// nothing be proposed in the meantime.
+    async fn allow_members(
+        &self,
+        actor: &Actor,
+        release: ReleaseId,
+        members: &[(ChangeId, Drafted)],
+    ) -> Result<(), ProposeError> {
+        for (id, member) in members {
             match member {
                 Drafted::New(proposal) => self.allow_way(actor, proposal, &Way::Regular).await?,
                 Drafted::Known(change) => {
@@ -197,6 +233,10 @@ impl Handle {
                         Err(rejection) => return Err(ProposeError::NoSuchWay(rejection.to_string())),
                     }
                 }
+            }
+            if let Some(rejection) = self.engine.in_the_way_of(Some(*id), member.proposal()).await? {
+                self.engine.record_refusal_of(actor, "propose", &rejection).await;
+                return Err(rejection.into());
             }
         }
         Ok(())
@@ -248,11 +288,47 @@ fn collisions(outline: &Outline, members: &[Drafted]) -> Vec<Problem> {
     found.map(|(member, message)| outline.problem(member, message, Some(help.to_owned()))).collect()
 }
 
+/// What is wrong with what the change of a member comes after by its own file.
+fn out_of_sequence(outline: &Outline, member: usize, sequence: Sequence) -> Vec<Problem> {
+    let fellow = sequence.fellow.map(|fellow| {
+        let message = format!("it comes after `{fellow}`, which is a member too: members are completed together");
+        let help = "leave it out of the change file, and say here which members it comes `after`, by name".to_owned();
+        (message, help)
+    });
+    let circle = sequence.circle.as_ref().map(|circle| {
+        let message = format!("it would wait for itself: {}, each waits for the next", sequence::in_words(circle));
+        let help = "leave one of them out of `after`; who waits for a member waits for all of its release".to_owned();
+        (message, help)
+    });
+    let unknown = admission::unknown(sequence).into_iter().map(|(_, message, help)| (message, help));
+    let all = unknown.chain(fellow).chain(circle);
+    all.map(|(message, help)| outline.problem(member, message, Some(help))).collect()
+}
+
 impl Drafted {
-    fn resources(&self) -> &BTreeSet<String> {
+    fn proposal(&self) -> &Proposal {
         match self {
-            Self::New(proposal) => &proposal.claims.resources,
-            Self::Known(change) => &change.proposal.claims.resources,
+            Self::New(proposal) => proposal,
+            Self::Known(change) => &change.proposal,
+        }
+    }
+
+    fn resources(&self) -> &BTreeSet<String> {
+        &self.proposal().claims.resources
+    }
+
+    fn after(&self) -> &BTreeSet<ChangeId> {
+        &self.proposal().after
+    }
+
+    /// The change that it is, or becomes: the one after the last.
+    fn number(&self, last: &mut u64) -> ChangeId {
+        match self {
+            Self::Known(change) => change.id,
+            Self::New(_) => {
+                *last += 1;
+                ChangeId::new(*last)
+            }
         }
     }
 }
@@ -272,19 +348,20 @@ impl Engine {
         actor: &Actor,
         id: ReleaseId,
         outline: &Outline,
-        members: &[Drafted],
+        admitted: &Admitted,
         key: Option<(&str, Digest)>,
     ) -> Result<Release, StoreError> {
         let now = change::time::to_millis(self.clock.now());
-        let (mut next, mut batch, mut named) = (self.store.last_number().await? + 1, Batch::default(), Vec::new());
+        let (mut batch, mut named) = (Batch::default(), Vec::new());
+        // INVARIANT: nobody comes after a member in the meantime, so that no circle closes.
+        batch.writes.extend(admitted.conditions.iter().cloned());
         let mut standing = Vec::new();
-        for (member, sketch) in members.iter().zip(&outline.members) {
+        for ((change_id, member), sketch) in admitted.members.iter().zip(&outline.members) {
+            let change_id = *change_id;
             let (before, mut events) = match member {
                 Drafted::Known(change) => (Some((**change).clone()), vec![]),
                 Drafted::New(proposal) => (None, vec![self.proposed(actor, proposal, now)?]),
             };
-            let change_id = before.as_ref().map_or(ChangeId::new(next), |change| change.id);
-            next += u64::from(before.is_none());
             events.push(Event::JoinedRelease { release: id });
             let expected = before.as_ref().map_or(0, |change| change.version);
             let after = events.iter().fold(before, |state, e| change::evolve(state, change_id, e, actor, now));

@@ -165,6 +165,7 @@ impl From<Rejection> for Problem {
             | Rejection::ReasonNeeded
             | Rejection::OutcomeNeeded { .. }
             | Rejection::AfterUnknown { .. }
+            | Rejection::AfterFellow { .. }
             | Rejection::Circle { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Rejection::WrongPhase { .. }
             | Rejection::AlreadyVoted { .. }

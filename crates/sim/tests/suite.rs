@@ -1,5 +1,7 @@
 //! Tests that span crates: the real engine on a real store, in a simulated world. One binary, so that it links once.
 
+#[path = "suite/admission.rs"]
+mod admission;
 #[path = "suite/agenda.rs"]
 mod agenda;
 #[path = "suite/asked_again.rs"]

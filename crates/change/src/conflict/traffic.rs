@@ -15,7 +15,7 @@ use crate::calendar::Passage;
 use crate::catalog::Catalog;
 use crate::gate::{Gate, GateName, GateState};
 use crate::governance::Asks;
-use crate::id::ChangeId;
+use crate::id::{ChangeId, ReleaseId};
 use crate::lane;
 use crate::lifecycle::{Change, Event};
 use crate::precedence::{First, Moment, Place, Rank, Turn};
@@ -78,6 +78,7 @@ pub struct Flight {
     services: Arc<BTreeSet<String>>,
     resources: Arc<BTreeSet<String>>,
     after: Arc<BTreeSet<ChangeId>>,
+    release: Option<ReleaseId>,
     kind: Kind,
     /// Unknown before policy has answered.
     risk: Option<Risk>,
@@ -197,7 +198,11 @@ impl Traffic {
     /// Says whether it is still to be known.
     fn fold(&mut self, flight: &mut Flight, news: News<'_>) -> bool {
         match news.event {
-            Event::Amended { proposal, .. } => *flight = self.names.flight(proposal).at_version(news.version),
+            Event::Amended { proposal, .. } => {
+                let release = flight.release;
+                *flight = Flight { release, ..self.names.flight(proposal).at_version(news.version) };
+            }
+            Event::JoinedRelease { release } => flight.release = Some(*release),
             Event::VotesVoided { .. } | Event::TakenBack { .. } | Event::ChangesRequested { .. }
                 if flight.stands != At::Begun =>
             {
@@ -308,9 +313,9 @@ impl Traffic {
         self.sectors.get(stream).map_or(0, |sector| sector.version)
     }
 
-    /// What changes that have not ended come after, and the number of events of each.
-    pub fn sequence(&self, id: ChangeId) -> Option<(&BTreeSet<ChangeId>, u64)> {
-        self.flights.get(&id).map(|flight| (&*flight.after, flight.version))
+    /// What a change that has not ended comes after, the release that it is part of, and the number of its events.
+    pub fn sequence(&self, id: ChangeId) -> Option<(&BTreeSet<ChangeId>, Option<ReleaseId>, u64)> {
+        self.flights.get(&id).map(|flight| (&*flight.after, flight.release, flight.version))
     }
 
     /// The changes in the way of one that has not begun, or beside it: those under way, and the one right before it in the queue.
@@ -662,6 +667,7 @@ impl Names {
             services: shared(&mut self.sets, &proposal.services),
             resources: shared(&mut self.sets, &proposal.claims.resources),
             after: shared(&mut self.ids, &proposal.after),
+            release: None,
             kind: proposal.kind,
             risk: None,
             is_emergency: proposal.course.emergency().is_some(),

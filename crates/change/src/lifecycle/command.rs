@@ -169,6 +169,9 @@ fn amend(change: &Change, given: &Given, proposal: Proposal, edited: Option<u32>
     if let Some(unknown) = given.sequence.unknown.first() {
         return Err(Rejection::AfterUnknown { change: change.id, unknown: *unknown });
     }
+    if let Some(fellow) = given.sequence.fellow {
+        return Err(Rejection::AfterFellow { change: change.id, fellow });
+    }
     if let Some(circle) = &given.sequence.circle {
         return Err(Rejection::Circle { change: change.id, circle: sequence::in_words(circle) });
     }

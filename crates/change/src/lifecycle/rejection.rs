@@ -68,7 +68,9 @@ pub enum Rejection {
     NotFreezeOwner { actor: Actor, freeze: String, owner: String },
     #[error("`{change}` can't come after `{unknown}`: there is no such change")]
     AfterUnknown { change: ChangeId, unknown: ChangeId },
-    #[error("`{change}` would wait for itself: {circle}, each after the next")]
+    #[error("`{change}` can't come after `{fellow}`: both are part of one release, and are completed together")]
+    AfterFellow { change: ChangeId, fellow: ChangeId },
+    #[error("`{change}` would wait for itself: {circle}, each waits for the next")]
     Circle { change: ChangeId, circle: String },
     #[error("`{holder}` is changing {place} now, and the rules let nothing be proposed there in the meantime")]
     InTheWay { holder: ChangeId, place: String },
@@ -109,6 +111,7 @@ impl Rejection {
             Self::NoSuchException { .. } => "no_such_exception",
             Self::NotFreezeOwner { .. } => "not_freeze_owner",
             Self::AfterUnknown { .. } => "after_unknown",
+            Self::AfterFellow { .. } => "after_fellow",
             Self::Circle { .. } => "circle",
             Self::InTheWay { .. } => "in_the_way",
             Self::GatesClosed { .. } => "gates_closed",
@@ -158,6 +161,10 @@ impl Rejection {
             ),
             Self::NotFreezeOwner { owner, .. } => format!("ask `{owner}`, or somebody who may freeze"),
             Self::AfterUnknown { .. } => "name changes that were proposed before; see `clearway list`".into(),
+            Self::AfterFellow { .. } => {
+                "leave it out: the order within a release is that of its own file, which says `after` by the names of its members"
+                    .into()
+            }
             Self::Circle { .. } => "leave one of them out of `after`".into(),
             Self::InTheWay { holder, .. } => {
                 format!("propose it when `{holder}` is done: `clearway watch {holder}`; or propose an emergency")
