@@ -59,6 +59,11 @@ impl Engine {
                 let silence = Command::ReportFailed { step, attempt, failure: Failure::Unknown, error };
                 self.tell(change, Part::Clock, silence).await
             }
+            Intent::ReportSilentUndo { attempt } => {
+                let error = "the pipeline has not said in time that it has rolled back".to_owned();
+                let silence = Command::ReportUndoFailed { attempt, failure: Failure::Final, error };
+                self.tell(change, Part::Clock, silence).await
+            }
             Intent::LapseVotes => self.tell(change, Part::Clock, Command::LapseVotes).await,
             Intent::Lapse => self.tell(change, Part::Clock, Command::Lapse).await,
             Intent::BeginStep => self.begin_step(change, round).await,

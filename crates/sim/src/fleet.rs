@@ -279,7 +279,10 @@ impl Fleet {
         let own = Self { state: self.state.clone(), replica: replica.name.clone() };
         let parts = Parts {
             store,
-            drivers: BTreeMap::from([("fleet".to_owned(), Arc::new(own.clone()) as Arc<dyn Driver>)]),
+            drivers: BTreeMap::from([
+                ("fleet".to_owned(), Arc::new(own.clone()) as Arc<dyn Driver>),
+                ("pipeline".to_owned(), Arc::new(drivers::PipelineDriver) as Arc<dyn Driver>),
+            ]),
             eyes: Arc::new(own.clone()),
             voice: Arc::new(own.clone()),
             clock: Arc::new(FleetClock { fleet: own, behind: replica.behind }),

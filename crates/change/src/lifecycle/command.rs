@@ -507,10 +507,9 @@ fn asked_to_undo(change: &Change) -> Result<String, Rejection> {
 /// What comes before a pipeline's word that it has rolled back, and why it did: that is as true if nobody had asked it to yet.
 fn undone_outside(change: &Change) -> Result<(Vec<Event>, String), Rejection> {
     let rollout = rolling(change, "nothing of it is rolled out, so nothing was rolled back")?;
-    match &rollout.back {
-        Some(back) if matches!(back.state, BackState::Waiting { .. }) => return Ok((vec![], back.reason.clone())),
-        Some(_) => return Ok((vec![], asked_to_undo(change)?)),
-        None => {}
+    // Also after its silence was taken for a failure: that it is late makes it no less true.
+    if let Some(back) = &rollout.back {
+        return Ok((vec![], back.reason.clone()));
     }
     if let Some(holder) = rollout.superseded_by {
         let resource = change.proposal.claims.resources.first().cloned().unwrap_or_default();

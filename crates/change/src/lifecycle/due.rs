@@ -27,6 +27,10 @@ pub enum Intent {
         step: usize,
         attempt: u32,
     },
+    /// A pipeline has not said in time that it has rolled back.
+    ReportSilentUndo {
+        attempt: u32,
+    },
     /// Ask the gates and, if they are open, begin the next step.
     BeginStep,
     /// Have the driver make the step true.
@@ -175,8 +179,11 @@ fn due_in_rollout(change: &Change, rollout: &Rollout, now: Timestamp) -> Due {
     let paused = rollout.pause.is_some();
     if let Some(back) = &rollout.back {
         return match &back.state {
-            // The pipeline that did it undoes it, and says so.
-            BackState::Begun { .. } if change.is_outside() => Due::default(),
+            // The pipeline that did it undoes it, and says so. What waits for it, such as the rest of a release, does not wait for ever.
+            BackState::Begun { since } if change.is_outside() => {
+                let over = after(*since, answers_within(change, rollout));
+                Due::at(over, now, Intent::ReportSilentUndo { attempt: back.attempt })
+            }
             BackState::Begun { .. } => Due::act(vec![Intent::Undo { attempt: back.attempt }]),
             BackState::Waiting { at } if !paused => Due::at(due_again(*at, now), now, Intent::BeginUndo),
             BackState::Waiting { .. } | BackState::Failed { .. } => Due::default(),
@@ -186,8 +193,7 @@ fn due_in_rollout(change: &Change, rollout: &Rollout, now: Timestamp) -> Due {
     match &rollout.state {
         // What was begun is finished even in a pause: half a step is the worst place to stand.
         StepState::Begun { since } if change.is_outside() => {
-            let limit = change.proposal.plan.steps.get(step).map_or(Span::secs(0), |s| s.deadline);
-            Due::at(after(*since, limit), now, Intent::ReportSilence { step, attempt })
+            Due::at(after(*since, answers_within(change, rollout)), now, Intent::ReportSilence { step, attempt })
         }
         StepState::Begun { .. } => Due::act(vec![Intent::Apply { step, attempt }]),
         StepState::Applied { .. } => {
@@ -199,6 +205,12 @@ fn due_in_rollout(change: &Change, rollout: &Rollout, now: Timestamp) -> Due {
         }
         StepState::Ready | StepState::Retrying { .. } | StepState::Unknown { .. } => Due::default(),
     }
+}
+
+/// How long a pipeline may be silent: as long as the step may take at which it is, or the last one.
+fn answers_within(change: &Change, rollout: &Rollout) -> Span {
+    let steps = &change.proposal.plan.steps;
+    steps.get(rollout.step).or(steps.last()).map_or(Span::secs(0), |step| step.deadline)
 }
 
 /// The first instant at which a step that was applied at `since` can pass.

@@ -125,6 +125,9 @@ fn carried_out(change: &Change, intent: &Intent, salt: u8, now: Timestamp) -> Co
         Intent::ReportSilence { step, attempt } => {
             Command::ReportFailed { step: *step, attempt: *attempt, failure: Failure::Unknown, error: "silence".into() }
         }
+        Intent::ReportSilentUndo { attempt } => {
+            Command::ReportUndoFailed { attempt: *attempt, failure: Failure::Final, error: "silence".into() }
+        }
         Intent::BeginStep => Command::BeginStep { observed: json!({"weight": "0%", "salt": salt}) },
         Intent::Apply { step, attempt } if failing => Command::ReportFailed {
             step: *step,

@@ -54,7 +54,8 @@ fn a_pipeline_that_falls_silent_leaves_an_unknown_outcome_for_people() {
     });
 }
 
-// X20: each step is begun by the pipeline, and judged; a rollback waits for the pipeline, however long, and is its word.
+// X20, F8: each step is begun by the pipeline, and judged; a rollback waits for the pipeline as long as a step would, then people are called; what the
+// pipeline says after that still counts.
 #[test]
 fn a_rollback_waits_for_the_pipeline_that_has_to_do_it() {
     paused().block_on(async {
@@ -65,16 +66,22 @@ fn a_rollback_waits_for_the_pipeline_that_has_to_do_it() {
         assert!(handle.finish(&ada(), id, said(Ended::Succeeded)).await.is_err(), "nothing has begun");
         handle.begin(&ada(), id).await.expect("every gate is open");
         handle.command(&bob(), id, Command::Rollback { reason: "customers complain".into() }).await.expect("bob may");
-        tokio::time::sleep(std::time::Duration::from_secs(3_600)).await;
+        let deadline = state(&handle, id).await.proposal.plan.steps[0].deadline;
+        tokio::time::sleep(std::time::Duration::from_millis(deadline.as_millis() - 2_000)).await;
         assert_eq!(state(&handle, id).await.phase(), Phase::RollingBack);
         assert!(world.pages().iter().any(|(_, reason)| reason.contains("has to roll back")), "{:?}", world.pages());
+        tokio::time::sleep(std::time::Duration::from_secs(3_600)).await;
+        assert_eq!(state(&handle, id).await.phase(), Phase::RollbackFailed);
+        let silent = |(_, reason): &(_, String)| reason.contains("has not said in time that it has rolled back");
+        assert!(world.pages().iter().any(silent), "{:?}", world.pages());
         assert!(handle.finish(&user("eve"), id, said(Ended::RolledBack)).await.is_err(), "eve only reads");
         handle.finish(&ada(), id, said(Ended::RolledBack)).await.expect("its pipeline says so");
         assert_eq!(state(&handle, id).await.phase(), Phase::RolledBack);
         assert!(world.deeds().is_empty(), "no driver was called");
         let log = log(&store, id).await;
-        let tail = ["StepBegun", "RollbackBegun", "UndoBegun", "PageOwed", "Paged", "RolledBack", "DebtOwed"];
-        assert_eq!(story(&log)[4..], tail);
+        let tail = ["StepBegun", "RollbackBegun", "UndoBegun", "PageOwed", "Paged"];
+        assert_eq!(story(&log)[4..9], tail);
+        assert_eq!(story(&log)[9..], ["UndoFailed", "RollbackFailed", "PageOwed", "Paged", "RolledBack", "DebtOwed"]);
         let by = log.iter().find(|r| matches!(r.event, Event::RolledBack { .. })).map(|r| r.actor.clone());
         assert_eq!(by, Some(ada()));
     });

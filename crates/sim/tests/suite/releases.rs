@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use change::lifecycle::outside::{Ended, Report};
 use change::release::{Command, Phase, Release, Standing};
 use change::{ChangeId, Event, ReleaseId, Span};
 use engine::ports::Store;
@@ -189,6 +190,40 @@ fn a_caller_that_can_not_go_back_is_not_waited_for() {
         assert_eq!(weights(&fleet, &["api", "web"]), [0, 10_000], "{:#?}", release.standing);
         let told = fleet.told();
         assert!(told.iter().any(|what| what.contains("the way back is blocked")), "{told:?}");
+    });
+}
+
+// U1, X20: a caller whose pipeline is dead holds the API for as long as a step of it may take, and people are called.
+#[test]
+fn a_pipeline_that_never_says_that_it_rolled_back_is_not_waited_for_for_ever() {
+    paused().block_on(async {
+        let (fleet, store) = (Fleet::default(), memory());
+        let handle = start(&fleet, &store).await;
+        let mut release = draft(&API.replace("  - {name: app, change: app.yaml, after: [api]}\n", ""), &["api", "web"]);
+        let outside = "{driver: pipeline, name: deploy-web, resource: web, canary: new, stable: old}";
+        // Nobody in the fleet sees what a pipeline deploys: its telemetry is that of the API.
+        let web = member_file("web").replace("{driver: fleet, name: web}", outside);
+        let web = web.replace("target=\"web\"", "target=\"api\"");
+        release.changes.insert("web".into(), Draft { text: web, ..Draft::default() });
+        let id = propose(&handle, &release).await;
+        until(&handle, id, |release| release.standing[0].is == Standing::Passed).await;
+        let web = ChangeId::new(2);
+        let begun = handle.begin(&ada(), web).await.expect("every gate is open");
+        let failed = Report { ended: Ended::Failed, note: None, step: None, attempt: None };
+        handle.finish(&ada(), web, failed).await.expect("its pipeline says so");
+
+        let deadline = begun.proposal.plan.steps[0].deadline;
+        tokio::time::sleep(Duration::from_millis(deadline.as_millis() - 2_000)).await;
+        assert_eq!(state(&handle, id).await.standing[1].is, Standing::GoingBack);
+        assert_eq!(fleet.weight("api"), 10_000, "what comes after it goes back first");
+        let release = until(&handle, id, |release| release.phase() == Phase::RollbackIncomplete).await;
+        assert_eq!((release.standing[1].is, fleet.weight("api")), (Standing::NotBack, 0));
+        let told = fleet.told();
+        assert!(told.iter().any(|what| what.contains("has not said in time")), "{told:?}");
+
+        // Its word still counts, however late.
+        handle.finish(&ada(), web, Report { ended: Ended::RolledBack, note: None, step: None, attempt: None }).await.expect("it is");
+        assert_eq!(until_ended(&handle, id).await.phase(), Phase::RolledBack);
     });
 }
 
