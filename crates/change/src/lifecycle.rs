@@ -447,9 +447,10 @@ pub enum Command {
         until: Timestamp,
         reason: String,
     },
-    /// Lets it pass a freeze, as was asked.
+    /// Lets it pass a freeze until the instant that was asked for, as who grants it has read.
     GrantException {
         freeze: String,
+        until: Timestamp,
     },
     /// Ends an exception before its time, or takes back the question.
     RevokeException {

@@ -97,7 +97,9 @@ impl Engine {
             let (mut conditions, mut sequence) = (vec![], Sequence::default());
             match &command {
                 Command::BeginStep { .. } => conditions = self.conditions(&change).await?,
-                Command::Amend { proposal, .. } => (sequence, conditions) = self.admission_of(&change, proposal).await?,
+                Command::Amend { proposal, .. } => {
+                    (sequence, conditions) = self.admission_of(&change, proposal).await?;
+                }
                 _ => {}
             }
             // INVARIANT: rights and keys are those of one governance, also where another one is loaded in between.

@@ -178,11 +178,7 @@ impl Handle {
     }
 
     /// Members whose places in the sequence of all changes are free, or what is wrong with them.
-    async fn admitted(
-        &self,
-        outline: &Outline,
-        members: Vec<(ChangeId, Drafted)>,
-    ) -> Result<Admitted, ProposeError> {
+    async fn admitted(&self, outline: &Outline, members: Vec<(ChangeId, Drafted)>) -> Result<Admitted, ProposeError> {
         let ids = members.iter().map(|(id, _)| *id).collect();
         let each = members.iter();
         let places: Vec<Place<'_>> =

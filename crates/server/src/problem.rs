@@ -179,6 +179,7 @@ impl From<Rejection> for Problem {
             | Rejection::NoSuchPoint { .. }
             | Rejection::NoSuchFreeze { .. }
             | Rejection::NoSuchException { .. }
+            | Rejection::StaleException { .. }
             | Rejection::EvidenceNeeded { .. }
             | Rejection::SecondPersonNeeded { .. }
             | Rejection::GatesClosed { .. }

@@ -44,7 +44,7 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
         Command::BreakGlass { reason } => people::break_glass(change, given, reason),
         Command::Tick { list, code, note } => people::tick(change, list, code, note),
         Command::AskException { freeze, until, reason } => people::ask_exception(change, given, freeze, until, reason),
-        Command::GrantException { freeze } => people::grant_exception(change, given, freeze),
+        Command::GrantException { freeze, until } => people::grant_exception(change, given, freeze, until),
         Command::RevokeException { freeze, reason } => people::revoke_exception(change, given, freeze, reason),
         Command::ApproveByAutomation => people::approve_by_automation(change),
         Command::LapseVotes => Ok(people::lapse_votes(change, given)),

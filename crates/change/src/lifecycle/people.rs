@@ -289,8 +289,8 @@ pub(super) fn ask_exception(
     Ok(vec![Event::ExceptionAsked { freeze, effect, until, reason }, notice])
 }
 
-/// Grants what was asked for: never by who has a part in the change, and only by who owns the freeze, in their own right, or may freeze.
-pub(super) fn grant_exception(change: &Change, given: &Given, freeze: String) -> Decision {
+/// Grants what was asked for, as it was read: whoever asks anew asks for something else. Never by who has a part in the change, and only by who owns the freeze, in their own right, or may freeze.
+pub(super) fn grant_exception(change: &Change, given: &Given, freeze: String, until: Timestamp) -> Decision {
     if change.phase().is_terminal() {
         return Err(wrong_phase(change, "it is over"));
     }
@@ -309,10 +309,13 @@ pub(super) fn grant_exception(change: &Change, given: &Given, freeze: String) ->
         return Err(Rejection::Excluded { actor, change: change.id, why: why.clone() });
     }
     let effect = change.proposal.effect_digest;
-    let asked = change.exceptions.iter().any(|one| one.freeze == freeze && one.is_open(effect, given.now));
-    if !asked {
+    let Some(asked) = change.exceptions.iter().find(|one| one.freeze == freeze && one.is_open(effect, given.now))
+    else {
         let why = format!("nobody asks for an exception of `{freeze}` for what it is now");
         return Err(Rejection::NoSuchException { change: change.id, why });
+    };
+    if asked.until != until {
+        return Err(Rejection::StaleException { change: change.id, freeze, given: until, asked: asked.until });
     }
     Ok(vec![Event::ExceptionGranted { freeze, effect, role }])
 }

@@ -5,6 +5,7 @@
 use super::Phase;
 use crate::actor::{Actor, Permission};
 use crate::id::ChangeId;
+use crate::time::Timestamp;
 
 /// What a command is answered with when a rule says no.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +65,8 @@ pub enum Rejection {
     NoSuchFreeze { change: ChangeId, freeze: String, known: String },
     #[error("there is no such exception of `{change}`: {why}")]
     NoSuchException { change: ChangeId, why: String },
+    #[error("this grants an exception of `{freeze}` until `{given}`, but `{change}` asks for one until `{asked}` now")]
+    StaleException { change: ChangeId, freeze: String, given: Timestamp, asked: Timestamp },
     #[error("`{actor}` is not of those who own the freeze `{freeze}`: {owner}")]
     NotFreezeOwner { actor: Actor, freeze: String, owner: String },
     #[error("`{change}` can't come after `{unknown}`: there is no such change")]
@@ -109,6 +112,7 @@ impl Rejection {
             Self::EvidenceNeeded { .. } => "evidence_needed",
             Self::NoSuchFreeze { .. } => "no_such_freeze",
             Self::NoSuchException { .. } => "no_such_exception",
+            Self::StaleException { .. } => "stale_exception",
             Self::NotFreezeOwner { .. } => "not_freeze_owner",
             Self::AfterUnknown { .. } => "after_unknown",
             Self::AfterFellow { .. } => "after_fellow",
@@ -158,6 +162,9 @@ impl Rejection {
             Self::NoSuchFreeze { known, .. } => format!("these cover it at some time: {known}"),
             Self::NoSuchException { change, .. } => format!(
                 "ask for one: `clearway calendar except {change} --freeze NAME --until 2026-12-24T18:00Z --reason \"...\"`"
+            ),
+            Self::StaleException { change, freeze, asked, .. } => format!(
+                "read what it asks for now, then grant that: `clearway calendar except {change} --freeze {freeze} --grant --until {asked}`"
             ),
             Self::NotFreezeOwner { owner, .. } => format!("ask `{owner}`, or somebody who may freeze"),
             Self::AfterUnknown { .. } => "name changes that were proposed before; see `clearway list`".into(),

@@ -59,7 +59,7 @@ fn audit_alone_allows_no_command() {
     let until = after(start(), Span::secs(60));
     let of_freezes = [
         ("except", Command::AskException { freeze: "x".into(), until, reason: "because".into() }),
-        ("grant-exception", Command::GrantException { freeze: "x".into() }),
+        ("grant-exception", Command::GrantException { freeze: "x".into(), until: start() }),
         ("revoke-exception", Command::RevokeException { freeze: "x".into(), reason: "because".into() }),
     ];
     for (action, command) in commands().into_iter().chain(of_freezes) {

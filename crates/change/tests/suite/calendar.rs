@@ -186,7 +186,25 @@ fn ask(life: &mut Life, until: Timestamp) -> Result<Vec<Event>, Rejection> {
 
 fn grant(life: &mut Life, who: &str, groups: &[&str]) -> Result<Vec<Event>, Rejection> {
     let given = finance(life, who, groups);
-    life.ask(Command::GrantException { freeze: "quarter-end".into() }, &given)
+    let until = life.change.exceptions.last().map_or(life.now, |asked| asked.until);
+    life.ask(Command::GrantException { freeze: "quarter-end".into(), until }, &given)
+}
+
+// LC4: a yes is for what was read: who asks for more in the meantime is not granted it.
+#[test]
+fn an_exception_that_is_asked_for_anew_is_not_granted_by_a_yes_to_the_old_one() {
+    let mut life = begin(proposal("shop@1"));
+    let (noon, weeks) = (after(life.now, HOUR), after(life.now, Span::secs(31 * 86_400)));
+    ask(&mut life, noon).expect("who may propose may ask");
+    ask(&mut life, weeks).expect("and ask anew");
+    let given = finance(&life, "cyd", &["team-finance"]);
+    let yes = |until| Command::GrantException { freeze: "quarter-end".into(), until };
+    let refused = life.ask(yes(noon), &given).expect_err("cyd has not read it");
+    assert!(matches!(refused, Rejection::StaleException { .. }), "{refused}");
+    assert!(refused.help().is_some_and(|help| help.contains(&format!("--until {weeks}"))), "{refused}");
+    assert_eq!(frozen(&life).code(), Some("freeze"));
+    life.ask(yes(weeks), &given).expect("cyd has read it");
+    assert!(frozen(&life).is_open());
 }
 
 fn frozen(life: &Life) -> Gate {

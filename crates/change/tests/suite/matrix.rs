@@ -206,7 +206,7 @@ rows! {
         (Command::AskException { freeze: "quarter-end".into(), until: after(now, DAY), reason: reason() }, now)
     };
     Command::GrantException { .. } => "GrantException": |_, now| {
-        (Command::GrantException { freeze: "quarter-end".into() }, now)
+        (Command::GrantException { freeze: "quarter-end".into(), until: after(now, DAY) }, now)
     };
     Command::RevokeException { .. } => "RevokeException": |_, now| {
         (Command::RevokeException { freeze: "quarter-end".into(), reason: reason() }, now)

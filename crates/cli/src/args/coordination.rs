@@ -199,15 +199,16 @@ pub(crate) enum Calendar {
     },
     /// Ask that a freeze let a change pass for a time, or, as the owner of the freeze, grant what was asked, or end it.
     #[command(
-        after_help = "Examples:\n  clearway calendar except CHG-7 --freeze year-end --until '2026-12-22T18:00 Europe/Berlin' --reason 'the tax rate changes'\n  clearway calendar except CHG-7 --freeze year-end --grant\n  clearway calendar except CHG-7 --freeze year-end --revoke --reason 'it is not needed any more'"
+        after_help = "Examples:\n  clearway calendar except CHG-7 --freeze year-end --until '2026-12-22T18:00 Europe/Berlin' --reason 'the tax rate changes'\n  clearway calendar except CHG-7 --freeze year-end --grant --until '2026-12-22T18:00 Europe/Berlin'\n  clearway calendar except CHG-7 --freeze year-end --revoke --reason 'it is not needed any more'"
     )]
     Except {
         change: change::ChangeId,
         /// The name of the freeze.
         #[arg(long, value_name = "NAME")]
         freeze: String,
-        /// Until when: a time with its zone, at most 31 days ahead.
-        #[arg(long, required_unless_present_any = ["grant", "revoke"], conflicts_with_all = ["grant", "revoke"], value_name = "TIME")]
+        /// Until when: a time with its zone, at most 31 days ahead. With `--grant` what was asked, as `clearway why` says it: if it is another by now,
+        /// nothing is granted.
+        #[arg(long, required_unless_present = "revoke", conflicts_with = "revoke", value_name = "TIME")]
         until: Option<String>,
         #[arg(long, required_unless_present = "grant", conflicts_with = "grant")]
         reason: Option<String>,

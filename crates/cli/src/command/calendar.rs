@@ -45,7 +45,9 @@ pub(super) async fn run(args: &Args, asked: &Calendar) -> Outcome {
             show(args, &month, &view)
         }
         Calendar::Next { change, governance } => next(args, change, governance.as_deref()).await,
-        Calendar::Except { change, freeze, grant: true, .. } => grant(args, *change, freeze).await,
+        Calendar::Except { change, freeze, until, grant: true, .. } => {
+            grant(args, *change, freeze, until.as_deref()).await
+        }
         Calendar::Except { change, freeze, reason, revoke: true, .. } => {
             revoke(args, *change, freeze, reason.as_deref()).await
         }
@@ -264,10 +266,12 @@ fn lines(opening: &Opening) -> String {
     text
 }
 
-async fn grant(args: &Args, change: ChangeId, freeze: &str) -> Outcome {
+async fn grant(args: &Args, change: ChangeId, freeze: &str, until: Option<&str>) -> Outcome {
     let path = format!("/changes/{change}/grant-exception");
-    let view = Client::find(args)?.post(&path, &json!({"freeze": freeze}), None).await?;
-    print(args, &view, || format!("{change} passes the freeze `{freeze}`, as was asked"));
+    let client = Client::find(args)?;
+    let until = instant(until)?;
+    let view = client.post(&path, &json!({"freeze": freeze, "until": until}), None).await?;
+    print(args, &view, || format!("{change} passes the freeze `{freeze}` until {until}, as was asked"));
     Ok(())
 }
 
@@ -281,15 +285,19 @@ async fn revoke(args: &Args, change: ChangeId, freeze: &str, reason: Option<&str
 
 async fn except(args: &Args, change: ChangeId, freeze: &str, until: Option<&str>, reason: Option<&str>) -> Outcome {
     let client = Client::find(args)?;
-    let until = change::time::parse_instant(until.unwrap_or_default()).map_err(|e| Failure::new(INVALID, e))?;
+    let until = instant(until)?;
     let body = json!({"freeze": freeze, "until": until, "reason": reason.unwrap_or_default()});
     let view = client.post(&format!("/changes/{change}/except"), &body, None).await?;
     print(args, &view, || {
         format!(
-            "asked; who owns the freeze `{freeze}` grants it with `clearway calendar except {change} --freeze {freeze} --grant`"
+            "asked; who owns the freeze `{freeze}` grants it with `clearway calendar except {change} --freeze {freeze} --grant --until {until}`"
         )
     });
     Ok(())
+}
+
+fn instant(text: Option<&str>) -> Outcome<Timestamp> {
+    change::time::parse_instant(text.unwrap_or_default()).map_err(|error| Failure::new(INVALID, error))
 }
 
 fn field<T: serde::de::DeserializeOwned>(view: &Value, field: &str) -> Outcome<T> {

@@ -109,7 +109,10 @@ fn a_freeze_holds_a_change_until_its_owner_grants_an_exception() {
     let ask = [&except[..], &["--until", &until, "--reason", "the tax rate changes"]].concat();
     ends_with(&house, 0, &ask);
     assert!(ends_with(&house, 0, &["why", &id]).contains("by granting the exception until"));
-    let grant = [&except[..], &["--grant"]].concat();
+    let other = [&except[..], &["--grant", "--until", "2089-01-01T00:00Z"]].concat();
+    let unread = ends_with(&house, 4, &[&["--token-file", bob.as_str()][..], &other].concat());
+    assert!(unread.contains("asks for one until") && unread.contains(&format!("--grant --until {until}")), "{unread}");
+    let grant = [&except[..], &["--grant", "--until", &until]].concat();
     let own = ends_with(&house, 4, &grant);
     assert!(own.contains("is not of those who own the freeze `closing`"), "{own}");
     let other = ends_with(&house, 4, &[&["--token-file", cleo.as_str()][..], &grant].concat());

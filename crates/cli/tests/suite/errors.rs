@@ -61,7 +61,7 @@ const ASK_A_SERVER: &[&[&str]] = &[
     &["drivers"],
     &["calendar", "show"],
     &["calendar", "next", "CHG-7"],
-    &["calendar", "except", "CHG-7", "--freeze", "f", "--grant"],
+    &["calendar", "except", "CHG-7", "--freeze", "f", "--grant", "--until", "2030-01-01T00:00Z"],
     &["release", "list"],
     &["release", "show", "REL-1"],
     &["release", "rollback", "REL-1", "--reason", "r"],

@@ -164,7 +164,9 @@ const INPUTS: &[Input] = &[
     Input {
         name: "freeze of an exception",
         fate: Fate::Refused,
-        send: |s, x| s.api("changes/CHG-1/grant-exception", &json!({"freeze": x.secret})),
+        send: |s, x| {
+            s.api("changes/CHG-1/grant-exception", &json!({"freeze": x.secret, "until": "2030-01-01T00:00:00Z"}))
+        },
     },
     Input {
         name: "end of an exception",

@@ -98,6 +98,9 @@ pub(crate) struct Except {
 pub(crate) struct GrantOf {
     /// The name of the freeze.
     pub freeze: String,
+    /// Until when, as was asked: what is asked for anew in the meantime is not granted.
+    #[schemars(with = "String")]
+    pub until: Timestamp,
 }
 
 /// The freeze that a change passes no more.
@@ -228,7 +231,7 @@ commands! {
         => |given| Command::AskException { freeze: given.freeze, until: given.until, reason: given.reason };
     /// Lets the change pass a freeze, as was asked: its owner, or who may freeze, and nobody who wrote the change.
     grant_exception, "/changes/{id}/grant-exception", "grantException", GrantOf
-        => |given| Command::GrantException { freeze: given.freeze };
+        => |given| Command::GrantException { freeze: given.freeze, until: given.until };
     /// Ends an exception of a freeze before its time, or takes back what was asked for.
     revoke_exception, "/changes/{id}/revoke-exception", "revokeException", Revoke
         => |given| Command::RevokeException { freeze: given.freeze, reason: given.reason };

@@ -134,7 +134,7 @@ impl ExceptionsCard {
             input type="hidden" name="change" value=(row.change);
             input type="hidden" name="freeze" value=(row.exception.freeze);
             // What was on the page when the reader decided: something else may be asked for by then.
-            input type="hidden" name="asked" value=(row.exception.at);
+            input type="hidden" name="seen" value=(row.exception.until);
         }
     }
 

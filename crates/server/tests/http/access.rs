@@ -124,7 +124,7 @@ fn body(path: &str, effect: &Value) -> Value {
         "changes" | "check" | "plans" | "facts" => json!({"file": FILE}),
         "override" => json!({"code": "none", "reason": "because"}),
         "except" => json!({"freeze": "none", "until": "2030-01-01T00:00:00Z", "reason": "because"}),
-        "grant-exception" => json!({"freeze": "none"}),
+        "grant-exception" => json!({"freeze": "none", "until": "2030-01-01T00:00:00Z"}),
         "revoke-exception" => json!({"freeze": "none", "reason": "because"}),
         "tick" => json!({"list": "none", "code": "none", "note": "seen"}),
         "delegations" => json!({"lasts": "1d"}),

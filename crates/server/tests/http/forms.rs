@@ -83,14 +83,14 @@ async fn an_exception_is_asked_for_granted_and_revoked_on_the_page_of_the_calend
     assert!(page.contains("You can't grant it") && !page.contains("action=\"/calendar/grant\""), "{page}");
 
     let page = bob.page("/calendar").await;
-    let asked = page.split_once("name=\"asked\" value=\"").expect("when").1.split('"').next().expect("a time");
+    let asked = page.split_once("name=\"seen\" value=\"").expect("when").1.split('"').next().expect("a time");
     let this = [("change", "CHG-1"), ("freeze", FREEZE)];
-    let late = [this[0], this[1], ("asked", "2026-01-01T00:00:00Z")];
+    let late = [this[0], this[1], ("seen", "2026-01-01T00:00:00Z")];
     let stale = bob.send("/calendar/grant", &late).await;
-    assert!(stale.status == StatusCode::CONFLICT && stale.text.contains("no longer what was on the page"));
-    let own = ada.send("/calendar/grant", &[this[0], this[1], ("asked", asked)]).await;
+    assert!(stale.status == StatusCode::CONFLICT && stale.text.contains("asks for one until"));
+    let own = ada.send("/calendar/grant", &[this[0], this[1], ("seen", asked)]).await;
     assert_eq!(own.status, StatusCode::FORBIDDEN, "{}", own.text);
-    let page = bob.done("/calendar/grant", &[this[0], this[1], ("asked", asked)]).await;
+    let page = bob.done("/calendar/grant", &[this[0], this[1], ("seen", asked)]).await;
     assert!(page.contains("Granted by bob") && page.contains("with your name"), "{page}");
     assert!(cleo.page("/calendar").await.contains("Granted by bob"), "everybody sees who granted it");
     assert_eq!(change(&world).await["exceptions"][0]["granted"]["by"], "user:bob");

@@ -121,7 +121,10 @@ async fn pass_by_exception(handle: &engine::Handle, id: change::ChangeId, until:
     let (freeze, reason) = ("closing".to_owned(), "the tax rate changes".to_owned());
     let ask = change::Command::AskException { freeze: freeze.clone(), until: at(until), reason };
     handle.command(&user("ada"), id, ask).await.expect("ada may ask");
-    handle.command(&user("bob"), id, change::Command::GrantException { freeze }).await.expect("bob owns it");
+    handle
+        .command(&user("bob"), id, change::Command::GrantException { freeze, until: at(until) })
+        .await
+        .expect("bob owns it");
 }
 
 // LC4: an exception that ends closes the calendar in that moment, also for a change that is paused, which nobody looks at.

@@ -222,7 +222,10 @@ fn a_pipeline_that_never_says_that_it_rolled_back_is_not_waited_for_for_ever() {
         assert!(told.iter().any(|what| what.contains("has not said in time")), "{told:?}");
 
         // Its word still counts, however late.
-        handle.finish(&ada(), web, Report { ended: Ended::RolledBack, note: None, step: None, attempt: None }).await.expect("it is");
+        handle
+            .finish(&ada(), web, Report { ended: Ended::RolledBack, note: None, step: None, attempt: None })
+            .await
+            .expect("it is");
         assert_eq!(until_ended(&handle, id).await.phase(), Phase::RolledBack);
     });
 }

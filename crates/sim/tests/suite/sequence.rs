@@ -91,7 +91,10 @@ fn a_circle_is_refused_when_a_change_is_amended() {
         for (after, circle) in [("CHG-1", "CHG-1 -> CHG-1"), ("CHG-3", "CHG-1 -> CHG-3 -> CHG-2 -> CHG-1")] {
             let refused = amend(&handle, first, &file("a", after)).await;
             let Err(CommandError::Rejected(rejection)) = refused else { panic!("{refused:?}") };
-            assert_eq!(rejection.to_string(), format!("`CHG-1` would wait for itself: {circle}, each waits for the next"));
+            assert_eq!(
+                rejection.to_string(),
+                format!("`CHG-1` would wait for itself: {circle}, each waits for the next")
+            );
         }
         // Whoever ends is in no circle any more.
         handle.command(&ada(), second, Command::Withdraw { reason: "not now".into() }).await.expect("ada may");

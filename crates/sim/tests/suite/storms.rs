@@ -430,7 +430,7 @@ impl Play {
         // Noted before it counts: who dies between the two has granted it all the same.
         if handle.command(&user("ada"), id, ask).await.is_ok() {
             self.exceptions.push((number, name.clone(), until));
-            if handle.command(&user("bob"), id, Command::GrantException { freeze: name }).await.is_ok() {
+            if handle.command(&user("bob"), id, Command::GrantException { freeze: name, until }).await.is_ok() {
                 self.covered.count("exception");
             }
         }

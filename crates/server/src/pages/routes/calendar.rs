@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use change::calendar::Exception;
 use change::calendar::exception::end_problem;
 use change::calendar::month::Month;
 use change::{Actor, Change, ChangeId, Command, Given, Permission, decide};
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use super::{services, show_tried};
 use crate::Shared;
 use crate::api::calendar::{self as calendar_api, CalendarParams};
-use crate::api::{changes, commands};
+use crate::api::commands;
 use crate::extract::{Form, Query};
 use crate::identity::Caller;
 use crate::pages::calendar::CalendarPage;
@@ -88,8 +89,8 @@ async fn rows(server: &Shared, caller: &Caller, changes: &[Change]) -> Result<Ve
         }
         let given = server.handle.given(change, &actor).await?;
         found.extend(standing.into_iter().map(|one| {
-            let grant = would(change, &given, caller, Done::Granted, &one.freeze);
-            let revoke = would(change, &given, caller, Done::Revoked, &one.freeze);
+            let grant = would(change, &given, caller, Done::Granted, one);
+            let revoke = would(change, &given, caller, Done::Revoked, one);
             let is_open = one.granted.is_none();
             Row {
                 change: change.id,
@@ -105,16 +106,22 @@ async fn rows(server: &Shared, caller: &Caller, changes: &[Change]) -> Result<Ve
 }
 
 /// Whether the token leaves it and the core would let it pass; if the core says no because of who asks, in its words.
-fn would(change: &Change, given: &Given, caller: &Caller, what: Done, freeze: &str) -> Result<(), Option<String>> {
+fn would(
+    change: &Change,
+    given: &Given,
+    caller: &Caller,
+    what: Done,
+    exception: &Exception,
+) -> Result<(), Option<String>> {
     use change::lifecycle::Rejection;
     let needs = change::actor::row(what.action()).and_then(|row| row.needs);
     let (services, environment) = (&change.proposal.services, &change.proposal.environment);
     if needs.is_some_and(|needs| caller.limits.gap(needs, services, environment).is_some()) {
         return Err(None);
     }
-    let (freeze, reason) = (freeze.to_owned(), "to be written".to_owned());
+    let (freeze, reason) = (exception.freeze.clone(), "to be written".to_owned());
     let command = match what {
-        Done::Granted => Command::GrantException { freeze },
+        Done::Granted => Command::GrantException { freeze, until: exception.until },
         Done::Asked | Done::Revoked => Command::RevokeException { freeze, reason },
     };
     match decide(change, command, given) {
@@ -176,24 +183,12 @@ async fn acted(server: &Shared, caller: &Caller, done: Done, typed: &Typed) -> R
             Command::AskException { freeze, until, reason: form::words(typed, "reason")? }
         }
         Done::Granted => {
-            let known = changes::load(server, caller, id).await.map_err(|problem| Fault::said(&problem, fields))?;
-            still_asked(&known, &freeze, typed)?;
-            Command::GrantException { freeze }
+            let seen = form::line(typed, "seen")?.and_then(|seen| seen.parse().ok());
+            let until = seen.ok_or_else(|| Fault::of("seen", "the page did not say until when; open it again"))?;
+            Command::GrantException { freeze, until }
         }
         Done::Revoked => Command::RevokeException { freeze, reason: form::words(typed, "reason")? },
     };
     let asked = commands::ask(server, caller, id, done.action(), command).await;
     asked.map(|_| ()).map_err(|problem| Fault::said(&problem, fields))
-}
-
-/// Refuses a yes to what is no longer asked for as it was on the page.
-fn still_asked(change: &Change, freeze: &str, typed: &Typed) -> Result<(), Fault> {
-    let seen = typed.get("asked").map(String::as_str).unwrap_or_default();
-    let same = |one: &change::calendar::Exception| one.freeze == freeze && one.at.to_string() == seen;
-    if change.exceptions.iter().any(|one| one.granted.is_none() && same(one)) {
-        return Ok(());
-    }
-    let why = format!("what `{}` asks for of `{freeze}` is no longer what was on the page", change.id);
-    let status = axum::http::StatusCode::CONFLICT;
-    Err(Fault { field: None, status, why, help: Some("read it again, then grant it".into()) })
 }
