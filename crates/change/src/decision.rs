@@ -100,9 +100,33 @@ fn on_deadline(change: &Change, rollout: &Rollout, given: &Given, doubt: Answer,
     }
 }
 
-/// What follows from a calendar that has closed in mid-rollout: once for each time that it closes, and nothing where the step is to be finished.
+/// What follows from a calendar that has closed in mid-rollout: once for each time that it closes, and once more where something stricter is asked; nothing
+/// where the step is to be finished. That it is open again is put on record.
 pub fn on_close(change: &Change, given: &Given) -> Vec<Event> {
-    let Some((rollout, closing)) = closing(change, given) else { return vec![] };
+    // All is rolled out in the watch: nothing is left that a window could end.
+    let is_under_way = |r: &&Rollout| r.back.is_none() && r.step < change.proposal.plan.steps.len();
+    let Some(rollout) = change.rollout().filter(is_under_way) else { return vec![] };
+    match gate::closing(change, given) {
+        None => rollout.closed.iter().map(|_| Event::CalendarOpened).collect(),
+        Some(closing) if is_due(rollout, &closing, given.now) => closed(change, rollout, given, closing),
+        Some(_) => vec![],
+    }
+}
+
+fn is_due(rollout: &Rollout, closing: &Closing, now: Timestamp) -> bool {
+    if rollout.closed.is_some_and(|closed| closed.is_done(closing.then, now)) {
+        return false;
+    }
+    let paused = rollout.pause.as_ref().map(|pause| pause.why);
+    match closing.then {
+        OnClose::FinishStep => false,
+        OnClose::Pause => paused.is_none(),
+        // What nobody knows the outcome of, nobody but a person undoes.
+        OnClose::RollBack => paused != Some(PauseReason::UnknownOutcome),
+    }
+}
+
+fn closed(change: &Change, rollout: &Rollout, given: &Given, closing: Closing) -> Vec<Event> {
     let Closing { names, then, reason, until } = closing;
     let closed = Event::CalendarClosed { names, then, reason: reason.clone(), until };
     if then == OnClose::RollBack && may_roll_back_alone(change, rollout, given) {
@@ -123,22 +147,6 @@ pub fn on_close(change: &Change, given: &Given) -> Vec<Event> {
         }
     };
     vec![closed, paused, told]
-}
-
-fn closing<'a>(change: &'a Change, given: &Given) -> Option<(&'a Rollout, Closing)> {
-    // All is rolled out in the watch: nothing is left that a window could end.
-    let is_under_way = |r: &&Rollout| r.back.is_none() && r.step < change.proposal.plan.steps.len();
-    let rollout = change.rollout().filter(is_under_way)?;
-    let is_done = rollout.closed_until.is_some_and(|until| given.now < until);
-    let closing = gate::closing(change, given).filter(|_| !is_done)?;
-    let paused = rollout.pause.as_ref().map(|pause| pause.why);
-    let is_due = match closing.then {
-        OnClose::FinishStep => false,
-        OnClose::Pause => paused.is_none(),
-        // What nobody knows the outcome of, nobody but a person undoes.
-        OnClose::RollBack => paused != Some(PauseReason::UnknownOutcome),
-    };
-    is_due.then_some((rollout, closing))
 }
 
 /// A page about this step: the key makes it one page however often it is owed before it is sent.

@@ -125,6 +125,7 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::ExceptionRevoked { freeze, reason, .. } => {
             format!("revoked that it pass the freeze `{freeze}`{}", because(reason))
         }
+        Event::CalendarOpened => "its calendar is open again".to_owned(),
         Event::CalendarClosed { reason, .. } => format!("its calendar has closed{}", because(reason)),
         Event::Delegated(d) => match &d.to {
             Some(to) => format!("`{to}` stands in for `{}` until {}{}", d.from, d.until, because(&d.reason)),

@@ -457,7 +457,7 @@ pub enum Command {
         freeze: String,
         reason: String,
     },
-    /// Does what a change under way does when its calendar has closed.
+    /// Does what a change under way does when its calendar has closed, or is open again.
     Close,
     /// Begins the step that is next, if every gate is open.
     BeginStep {
@@ -795,6 +795,8 @@ pub enum Event {
         #[schemars(with = "Option<String>")]
         until: Option<Timestamp>,
     },
+    /// The calendar that had closed in mid-rollout is open again: when it closes the next time, the change does what is asked then.
+    CalendarOpened,
     /// Gates were closed and held nothing, because the services are only observed.
     GatesObserved {
         gates: Vec<Gate>,

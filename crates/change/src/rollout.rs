@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::actor::Actor;
+use crate::calendar::OnClose;
 use crate::id::Digest;
 use crate::time::{Span, Timestamp, after};
 use crate::verification::{Comparison, Judgement};
@@ -299,10 +300,26 @@ pub struct Rollout {
     /// Who has taken their vote back since it began.
     #[serde(default, skip_serializing_if = "std::collections::BTreeSet::is_empty")]
     pub taken_back: std::collections::BTreeSet<crate::actor::Actor>,
-    /// Until when it has done what it does when its calendar closes: it does so once.
+    /// What it did when its calendar closed, while that is not open again: it does so once, and once more where something stricter is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closed>,
+}
+
+/// What a change under way did when its calendar closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Closed {
+    pub then: OnClose,
+    /// When it was to open again; nothing where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
-    pub closed_until: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+impl Closed {
+    /// Whether what is asked at `now` is done already.
+    pub(crate) fn is_done(self, then: OnClose, now: Timestamp) -> bool {
+        then <= self.then && self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// Where a step stands.

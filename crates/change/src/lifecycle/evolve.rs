@@ -17,7 +17,7 @@ use crate::holds::Veto;
 use crate::id::{ChangeId, Digest};
 use crate::on_call;
 use crate::proposal::{Carry, Proposed};
-use crate::rollout::{Back, BackState, Failure, Pause, PauseReason, Rollout, StepState, retry_at};
+use crate::rollout::{Back, BackState, Closed, Failure, Pause, PauseReason, Rollout, StepState, retry_at};
 use crate::schedule::When;
 use crate::time::Timestamp;
 
@@ -376,7 +376,7 @@ fn begin_step(
         superseded_by: None,
         passed_at: None,
         taken_back: BTreeSet::new(),
-        closed_until: None,
+        closed: None,
     }));
 }
 
@@ -408,7 +408,8 @@ fn fold_rollout(rollout: &mut Rollout, steps: usize, event: &Event, actor: &Acto
             });
         }
         Event::WatchSuperseded { by } => rollout.superseded_by = Some(*by),
-        Event::CalendarClosed { until, .. } => rollout.closed_until = Some(until.unwrap_or(Timestamp::MAX)),
+        Event::CalendarClosed { then, until, .. } => rollout.closed = Some(Closed { then: *then, until: *until }),
+        Event::CalendarOpened => rollout.closed = None,
         _ => fold_back(rollout, event, at),
     }
 }

@@ -470,9 +470,9 @@ fn hash_rollout<H: Hasher>(rollout: &Rollout, into: &mut H) {
         superseded_by,
         taken_back: _,
         passed_at: _,
-        closed_until,
+        closed,
     } = rollout;
-    closed_until.map(Timestamp::as_second).hash(into);
+    closed.hash(into);
     (2, effect, step, attempt, superseded_by.is_some(), pause.as_ref().map(|p| p.why)).hash(into);
     (judgement.as_ref().map(|j| j.answer), evidence_at.map(Timestamp::as_second)).hash(into);
     match state {

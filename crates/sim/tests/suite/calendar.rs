@@ -117,6 +117,47 @@ fn a_window_that_ends_rolls_back_a_change_that_wants_to_be_done_by_then() {
     });
 }
 
+// LC4: a stricter freeze that begins within another is followed, although what the first one asks for is done.
+#[test]
+fn a_freeze_that_rolls_back_is_followed_within_one_that_pauses() {
+    paused().block_on(async {
+        let (world, store) = (World::new(10, Behaviour::GOOD), memory());
+        let both = freeze(", on_close: pause").replace("}]", "}, {name: audit, start: \"2026-09-29T09:03:00\", end: \"2026-09-29T09:40:00\", tz: UTC, reason: an audit, owner: sre, on_close: roll-back}]");
+        let handle = start(&world, &store, calendar(&both)).await;
+        let id = propose(&handle, &change_file("a", &STEPS, "")).await;
+        until(&handle, id, |p| matches!(p, Phase::Paused { .. })).await;
+        assert_eq!(until_ended(&handle, id).await.phase(), Phase::RolledBack);
+        let log = log(&store, id).await;
+        let back =
+            log.iter().find(|r| matches!(r.event, Event::RollbackBegun { .. })).map(|r| r.time).expect("it goes back");
+        let late = change::time::between(at("2026-09-29T09:03:00Z"), back);
+        assert!(back >= at("2026-09-29T09:03:00Z") && late < change::Span::secs(2), "{back}");
+    });
+}
+
+// LC4: a calendar that was open for an exception closes anew when that ends, and the change does what is asked.
+#[test]
+fn a_change_that_was_resumed_under_an_exception_pauses_again_when_that_ends() {
+    paused().block_on(async {
+        let (world, store) = (World::new(11, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, calendar(&freeze(", on_close: pause"))).await;
+        let steps = [("25%", "60s"), ("100%", "20m")];
+        let id = propose(&handle, &change_file("a", &steps, "")).await;
+        until(&handle, id, |p| matches!(p, Phase::Paused { .. })).await;
+        pass_by_exception(&handle, id, "2026-09-29T09:10:00Z").await;
+        handle.command(&user("bob"), id, change::Command::Resume { found: None }).await.expect("bob may");
+        until(&handle, id, |p| p == Phase::RollingOut { step: 1 }).await;
+        let paused = until(&handle, id, |p| matches!(p, Phase::Paused { .. })).await;
+        let pause = paused.rollout().and_then(|r| r.pause.clone()).expect("it is paused");
+        let late = change::time::between(at("2026-09-29T09:10:00Z"), pause.since);
+        assert_eq!(pause.why, PauseReason::Calendar);
+        assert!(pause.since >= at("2026-09-29T09:10:00Z") && late < change::Span::secs(2), "{}", pause.since);
+        let names = story(&log(&store, id).await);
+        let told: Vec<_> = names.iter().filter(|name| name.starts_with("Calendar")).collect();
+        assert_eq!(told, ["CalendarClosed", "CalendarOpened", "CalendarClosed"]);
+    });
+}
+
 async fn pass_by_exception(handle: &engine::Handle, id: change::ChangeId, until: &str) {
     let (freeze, reason) = ("closing".to_owned(), "the tax rate changes".to_owned());
     let ask = change::Command::AskException { freeze: freeze.clone(), until: at(until), reason };
