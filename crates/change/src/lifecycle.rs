@@ -163,9 +163,12 @@ pub struct Change {
     pub spent: BTreeMap<Actor, Timestamp>,
     pub stage: Stage,
     pub hold: Option<Hold>,
-    /// Who does not let it go on, and until when; an ended one too.
+    /// Who does not let it go on, and until when: the veto that ends last; an ended one too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub veto: Option<Veto>,
+    /// Those of others, which end before it: one of each person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_vetoes: Vec<Veto>,
     /// By key.
     pub pages: BTreeMap<String, Page>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

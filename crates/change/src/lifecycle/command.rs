@@ -12,7 +12,7 @@ use crate::assessment::{Assessment, Window};
 use crate::course::Afterwards;
 use crate::decision;
 use crate::gate::{self, Gate};
-use crate::holds;
+use crate::holds::{self, Veto};
 use crate::id::{ChangeId, ReleaseId};
 use crate::on_call;
 use crate::proposal::{self, Carry, Proposal};
@@ -386,10 +386,9 @@ fn veto(change: &Change, given: &Given, reason: String, until: Timestamp) -> Dec
     }
     holds::ends_in_time("veto", until, given.now, given.longest_hold).map_err(|why| Rejection::BadEnd { why })?;
     let reason = with_reason(reason)?;
-    match &change.veto {
-        Some(veto) if veto.until == until && veto.reason == reason && veto.by == given.actor => Ok(vec![]),
-        _ => Ok(vec![Event::Vetoed { until, reason }]),
-    }
+    let is_known = |veto: &Veto| veto.until == until && veto.reason == reason && veto.by == given.actor;
+    let is_true_already = change.veto.iter().chain(&change.other_vetoes).any(is_known);
+    Ok(if is_true_already { vec![] } else { vec![Event::Vetoed { until, reason }] })
 }
 
 fn lift_veto(change: &Change, given: &Given, reason: String) -> Decision {

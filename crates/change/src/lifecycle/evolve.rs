@@ -58,6 +58,7 @@ fn begin(id: ChangeId, proposed: &Proposed, at: Timestamp) -> Change {
         stage: Stage::Waiting,
         hold: None,
         veto: None,
+        other_vetoes: vec![],
         pages: Default::default(),
         debts: Default::default(),
         release: None,
@@ -194,9 +195,12 @@ fn fold(change: &mut Change, event: &Event, actor: &Actor, at: Timestamp) {
         Event::Held { gates } => change.hold = Some(Hold { gates: gates.clone(), since: at }),
         Event::Released => change.hold = None,
         Event::Vetoed { until, reason } => {
-            change.veto = Some(Veto { by: actor.clone(), reason: reason.clone(), since: at, until: *until });
+            vetoed(change, Veto { by: actor.clone(), reason: reason.clone(), since: at, until: *until });
         }
-        Event::VetoLifted { .. } => change.veto = None,
+        Event::VetoLifted { .. } => {
+            change.veto = None;
+            change.other_vetoes.clear();
+        }
         Event::StepBegun { step, attempt, effect, observed, .. } => {
             begin_step(change, *step, *attempt, *effect, observed, at);
         }
@@ -322,6 +326,16 @@ fn take_back(change: &mut Change, actor: &Actor, at: Timestamp) {
         Stage::Scheduled { .. } => wait(change),
         Stage::Rolling(_) | Stage::Waiting | Stage::Ended { .. } => {}
     }
+}
+
+/// Everybody has one veto, and nobody's is shortened by another's: the one that ends last counts.
+fn vetoed(change: &mut Change, veto: Veto) {
+    let known = change.veto.take().into_iter().chain(std::mem::take(&mut change.other_vetoes));
+    let mut all: Vec<Veto> = known.filter(|known| known.by != veto.by && veto.since < known.until).collect();
+    all.push(veto);
+    all.sort_by_key(|veto| veto.until);
+    change.veto = all.pop();
+    change.other_vetoes = all;
 }
 
 fn set_aside(change: &mut Change, code: &str, by: &BTreeSet<Actor>, effect: Digest, reason: &str, at: Timestamp) {

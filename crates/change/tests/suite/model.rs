@@ -430,6 +430,7 @@ impl Hash for State {
             stage,
             hold,
             veto,
+            other_vetoes,
             pages,
             debts,
             version: _,
@@ -445,7 +446,7 @@ impl Hash for State {
         (hold.is_some(), closed.collect::<Vec<_>>()).hash(into);
         pages.iter().for_each(|(key, page)| (key, page.sent_at.is_some()).hash(into));
         (debts.is_empty(), exceptions).hash(into);
-        veto.as_ref().map(|veto| veto.until.as_second()).hash(into);
+        veto.iter().chain(other_vetoes).for_each(|veto| (&veto.by, veto.until.as_second()).hash(into));
         match stage {
             Stage::Waiting => 0.hash(into),
             Stage::Scheduled { not_before } => (1, not_before.as_second()).hash(into),

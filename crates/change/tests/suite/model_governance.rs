@@ -662,7 +662,7 @@ impl Hash for State {
         change.exceptions.hash(into);
         change.debts.iter().for_each(|(debt, owed)| (debt, owed.is_open(), owed.refused.is_some()).hash(into));
         (change.hold.is_some(), change.release).hash(into);
-        change.veto.as_ref().map(|veto| veto.until.as_second()).hash(into);
+        change.veto.iter().chain(&change.other_vetoes).for_each(|veto| (&veto.by, veto.until.as_second()).hash(into));
         match &change.stage {
             Stage::Waiting => 0.hash(into),
             Stage::Scheduled { not_before } => (1, not_before.as_second()).hash(into),

@@ -213,6 +213,21 @@ fn a_veto_holds_one_change_until_it_ends() {
     });
 }
 
+// A4: a shorter veto of somebody else does not shorten the longer one; one's own may be shortened, and the next to end counts then.
+#[test]
+fn a_veto_is_not_shortened_by_that_of_somebody_else() {
+    paused().block_on(async {
+        let (world, store) = (World::new(12, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, on_call("")).await;
+        let id = propose(&handle, &change_file("a", &STEPS, "when: 2026-09-29T12:00:00Z\n")).await;
+        veto(&handle, "eve", id, Span::secs(86_400)).await.expect("eve is on call");
+        let both = veto(&handle, "bob", id, HOUR).await.expect("and may freeze");
+        assert_eq!(both.veto.map(|veto| veto.by), Some(user("eve")));
+        let shortened = veto(&handle, "eve", id, Span::secs(600)).await.expect("it is eve's own");
+        assert_eq!(shortened.veto.map(|veto| veto.by), Some(user("bob")));
+    });
+}
+
 // A4: a veto in mid-rollout holds the next step; lifting it goes on at once.
 #[test]
 fn a_veto_in_mid_rollout_holds_the_next_step_until_it_is_lifted() {
