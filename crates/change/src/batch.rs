@@ -13,7 +13,8 @@ use crate::circumstances::Circumstances;
 use crate::gate::{GateState, closed};
 use crate::governance::{Asks, Governance, Match};
 use crate::id::ChangeId;
-use crate::lifecycle::{Change, Given};
+use crate::lifecycle::{Change, Event, Given};
+use crate::rollout::PauseReason;
 use crate::schedule::When;
 use crate::time::Timestamp;
 
@@ -21,7 +22,7 @@ use crate::time::Timestamp;
 pub const BATCH: &str = "batch";
 /// The code of a gate that is closed because one of the batch has failed.
 pub const STOPPED: &str = "batch_stopped";
-/// The stream of what people decide about batches.
+/// The stream of what holds batches, and of what people decide about them: no member begins while it moves.
 pub const BATCHES: &str = "batches";
 
 /// Changes that go together: those that match, up to a risk, and whose author has not said `when`.
@@ -73,6 +74,17 @@ pub fn of<'a>(change: &Change, governance: &'a Governance) -> Option<&'a Batch> 
     let asked = Asks::of(proposal, risk);
     let fits = |batch: &&Batch| risk <= batch.up_to && batch.matches.fits(&asked);
     governance.calendar.batches.iter().filter(|_| !own_way).find(fits)
+}
+
+/// Whether one of a batch has failed by this: a verdict that leaves the rollback to people is as much a failure.
+pub(crate) fn is_failure(event: &Event) -> bool {
+    matches!(event, Event::RollbackBegun { .. } | Event::Paused { why: PauseReason::Verdict, .. })
+}
+
+/// What the stream of batches says of one that fails: by the same append as the failure, so that no other of its batch begins in between.
+pub fn follow(change: ChangeId, given: &Given, events: &[Event]) -> Option<Event> {
+    let batch = given.went_with.clone().filter(|_| events.iter().any(is_failure))?;
+    Some(Event::BatchStopped { batch, by: change })
 }
 
 /// How the batch of a change stands at an instant; nothing where it goes with none.

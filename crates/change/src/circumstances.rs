@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
 use crate::aftermath::{self, Debt};
-use crate::batch::BatchStopped;
+use crate::batch::{self, BatchStopped};
 use crate::budget::{self, BudgetState};
 use crate::catalog::Catalog;
 use crate::holds::ServiceHold;
@@ -19,7 +19,6 @@ use crate::id::{ChangeId, ReleaseId};
 use crate::lifecycle::Event;
 use crate::proposal::Proposal;
 use crate::release::{self, Release};
-use crate::rollout::PauseReason;
 use crate::time::{Timestamp, after};
 
 /// The stream of delegations.
@@ -147,6 +146,7 @@ impl Circumstances {
             Event::BudgetMoved(state) => {
                 self.budgets.insert(state.service.clone(), (**state).clone());
             }
+            Event::BatchStopped { batch, by } => self.batch_stops(batch.clone(), *by, at),
             Event::BatchReleased { batch, .. } => _ = self.batches_stopped.remove(batch),
             Event::HoldReleased { hold, .. } => self.holds.retain(|known| known.order.hold != *hold),
             Event::StandardSuspended { standard, reason, .. } => {
@@ -207,9 +207,10 @@ impl Circumstances {
                     record.failed_in_a_row = 0;
                 });
             }
-            Event::RollbackBegun { .. } | Event::Paused { why: PauseReason::Verdict, .. } => {
+            failure if batch::is_failure(failure) => {
+                // Also where the stream of batches does not say so: it did not always.
                 if let Some(batch) = self.batched.remove(&id) {
-                    self.batches_stopped.entry(batch).or_insert(BatchStopped { by: id, since: at });
+                    self.batch_stops(batch, id, at);
                 }
                 self.counts(id, |record| {
                     record.failed += 1;
@@ -229,6 +230,10 @@ impl Circumstances {
             Some(standard) => self.instances.insert(id, standard.id.clone()),
             None => self.instances.remove(&id),
         };
+    }
+
+    fn batch_stops(&mut self, batch: String, by: ChangeId, at: Timestamp) {
+        self.batches_stopped.entry(batch).or_insert(BatchStopped { by, since: at });
     }
 
     fn begins(&mut self, id: ChangeId, at: Timestamp) {
@@ -299,6 +304,11 @@ impl Circumstances {
             begun.filter(|(at, id)| *id != but && now < after(*at, budget::DAY)).map(|(at, _)| *at).collect();
         times.sort_unstable();
         times
+    }
+
+    /// The batch with which a change went, while it is under way and has not failed.
+    pub fn went_with(&self, change: ChangeId) -> Option<&String> {
+        self.batched.get(&change)
     }
 
     /// Who has failed of a batch, if nobody has released the rest since.

@@ -135,6 +135,7 @@ pub fn event(event: &Event, plan: &Plan) -> String {
         Event::DelegationEnded { from, to: None } => format!("`{from}` is back"),
         Event::AllStopped { reason } => format!("stopped everything{}", because(reason)),
         Event::WentWithBatch { batch } => format!("went with the batch `{batch}`"),
+        Event::BatchStopped { batch, by } => format!("the batch `{batch}` is stopped: `{by}` has failed"),
         Event::BatchReleased { batch, reason } => format!("released the batch `{batch}`{}", because(reason)),
         Event::StopReleased { reason } => format!("released the stop{}", because(reason)),
         Event::HoldSet(order) => {

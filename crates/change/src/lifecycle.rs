@@ -629,6 +629,8 @@ pub struct Given {
     pub release: Option<Release>,
     /// The batch with which it goes.
     pub batch: Option<BatchStanding>,
+    /// The batch with which it went, while it is under way and has not failed.
+    pub went_with: Option<String>,
 }
 
 impl Given {
@@ -673,6 +675,7 @@ impl Given {
             could_agree: BTreeMap::new(),
             release: None,
             batch: None,
+            went_with: None,
         }
     }
 }
@@ -951,6 +954,11 @@ pub enum Event {
     /// It has begun as one of a batch.
     WentWithBatch {
         batch: String,
+    },
+    /// One of a batch has failed: what has not begun waits. Stands in the stream of batches with the failure, so that none begins in between.
+    BatchStopped {
+        batch: String,
+        by: ChangeId,
     },
     /// The rest of a batch, of which one has failed, may go on.
     BatchReleased {

@@ -158,6 +158,7 @@ impl Engine {
         let is_guarded = |event: &Event| matches!(event, Event::StepBegun { .. } | Event::Amended { .. });
         let (guarded, starts) =
             (events.iter().any(is_guarded), before.rollout().is_none() && after.rollout().is_some());
+        let batch_stopped = batch::follow(id, given, &events);
         let begins = events.iter().any(|event| matches!(event, Event::StepBegun { .. }));
         let fresh = |event: Event| NewEvent { event, actor: actor.clone(), change: Some(id), time };
         let mut writes = Vec::new();
@@ -188,6 +189,10 @@ impl Engine {
         if let Some(known) = of_release {
             let events: Vec<NewEvent> = followed.into_iter().map(fresh).collect();
             writes.push(StreamWrite { stream: known.id.stream(), expected: known.version, events });
+        }
+        if let Some(stopped) = batch_stopped {
+            let expected = self.ends.of(&*self.store, BATCHES).await?;
+            writes.push(StreamWrite { stream: BATCHES.to_owned(), expected, events: vec![fresh(stopped)] });
         }
         let rows = if writes.is_empty() { vec![] } else { vec![ChangeRow::of(&after)] };
         let batch =
@@ -267,7 +272,8 @@ impl Engine {
             .with_folds(|folds| {
                 let entitlement = Entitlement { change, governance, circumstances: &folds.circumstances, now };
                 let batch = batch::standing(change, governance, calendar, &folds.circumstances, now);
-                let given = Given { batch, ..of_people(given, &entitlement) };
+                let went_with = folds.circumstances.went_with(change.id).cloned();
+                let given = Given { batch, went_with, ..of_people(given, &entitlement) };
                 of_traffic(given, change, governance, &folds.traffic)
             })
             .await?;

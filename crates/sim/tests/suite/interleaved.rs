@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use change::circumstances::STOPS;
-use change::{ChangeId, Event, Phase, Span};
+use change::{ChangeId, Command, Event, Phase, Span};
 use engine::ports::{Appended, Batch, NewEvent, Store, StoreError, StreamWrite};
 use sim::world::{Behaviour, NOBODY, World, bob, change_file, epoch, governance};
 
@@ -195,5 +195,52 @@ fn no_member_begins_after_its_release_was_stopped_in_the_log() {
             assert!(!story(&log(&store, member.change).await).contains(&"StepBegun".to_owned()));
         }
         assert!(world.deeds().is_empty(), "no driver was called");
+    });
+}
+
+/// Rolls the first change back right before the second one begins.
+#[derive(Default)]
+struct Fails {
+    handle: std::sync::OnceLock<engine::Handle>,
+    was_there: std::sync::OnceLock<()>,
+}
+
+#[async_trait]
+impl Hooks for Fails {
+    async fn append(&self, store: &dyn Store, batch: Batch) -> Result<Appended, StoreError> {
+        let second = ChangeId::new(2).stream();
+        let begins = |write: &StreamWrite| {
+            write.stream == second && write.events.iter().any(|e| matches!(e.event, Event::StepBegun { .. }))
+        };
+        let is_second = batch.writes.iter().any(begins);
+        if let Some(handle) = self.handle.get().filter(|_| is_second && self.was_there.set(()).is_ok()) {
+            let back = Command::Rollback { reason: "customers complain".into() };
+            handle.command(&bob(), ChangeId::new(1), back).await.expect("bob may");
+        }
+        store.append(batch).await
+    }
+}
+
+// PA5: nothing of a batch begins after the failure of another in the log, however close the two are.
+#[test]
+fn no_change_of_a_batch_begins_after_another_has_failed() {
+    paused().block_on(async {
+        let world = World::new(8, Behaviour::GOOD);
+        let hooked = Hooked::around(memory(), Fails::default());
+        let store: Arc<dyn Store> = hooked.clone();
+        let calendar = "windows: [{name: days, rrule: \"FREQ=DAILY;BYHOUR=8\", duration: 10h, tz: UTC, owner: sre}]\nbatches: [{name: daily, window: days, up_to: critical, stop_on_failure: true}]\n";
+        let handle = start(&world, &store, crate::govern::rules(NOBODY, &[("calendar.yaml", calendar)])).await;
+        assert!(hooked.hooks.handle.set(handle.clone()).is_ok());
+        let first = propose(&handle, &change_file("a", &STEPS, "")).await;
+        until(&handle, first, |p| matches!(p, Phase::RollingOut { .. })).await;
+        let elsewhere = change_file("b", &STEPS, "").replace("resource: shop", "resource: b");
+        let second = propose(&handle, &elsewhere.replace("environment: production", "environment: staging")).await;
+        let held = until(&handle, second, |p| matches!(p, Phase::Held { step: None } | Phase::RollingOut { .. })).await;
+        assert!(hooked.hooks.was_there.get().is_some(), "the second was about to begin");
+        let why = change::explain::status(&held);
+        assert!(why.contains("`CHG-1` of the batch `daily` has failed"), "{why}");
+        assert!(!story(&log(&store, second).await).contains(&"StepBegun".to_owned()));
+        handle.release_batch(&bob(), "daily", "it was the first one's own").await.expect("bob may");
+        assert_eq!(until_ended(&handle, second).await.phase(), Phase::Completed);
     });
 }
