@@ -3,9 +3,10 @@
 //! A function of the state and the time alone: after a crash the same intents are derived again. Decides nothing; what an intent comes to is reported as
 //! a command. Next: [`decide`](super::decide).
 
-use super::{Assessed, Change, Phase, Stage};
+use super::{Assessed, Change, Page, Phase, Stage};
 use crate::aftermath::Owed;
 use crate::approval::{self, Call};
+use crate::on_call;
 use crate::rollout::{BackState, Rollout, StepState, due_again};
 use crate::time::{Span, Timestamp, after};
 
@@ -84,13 +85,11 @@ impl Due {
 
 /// What is due for a change at `now`. The same state always gives the same intents: after a crash they are derived again.
 pub fn due(change: &Change, now: Timestamp) -> Due {
-    let unsent = change.pages.iter().filter(|(_, page)| page.sent_at.is_none());
-    let each = unsent.map(|(key, page)| match page.at {
-        Some(at) => Due::at(at, now, Intent::Page { key: key.clone() }),
-        None => Due::act(vec![Intent::Page { key: key.clone() }]),
-    });
-    let pages = each.fold(Due::default(), Due::and);
-    // People are told last: a channel that does not answer must not stand in front of a rollback.
+    let (notices, others): (Vec<_>, Vec<_>) =
+        change.pages.iter().filter(|(_, page)| page.sent_at.is_none()).partition(|(key, _)| on_call::is_notice(key));
+    let (notices, others) = (due_pages(notices, now), due_pages(others, now));
+    // People are told last: a channel that does not answer must not stand in front of a rollback. But who is on call is told of a start before it, once at
+    // least: nothing is out yet that would have to go back.
     let due = match &change.stage {
         Stage::Waiting => due_while_waiting(change, now).or_the_end(),
         Stage::Scheduled { .. } => {
@@ -99,12 +98,21 @@ pub fn due(change: &Change, now: Timestamp) -> Due {
                 true => Due::default(),
                 false => Due::at(change.waits_until().unwrap_or(now), now, Intent::BeginStep),
             };
-            due_votes(change, now).and(due_emergency_end(change, now)).and(begin).or_the_end()
+            let first = due_votes(change, now).and(due_emergency_end(change, now));
+            return first.and(notices).and(begin).or_the_end().and(due_debts(change, now)).and(others);
         }
         Stage::Rolling(rollout) => due_in_rollout(change, rollout, now),
         Stage::Ended { .. } => Due::default(),
     };
-    due.and(due_debts(change, now)).and(pages)
+    due.and(due_debts(change, now)).and(notices).and(others)
+}
+
+fn due_pages(unsent: Vec<(&String, &Page)>, now: Timestamp) -> Due {
+    let each = unsent.into_iter().map(|(key, page)| match page.at {
+        Some(at) => Due::at(at, now, Intent::Page { key: key.clone() }),
+        None => Due::act(vec![Intent::Page { key: key.clone() }]),
+    });
+    each.fold(Due::default(), Due::and)
 }
 
 fn due_while_waiting(change: &Change, now: Timestamp) -> Due {

@@ -107,6 +107,21 @@ fn people_on_call_hear_of_a_change_of_high_risk_before_it_begins() {
     });
 }
 
+// A4: also of one that begins at once they hear before its first step, and not while it is out already.
+#[test]
+fn people_on_call_hear_of_a_change_that_begins_at_once_before_its_first_step() {
+    paused().block_on(async {
+        let turn = "schedules: [{name: primary, tz: UTC, shifts: [{user: eve, start: '2026-09-01T00:00', end: '2030-01-02T00:00'}]}]\n";
+        let (world, store) = (World::new(6, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, roster(turn, &[])).await;
+        let id = propose(&handle, &change_file("a", &STEPS, "")).await;
+        assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
+        let story = story(&log(&store, id).await);
+        let place = |what: &str| story.iter().position(|name| name == what);
+        assert!(place("Paged").is_some() && place("Paged") < place("StepBegun"), "{story:?}");
+    });
+}
+
 // A4: where nobody is on call, or nobody can say who, the gate says so: it warns, or holds where settings.yaml says that.
 #[test]
 fn a_change_of_high_risk_of_which_nobody_on_call_hears_is_held_or_warned_of() {
