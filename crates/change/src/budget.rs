@@ -28,6 +28,7 @@ pub const RATE: &str = "budget_rate";
 pub const UNKNOWN: &str = "budget_unknown";
 /// The time over which changes are counted against the rate of a band.
 pub const DAY: Span = Span::secs(86_400);
+const WITHOUT_LIMIT: &str = "as many changes as are ready may begin";
 
 /// The stream of the budget of a service.
 pub fn stream(service: &str) -> String {
@@ -286,18 +287,22 @@ pub fn in_words(state: &BudgetState) -> String {
 
 /// What the policy makes of a budget now, in a sentence: how many changes of the service may begin, where so many began within a day.
 pub fn allows(policy: &BudgetPolicy, state: Option<&BudgetState>, begun: usize) -> String {
-    let without_limit = "as many changes as are ready may begin".to_owned();
-    let Some(state) = state else { return without_limit };
-    if state.unknown.is_some() {
-        return match policy.on_unreachable {
-            OnUnknown::Warn => format!("nobody can say what is left; {without_limit}"),
-            OnUnknown::Hold => "nobody can say what is left, and nothing begins until somebody can".into(),
-        };
-    }
+    let Some(state) = state else { return WITHOUT_LIMIT.to_owned() };
     if state.burning.is_some() {
         return format!("it burns: nothing begins until that is over; {} passes", policy.let_through.in_words());
     }
-    let Some(band) = state.left_percent.and_then(|left| policy.band(left, state.band)) else { return without_limit };
+    let known = allowed_by_band(policy, state, begun);
+    match (&state.unknown, policy.on_unreachable) {
+        (None, _) => known,
+        (Some(_), OnUnknown::Hold) => "nobody can say what is left, and nothing begins until somebody can".into(),
+        (Some(_), OnUnknown::Warn) => format!("nobody can say what is left; by what is known, {known}"),
+    }
+}
+
+fn allowed_by_band(policy: &BudgetPolicy, state: &BudgetState, begun: usize) -> String {
+    let Some(band) = state.left_percent.and_then(|left| policy.band(left, state.band)) else {
+        return WITHOUT_LIMIT.to_owned();
+    };
     let passes = format!("{} passes", band.let_through.in_words());
     match band.changes_per_day {
         Some(most) => {
@@ -476,7 +481,9 @@ mod tests {
         let burns = BudgetState { burning: Some(burning), ..state(80.0) };
         assert!(said(&burns, 0).starts_with("it burns: nothing begins"));
         let unknown = BudgetState { unknown: Some("`prom` is away".into()), ..state(80.0) };
-        assert_eq!(said(&unknown, 0), "nobody can say what is left; as many changes as are ready may begin");
+        assert!(said(&unknown, 0).ends_with("by what is known, as many changes as are ready may begin"));
+        let spent = BudgetState { left_percent: Some(0.0), ..unknown.clone() };
+        assert!(said(&spent, 0).contains("by what is known, no change may begin"), "what nobody can read is not open");
         let strict = BudgetPolicy { on_unreachable: OnUnknown::Hold, ..policy.clone() };
         assert!(allows(&strict, Some(&unknown), 0).contains("nothing begins until somebody can"));
     }

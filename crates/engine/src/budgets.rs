@@ -28,9 +28,9 @@ use crate::ports::{Answer, Cohorts, Side, StoreError};
 
 /// Questions that are under way at once.
 const AT_ONCE: usize = 8;
-/// Rounds for which a source may fail before its budgets are unknown: one answer that is lost is no news.
+/// Rounds for which a source that has answered may fail before its budgets are unknown: one answer that is lost is no news.
 const PATIENCE: u64 = 3;
-/// A long window moves slowly: it is asked again after this part of its length.
+/// A long window moves slowly: it is asked again after this part of its length, and in the next round where it has failed.
 const PART_OF_WINDOW: u64 = 60;
 /// And after this at the latest.
 const LATEST: Span = Span::secs(300);
@@ -59,6 +59,20 @@ struct Kept {
     asked_at: Option<Timestamp>,
 }
 
+impl Kept {
+    fn is_due(&self, policy: &BudgetPolicy, window: Span, now: Timestamp) -> bool {
+        let slow = Span::millis(window.as_millis() / PART_OF_WINDOW).min(LATEST).max(policy.every);
+        let pace = if self.failed.is_some() { policy.every } else { slow };
+        self.asked_at.is_none_or(|at| after(at, pace) <= now || at > now)
+    }
+
+    /// Why it counts as unknown: it has failed for longer than can be borne, or nothing was ever heard of it.
+    fn lost(self, patience: Span, now: Timestamp) -> Option<String> {
+        let (since, why) = self.failed?;
+        (self.good.is_none() || after(since, patience) <= now).then_some(why)
+    }
+}
+
 /// How the error budget of a service fares.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetReading {
@@ -80,7 +94,7 @@ pub struct SliBudget {
     /// What is left of the budget of the period, in percent; nothing where too little was counted, or the source did not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_percent: Option<f64>,
-    /// Events of the period, as its source computes them.
+    /// Events of the period, as its source computes them; nothing before it has answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bad_events: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -226,9 +240,7 @@ impl Engine {
         for (service, sli) in promises {
             for window in policy.lengths() {
                 let question = Question { service: service.clone(), sli: sli.name.clone(), window };
-                let pace = Span::millis(window.as_millis() / PART_OF_WINDOW).min(LATEST).max(policy.every);
-                let asked_at = self.budgets.kept().get(&question).and_then(|kept| kept.asked_at);
-                if asked_at.is_none_or(|at| after(at, pace) <= now || at > now) {
+                if self.budgets.kept().get(&question).is_none_or(|kept| kept.is_due(policy, window, now)) {
                     due.push(self.asked_of(question, sli.clone(), now));
                 }
             }
@@ -263,7 +275,7 @@ impl Engine {
         let of = |sli: &&Sli| {
             let question = |window| Question { service: service.to_owned(), sli: sli.name.clone(), window };
             let known = |window| kept.get(&question(window)).cloned().unwrap_or_default();
-            sli_budget(sli, policy, &known, |since| after(since, patience) <= now)
+            sli_budget(sli, policy, &known, |kept| kept.lost(patience, now))
         };
         let slis = slis.iter().filter_map(of).collect();
         BudgetReading { service: service.to_owned(), at: now, period: policy.period, slis }
@@ -326,7 +338,7 @@ fn sli_budget(
     sli: &Sli,
     policy: &BudgetPolicy,
     known: &dyn Fn(Span) -> Kept,
-    is_lost: impl Fn(Timestamp) -> bool,
+    lost: impl Fn(Kept) -> Option<String>,
 ) -> Option<SliBudget> {
     let objective = sli.objective?;
     let least = f64::from(policy.least_events);
@@ -338,8 +350,7 @@ fn sli_budget(
         WindowBurn { window: *window, long_rate, short_rate, burns }
     });
     let of_period = counted(policy.period);
-    let failures = policy.lengths().into_iter().filter_map(|window| known(window).failed);
-    let unreachable = failures.filter(|(since, _)| is_lost(*since)).map(|(_, why)| why).next();
+    let unreachable = policy.lengths().into_iter().find_map(|window| lost(known(window)));
     Some(SliBudget {
         sli: sli.name.clone(),
         source: sli.source.clone(),
@@ -354,28 +365,39 @@ fn sli_budget(
 
 /// What the log is to say of a reading, after what it said before.
 fn state(reading: &BudgetReading, policy: &BudgetPolicy, before: Option<&BudgetState>, now: Timestamp) -> BudgetState {
-    let least = reading.slis.iter().filter(|sli| sli.left_percent.is_some());
-    let least = least.min_by(|a, b| a.left_percent.unwrap_or(f64::MAX).total_cmp(&b.left_percent.unwrap_or(f64::MAX)));
-    let left_percent = least.and_then(|sli| sli.left_percent).map(rounded);
-    let band = left_percent.and_then(|left| policy.band(left, before.and_then(|state| state.band)));
-    let wanted = band.map(|band| f64::from(band.at_most_percent) / 100.0 + 0.01);
-    let span =
-        left_percent.zip(wanted).and_then(|(left, wanted)| burn::recovers_in(left / 100.0, wanted, policy.period));
-    let sli = least.map(|sli| sli.sli.clone());
+    let left = left(reading, policy, before, now);
+    let unknown = reading.slis.iter().find_map(|sli| Some(format!("`{}`: {}", sli.sli, sli.unreachable.as_ref()?)));
+    BudgetState { burning: burning(reading, before, now), unknown, ..left }
+}
+
+/// What is left. What was said of an SLI stays true until that SLI has answered: a server that has just started knows less than the log, and opens nothing.
+fn left(reading: &BudgetReading, policy: &BudgetPolicy, before: Option<&BudgetState>, now: Timestamp) -> BudgetState {
+    let answered = reading.slis.iter().filter_map(|sli| Some((rounded(sli.left_percent?), sli)));
+    let least = answered.min_by(|(a, _), (b, _)| a.total_cmp(b));
+    let is_unheard = |name: &String| reading.slis.iter().any(|sli| sli.sli == *name && sli.all_events.is_none());
+    let unheard = before.filter(|before| before.sli.as_ref().is_some_and(is_unheard));
+    let at_most = unheard.and_then(|before| before.left_percent);
+    if let Some(before) = unheard.filter(|_| least.is_none_or(|(left, _)| at_most.is_some_and(|most| most <= left))) {
+        return before.clone();
+    }
+    let band = least.and_then(|(left, _)| policy.band(left, before.and_then(|state| state.band)));
+    let expected_in = least.zip(band).and_then(|((left, _), band)| {
+        burn::recovers_in(left / 100.0, f64::from(band.at_most_percent) / 100.0 + 0.01, policy.period)
+    });
     let measured = match least {
-        Some(sli) => {
+        Some((_, sli)) => {
             format!("by `{}` with the objective {} over {}, read at `{now}`", sli.sli, sli.objective, policy.period)
         }
         None => format!("too few events were counted over {}, at `{now}`", policy.period),
     };
     BudgetState {
         service: reading.service.clone(),
-        sli,
-        left_percent,
+        sli: least.map(|(_, sli)| sli.sli.clone()),
+        left_percent: least.map(|(left, _)| left),
         band: band.map(|band| band.at_most_percent),
-        burning: burning(reading, before, now),
-        unknown: reading.slis.iter().find_map(|sli| Some(format!("`{}`: {}", sli.sli, sli.unreachable.as_ref()?))),
-        expected_at: span.map(|span| after(now, span)),
+        burning: None,
+        unknown: None,
+        expected_at: expected_in.map(|span| after(now, span)),
         measured,
     }
 }
@@ -511,5 +533,69 @@ mod tests {
         assert!(told(Some(false), Some(&began)).burning.is_none());
         assert!(told(None, None).burning.is_none());
         assert_eq!((began.band, began.left_percent), (Some(50), Some(40.0)));
+    }
+
+    fn budget_of(sli: &str, left_percent: Option<f64>, is_heard: bool) -> SliBudget {
+        SliBudget {
+            sli: sli.into(),
+            source: "s".into(),
+            objective: "99%".parse().expect("an objective"),
+            left_percent,
+            bad_events: is_heard.then_some(1.0),
+            all_events: is_heard.then_some(100.0),
+            windows: vec![],
+            unreachable: (!is_heard).then(|| "it is away".to_owned()),
+        }
+    }
+
+    // A2, F1: what was said of an SLI ends with an answer of that SLI, and with nothing else.
+    #[test]
+    fn what_is_left_stays_as_it_was_said_until_its_sli_has_answered() {
+        let policy = BudgetPolicy::default();
+        let told = |slis: &[SliBudget], before: Option<&BudgetState>| {
+            let (service, at) = ("shop".to_owned(), Timestamp::UNIX_EPOCH);
+            state(&BudgetReading { service, at, period: policy.period, slis: slis.to_vec() }, &policy, before, at)
+        };
+        let of = |state: BudgetState| (state.sli, state.left_percent, state.band);
+        let spent = told(&[budget_of("errors", Some(-3.0), true), budget_of("slow", Some(70.0), true)], None);
+        assert_eq!(of(spent.clone()), (Some("errors".into()), Some(-3.0), Some(0)));
+        let silent = budget_of("errors", None, false);
+        for (slow, why) in [
+            (budget_of("slow", None, false), "nothing was heard"),
+            (budget_of("slow", Some(70.0), true), "another one was heard"),
+        ] {
+            let next = told(&[silent.clone(), slow], Some(&spent));
+            assert_eq!(next.unknown.as_deref(), Some("`errors`: it is away"));
+            assert_eq!(of(next), of(spent.clone()), "{why}");
+        }
+        let worse = told(&[silent.clone(), budget_of("slow", Some(-9.0), true)], Some(&spent));
+        assert_eq!(of(worse), (Some("slow".into()), Some(-9.0), Some(0)));
+        assert_eq!(
+            of(told(&[budget_of("errors", None, true)], Some(&spent))),
+            (None, None, None),
+            "too few were counted"
+        );
+        assert_eq!(of(told(&[budget_of("slow", Some(70.0), true)], Some(&spent))).2, None, "it is promised no more");
+    }
+
+    // A2: a lost answer is no news to who has heard of it before; what has failed is asked again in the next round.
+    #[test]
+    fn an_answer_that_is_lost_is_borne_where_one_is_known_and_asked_for_again_soon() {
+        let (policy, at) = (BudgetPolicy::default(), |secs| after(Timestamp::UNIX_EPOCH, Span::secs(secs)));
+        let failed = Some((at(0), "it is away".to_owned()));
+        let never = Kept { good: None, failed, asked_at: Some(at(0)) };
+        let once = Kept { good: Some((at(0), Counted { bad: 0.0, all: 9.0 })), ..never.clone() };
+        let patience = Span::secs(180);
+        assert!(never.clone().lost(patience, at(0)).is_some());
+        assert_eq!((once.clone().lost(patience, at(179)), once.lost(patience, at(180)).is_some()), (None, true));
+        let fine = Kept { failed: None, ..never.clone() };
+        assert_eq!(
+            (never.is_due(&policy, policy.period, at(59)), never.is_due(&policy, policy.period, at(60))),
+            (false, true)
+        );
+        assert_eq!(
+            (fine.is_due(&policy, policy.period, at(299)), fine.is_due(&policy, policy.period, at(300))),
+            (false, true)
+        );
     }
 }

@@ -186,3 +186,37 @@ fn a_budget_that_nobody_can_read_is_said_and_holds_where_the_policy_says_so() {
         }
     });
 }
+
+// A2, F1: a server that has just started knows less of a budget than the log does: a source that fails then opens nothing.
+#[test]
+fn a_server_that_starts_while_its_source_fails_opens_no_budget() {
+    paused().block_on(async {
+        let (world, store) = (World::new(6, Behaviour::GOOD), memory());
+        world.set_burn(0.02);
+        let policy =
+            "period: 1d\nevery: 1m\nwindows: [{long: 1h, short: 5m, factor: 5}]\nbands: [{at_most_percent: 0}]\n";
+        let handle = start(&world, &store, budgets(policy)).await;
+        minutes(60 * 24).await;
+        let id = propose(&handle, &change_file("a", &SHORT, "")).await;
+        until(&handle, id, |p| matches!(p, Phase::Held { step: None })).await;
+        handle.drain().await;
+        let told = store.read(&stream("shop"), 0).await.expect("the store answers").len();
+        world.set_telemetry(Telemetry::Failing);
+        let handle = start(&world, &store, budgets(policy)).await;
+        minutes(30).await;
+        let moves = store.read(&stream("shop"), 0).await.expect("the store answers");
+        let [only] = &moves[told..] else { panic!("it went out of sight, and no more: {moves:#?}") };
+        let Event::BudgetMoved(said) = &only.event else { panic!("{only:#?}") };
+        assert_eq!((said.band, said.unknown.is_some()), (Some(0), true), "{said:#?}");
+        assert!(said.left_percent.is_some_and(|left| left <= 0.0), "{said:#?}");
+        assert_eq!(codes(&state(&handle, id).await)[0], "budget_spent");
+        world.set_telemetry(Telemetry::Honest);
+        minutes(2).await;
+        let state = budget(&handle).await.state.expect("it is known");
+        assert_eq!(
+            (state.band, state.unknown),
+            (Some(0), None),
+            "a question that failed is asked again in the next round"
+        );
+    });
+}
