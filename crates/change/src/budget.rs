@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::Service;
 use crate::circumstances::Circumstances;
 use crate::gate::{GateState, closed};
 use crate::governance::Governance;
@@ -17,6 +18,7 @@ use crate::lifecycle::{Change, Given};
 use crate::precedence::First;
 use crate::proposal::{Kind, Proposal};
 use crate::time::{Span, Timestamp, after};
+use crate::verification::Sli;
 
 /// The code of a gate that is closed because a budget burns.
 pub const BURNS: &str = "budget_burns";
@@ -261,6 +263,20 @@ pub struct Burning {
 }
 
 impl BudgetState {
+    /// Of a promise that nobody has looked at yet: neither full nor spent.
+    pub fn unread(service: &str) -> Self {
+        Self {
+            service: service.to_owned(),
+            sli: None,
+            left_percent: None,
+            band: None,
+            burning: None,
+            unknown: Some("it has not been read yet".into()),
+            expected_at: None,
+            measured: String::new(),
+        }
+    }
+
     /// Whether two say the same, whatever has been counted meanwhile.
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.band == other.band
@@ -286,8 +302,7 @@ pub fn in_words(state: &BudgetState) -> String {
 }
 
 /// What the policy makes of a budget now, in a sentence: how many changes of the service may begin, where so many began within a day.
-pub fn allows(policy: &BudgetPolicy, state: Option<&BudgetState>, begun: usize) -> String {
-    let Some(state) = state else { return WITHOUT_LIMIT.to_owned() };
+pub fn allows(policy: &BudgetPolicy, state: &BudgetState, begun: usize) -> String {
     if state.burning.is_some() {
         return format!("it burns: nothing begins until that is over; {} passes", policy.let_through.in_words());
     }
@@ -328,7 +343,14 @@ pub struct BudgetStanding {
     pub before: Option<(ChangeId, First)>,
 }
 
-/// The budgets of the services of a change; none where no budget is read.
+/// The SLIs with an objective that a service names, each for all versions together: what it promises.
+pub fn promises<'a>(service: &'a Service, slis: &'a [Sli]) -> impl Iterator<Item = Sli> + 'a {
+    let is_named = |sli: &&Sli| sli.objective.is_some() && service.indicators().any(|name| name == sli.name);
+    // A query that can only be asked of one version says nothing of the service.
+    slis.iter().filter(is_named).filter_map(Sli::of_all_versions)
+}
+
+/// The budgets of the services of a change; none where no budget is read. Without a promise there is none, whatever the log said while there was one.
 pub fn standings(
     change: &Change,
     governance: &Governance,
@@ -336,16 +358,20 @@ pub fn standings(
     now: Timestamp,
 ) -> Vec<BudgetStanding> {
     let Some(policy) = &governance.budgets else { return vec![] };
-    let known = change.proposal.services.iter().filter_map(|service| circumstances.budget(service));
-    let one = |state: &BudgetState| BudgetStanding {
+    let one = |state: BudgetState| BudgetStanding {
         band: state.left_percent.and_then(|left| policy.band(left, state.band)).cloned(),
         let_through: policy.let_through.clone(),
         on_unreachable: policy.on_unreachable,
         begun: circumstances.begun(&state.service, change.id, now),
         before: None,
-        state: state.clone(),
+        state,
     };
-    known.map(one).collect()
+    let services = change.proposal.services.iter().filter_map(|name| governance.catalog.service(name));
+    let promised = services.filter(|service| promises(service, &governance.slis).next().is_some());
+    let states = promised.map(|service| {
+        circumstances.budget(&service.name).cloned().unwrap_or_else(|| BudgetState::unread(&service.name))
+    });
+    states.map(one).collect()
 }
 
 /// The streams of the budgets of which a change takes a place of the day when it begins.
@@ -468,8 +494,9 @@ mod tests {
             expected_at: None,
             measured: String::new(),
         };
-        let said = |state: &BudgetState, begun| allows(&policy, Some(state), begun);
-        assert_eq!(allows(&policy, None, 9), "as many changes as are ready may begin");
+        let said = |state: &BudgetState, begun| allows(&policy, state, begun);
+        let unread = BudgetState::unread("shop");
+        assert!(said(&unread, 9).ends_with("by what is known, as many changes as are ready may begin"));
         assert_eq!(said(&state(80.0), 9), "as many changes as are ready may begin");
         assert_eq!(
             said(&state(40.0), 1),
@@ -485,7 +512,8 @@ mod tests {
         let spent = BudgetState { left_percent: Some(0.0), ..unknown.clone() };
         assert!(said(&spent, 0).contains("by what is known, no change may begin"), "what nobody can read is not open");
         let strict = BudgetPolicy { on_unreachable: OnUnknown::Hold, ..policy.clone() };
-        assert!(allows(&strict, Some(&unknown), 0).contains("nothing begins until somebody can"));
+        assert!(allows(&strict, &unknown, 0).contains("nothing begins until somebody can"));
+        assert!(allows(&strict, &unread, 0).contains("nothing begins until somebody can"));
     }
 
     #[test]

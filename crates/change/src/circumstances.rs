@@ -297,6 +297,11 @@ impl Circumstances {
         self.budgets.get(service)
     }
 
+    /// What the log says of every budget, by service.
+    pub fn budgets(&self) -> impl Iterator<Item = &BudgetState> {
+        self.budgets.values()
+    }
+
     /// When other changes of a service began within the last day, the earliest first.
     pub fn begun(&self, service: &str, but: ChangeId, now: Timestamp) -> Vec<Timestamp> {
         let begun = self.begun.get(service).into_iter().flatten();

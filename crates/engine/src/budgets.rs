@@ -59,6 +59,12 @@ struct Kept {
     asked_at: Option<Timestamp>,
 }
 
+impl Question {
+    fn is_of(&self, service: &str, sli: &Sli) -> bool {
+        self.service == service && self.sli == sli.name
+    }
+}
+
 impl Kept {
     fn is_due(&self, policy: &BudgetPolicy, window: Span, now: Timestamp) -> bool {
         let slow = Span::millis(window.as_millis() / PART_OF_WINDOW).min(LATEST).max(policy.every);
@@ -127,7 +133,7 @@ pub struct BudgetOverview {
     /// Nothing before the first reading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reading: Option<BudgetReading>,
-    /// Nothing as long as it was never in a band, in a burn or out of sight.
+    /// Nothing before the first reading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<BudgetState>,
     pub begun_within_a_day: usize,
@@ -171,7 +177,8 @@ impl Handle {
         let one = |folds: &crate::handle::Folds, service: String| {
             let state = folds.circumstances.budget(&service).cloned();
             let begun = folds.circumstances.begun(&service, nobody, now).len();
-            let allows = budget::allows(policy, state.as_ref(), begun);
+            let known = state.clone().unwrap_or_else(|| BudgetState::unread(&service));
+            let allows = budget::allows(policy, &known, begun);
             BudgetOverview {
                 reading: readings.get(&service).cloned(),
                 state,
@@ -213,23 +220,23 @@ impl Engine {
         let promises = promises(&in_force.governance);
         self.ask_sources(policy, &promises).await;
         let now = to_millis(self.clock.now());
-        let mut services: Vec<&String> = promises.iter().map(|(service, _)| service).collect();
-        services.dedup();
+        let known = self.with_folds(|folds| folds.circumstances.budgets().cloned().collect::<Vec<_>>()).await?;
+        let known: BTreeMap<String, BudgetState> =
+            known.into_iter().map(|state| (state.service.clone(), state)).collect();
+        // Of what is promised no more, the log has to say so: nobody would ever end its burn.
+        let services: BTreeSet<&String> = promises.iter().map(|(service, _)| service).chain(known.keys()).collect();
+        let mut readings = BTreeMap::new();
         for service in services {
             let slis: Vec<&Sli> = promises.iter().filter(|(name, _)| name == service).map(|(_, sli)| sli).collect();
-            let reading = self.reading(service, policy, &slis, now);
-            let before = self.with_folds(|folds| folds.circumstances.budget(service).cloned()).await?;
-            let next = state(&reading, policy, before.as_ref(), now);
-            self.budgets.readings().insert(service.clone(), reading);
-            let is_news = match &before {
-                Some(before) => !before.says_the_same(&next),
-                None => next.band.is_some() || next.burning.is_some() || next.unknown.is_some(),
-            };
-            if is_news {
+            let (reading, before) = (self.reading(service, policy, &slis, now), known.get(service));
+            let next = state(&reading, policy, before, now);
+            readings.insert(service.clone(), reading);
+            if before.is_none_or(|before| !before.says_the_same(&next)) {
                 let clock = Actor::Clearway(Part::Clock);
                 self.note(&budget::stream(service), Event::BudgetMoved(Box::new(next)), &clock).await?;
             }
         }
+        *self.budgets.readings() = readings;
         self.follow_budgets(policy).await
     }
 
@@ -248,6 +255,7 @@ impl Engine {
         let answers: Vec<(Question, Result<Counted, String>)> =
             futures::stream::iter(due).buffer_unordered(AT_ONCE).collect().await;
         let mut kept = self.budgets.kept();
+        kept.retain(|question, _| promises.iter().any(|(service, sli)| question.is_of(service, sli)));
         for (question, answer) in answers {
             let entry = kept.entry(question).or_default();
             entry.asked_at = Some(now);
@@ -322,16 +330,10 @@ impl Engine {
     }
 }
 
-/// The SLIs with an objective that services name, each for all versions together, in the order of the catalog.
+/// What all services promise, in the order of the catalog.
 fn promises(governance: &Governance) -> Vec<(String, Sli)> {
-    let mut found = Vec::new();
-    for service in governance.catalog.services() {
-        let names: BTreeSet<&str> = service.indicators().collect();
-        let named = governance.slis.iter().filter(|sli| sli.objective.is_some() && names.contains(sli.name.as_str()));
-        // A query that can only be asked of one version says nothing of the service.
-        found.extend(named.filter_map(Sli::of_all_versions).map(|sli| (service.name.clone(), sli)));
-    }
-    found
+    let of = |service| budget::promises(service, &governance.slis).map(|sli| (service.name.clone(), sli));
+    governance.catalog.services().iter().flat_map(of).collect()
 }
 
 fn sli_budget(
@@ -388,6 +390,7 @@ fn left(reading: &BudgetReading, policy: &BudgetPolicy, before: Option<&BudgetSt
         Some((_, sli)) => {
             format!("by `{}` with the objective {} over {}, read at `{now}`", sli.sli, sli.objective, policy.period)
         }
+        None if reading.slis.is_empty() => format!("no SLI with an objective is named, at `{now}`"),
         None => format!("too few events were counted over {}, at `{now}`", policy.period),
     };
     BudgetState {

@@ -67,7 +67,7 @@ fn a_burn_in_mid_rollout_pauses_and_what_was_paused_goes_on_when_it_is_over() {
         let place = |name: &str| told.iter().position(|n| n == name).expect("it is in the log");
         assert!(place("Paused") < place("Resumed") && place("Resumed") < place("Completed"), "{told:?}");
         let moves = store.read(&stream("shop"), 0).await.expect("the store answers");
-        assert_eq!(moves.len(), 2, "a beginning and an end, not every look: {moves:#?}");
+        assert_eq!(moves.len(), 3, "the first look, a beginning and an end, not every look: {moves:#?}");
     });
 }
 
@@ -218,5 +218,49 @@ fn a_server_that_starts_while_its_source_fails_opens_no_budget() {
             (Some(0), None),
             "a question that failed is asked again in the next round"
         );
+    });
+}
+
+// A2, F1: a budget of which nothing was ever read is not full: where the policy says so, nothing begins before the first answer.
+#[test]
+fn a_budget_that_was_never_read_lets_nothing_begin_where_the_policy_says_so() {
+    paused().block_on(async {
+        let (world, store) = (World::new(7, Behaviour::GOOD), memory());
+        world.set_telemetry(Telemetry::Failing);
+        let handle = start(&world, &store, budgets("on_unreachable: hold\n")).await;
+        let id = propose(&handle, &change_file("a", &SHORT, "")).await;
+        let held = until(&handle, id, |p| matches!(p, Phase::Held { step: None })).await;
+        assert!(codes(&held).contains(&"budget_unknown".to_owned()), "{}", reasons(&held));
+        minutes(10).await;
+        let begun = story(&log(&store, id).await).contains(&"StepBegun".to_owned());
+        assert!(!begun && world.deeds().is_empty(), "no driver was called");
+        world.set_telemetry(Telemetry::Honest);
+        assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
+    });
+}
+
+// A2: a burn of what is promised no more is over: what it held begins, what it paused goes on, and the log says so.
+#[test]
+fn a_burn_ends_when_nothing_is_promised_any_more() {
+    paused().block_on(async {
+        let (world, store) = (World::new(8, Behaviour::GOOD), memory());
+        world.set_rate(100.0);
+        let policy = "every: 20s\nwindows: [{long: 6m, short: 2m, factor: 2}]\nbands: []\n";
+        let handle = start(&world, &store, budgets(policy)).await;
+        let id = propose(&handle, &change_file("a", &LONG, "")).await;
+        until(&handle, id, |p| matches!(p, Phase::RollingOut { step: 0 })).await;
+        world.set_burn(0.05);
+        until(&handle, id, |p| matches!(p, Phase::Paused { .. })).await;
+        let files = [("services/shop.yaml", "name: shop\nowner: sre\ntier: 3\n"), ("error_budget.yaml", policy)];
+        let without = rules(&format!("rules: [{{require: []}}]\n{EMERGENCY}"), &files);
+        handle.govern(engine::InForce::new(without).expect("no policies of its own")).await.expect("the store answers");
+        assert_eq!(until_ended(&handle, id).await.phase(), Phase::Completed);
+        let moves = store.read(&stream("shop"), 0).await.expect("the store answers");
+        let last = moves.last().map(|recorded| &recorded.event);
+        let Some(Event::BudgetMoved(said)) = last else { panic!("{last:#?}") };
+        assert!(said.burning.is_none() && said.measured.starts_with("no SLI with an objective is named"), "{said:#?}");
+        let told = moves.len();
+        minutes(5).await;
+        assert_eq!(store.read(&stream("shop"), 0).await.expect("the store answers").len(), told, "it is said once");
     });
 }
