@@ -13,10 +13,12 @@ use crate::catalog::Service;
 use crate::circumstances::Circumstances;
 use crate::gate::{GateState, closed};
 use crate::governance::Governance;
+use crate::halt::Cause;
 use crate::id::ChangeId;
 use crate::lifecycle::{Change, Given};
 use crate::precedence::First;
 use crate::proposal::{Kind, Proposal};
+use crate::rollout::PauseReason;
 use crate::time::{Span, Timestamp, after};
 use crate::verification::Sli;
 
@@ -391,6 +393,21 @@ pub(crate) fn behind(change: &Change, given: &Given) -> Option<ChangeId> {
 /// Why the budget of a service does not let the next step of a change begin.
 pub(crate) fn shut(change: &Change, given: &Given) -> Option<GateState> {
     given.budgets.iter().find_map(|budget| budget.shut(change, given.now))
+}
+
+/// The burns that pause a change which rolls out.
+pub(crate) fn halting<'a>(change: &'a Change, given: &'a Given) -> impl Iterator<Item = Cause> + 'a {
+    let reaching = given.budgets.iter().filter(|budget| !budget.let_through.lets(&change.proposal));
+    reaching.filter_map(|budget| {
+        let since = budget.state.burning.as_ref()?.since;
+        let name = format!("{} since {since}", stream(&budget.state.service));
+        Some(Cause { name, why: PauseReason::Burn, reason: in_words(&budget.state) })
+    })
+}
+
+/// Whether what a burn has paused goes on by itself now.
+pub(crate) fn go_on(given: &Given) -> bool {
+    given.after_burn == ResumeBy::Automatic && given.budgets.iter().all(|budget| budget.state.burning.is_none())
 }
 
 /// What is to be known of budgets that hold nothing.

@@ -126,6 +126,7 @@ pub fn event(event: &Event, plan: &Plan) -> String {
             format!("revoked that it pass the freeze `{freeze}`{}", because(reason))
         }
         Event::CalendarOpened => "its calendar is open again".to_owned(),
+        Event::Halted { by } => format!("stopped by {}", all(by.iter().map(String::as_str))),
         Event::CalendarClosed { reason, .. } => format!("its calendar has closed{}", because(reason)),
         Event::Delegated(d) => match &d.to {
             Some(to) => format!("`{to}` stands in for `{}` until {}{}", d.from, d.until, because(&d.reason)),

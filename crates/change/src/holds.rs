@@ -16,8 +16,10 @@ use crate::document::{list, nearest};
 use crate::explain;
 use crate::gate::{GateState, closed};
 use crate::governance::Governance;
+use crate::halt::Cause;
 use crate::lifecycle::{Change, Given};
 use crate::proposal::Proposal;
+use crate::rollout::PauseReason;
 use crate::time::{Span, Timestamp, after};
 
 /// The stream of holds of services.
@@ -47,7 +49,7 @@ pub struct HoldOrder {
     /// Whether emergencies pass it.
     #[serde(default)]
     pub emergency: Passage,
-    /// Whether what was rolling out was paused at once.
+    /// Whether it pauses what rolls out.
     #[serde(default)]
     pub pause: bool,
     pub reason: String,
@@ -152,12 +154,25 @@ fn vetoed(change: &Change, now: Timestamp) -> Option<GateState> {
     Some(closed(VETOED, reason, Some(veto.until), Some(who)))
 }
 
-fn held(change: &Change, given: &Given) -> Option<GateState> {
+/// The holds that a change does not pass.
+fn holding<'a>(change: &Change, given: &'a Given) -> impl Iterator<Item = &'a ServiceHold> + use<'a> {
     let is_emergency = change.proposal.course.emergency().is_some_and(|emergency| given.now < emergency.until);
-    let holds =
-        |hold: &&ServiceHold| given.now < hold.order.until && !(is_emergency && hold.order.emergency == Passage::Allow);
+    let passes = move |order: &HoldOrder| is_emergency && order.emergency == Passage::Allow;
+    given.holds.iter().filter(move |hold| given.now < hold.order.until && !passes(&hold.order))
+}
+
+/// Those of them that pause what rolls out.
+pub(crate) fn halting<'a>(change: &Change, given: &'a Given) -> impl Iterator<Item = Cause> + use<'a> {
+    holding(change, given).filter(|hold| hold.order.pause).map(|hold| {
+        let order = &hold.order;
+        let reason = format!("{} holds {}: {}", explain::actor(&hold.by), order.in_words(), order.reason);
+        Cause { name: order.hold.clone(), why: PauseReason::Hold, reason }
+    })
+}
+
+fn held(change: &Change, given: &Given) -> Option<GateState> {
     // The one that ends last says when the gate opens.
-    let hold = given.holds.iter().filter(holds).max_by_key(|hold| hold.order.until)?;
+    let hold = holding(change, given).max_by_key(|hold| hold.order.until)?;
     let (by, order) = (explain::actor(&hold.by), &hold.order);
     let reason = format!("{by} holds {} until `{}`: {}", order.in_words(), order.until, order.reason);
     let who = format!(

@@ -37,6 +37,7 @@ pub mod document;
 pub mod entitlement;
 pub mod glob;
 pub mod governance;
+pub mod halt;
 pub mod holds;
 pub mod id;
 pub mod on_call;

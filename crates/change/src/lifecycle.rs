@@ -28,7 +28,7 @@ use crate::aftermath::{Debt, Owed, Refused};
 use crate::approval::{self, AskedFor, ChangesRequested, Signature, Signed, Standing, Voided, Vote};
 use crate::assessment::Assessment;
 use crate::batch::BatchStanding;
-use crate::budget::{BudgetStanding, BudgetState};
+use crate::budget::{BudgetStanding, BudgetState, ResumeBy};
 use crate::calendar::{self, Exception, Frozen, OnClose, Opening, Windows};
 use crate::catalog::Gating;
 use crate::circumstances::{Delegation, OpenDebt, Stopped};
@@ -488,6 +488,8 @@ pub enum Command {
     Halt {
         why: PauseReason,
         reason: String,
+        /// All that would pause it now, by name.
+        by: BTreeSet<String>,
     },
     /// Goes on after what halted it is over.
     GoOn {
@@ -615,6 +617,8 @@ pub struct Given {
     pub tell_on_call: TellOnCall,
     /// The error budgets of its services that are read.
     pub budgets: Vec<BudgetStanding>,
+    /// How what a burn has paused goes on; by a person where no budget is read.
+    pub after_burn: ResumeBy,
     /// Whether gates hold changes of these services, or only report.
     pub gating: Gating,
     /// What the owner of the change owes and should have paid.
@@ -668,6 +672,7 @@ impl Given {
             duty: Duty::default(),
             tell_on_call: TellOnCall::default(),
             budgets: vec![],
+            after_burn: ResumeBy::Ask,
             gating: Gating::Enforce,
             overdue: vec![],
             debts_escalate_to: None,
@@ -803,6 +808,10 @@ pub enum Event {
     },
     /// The calendar that had closed in mid-rollout is open again: when it closes the next time, the change does what is asked then.
     CalendarOpened,
+    /// Holds or burns have paused it: none of these does so again.
+    Halted {
+        by: BTreeSet<String>,
+    },
     /// Gates were closed and held nothing, because the services are only observed.
     GatesObserved {
         gates: Vec<Gate>,

@@ -303,6 +303,9 @@ pub struct Rollout {
     /// What it did when its calendar closed, while that is not open again: it does so once, and once more where something stricter is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Closed>,
+    /// The holds and burns that have paused it, of those that lasted at its last pause: each does so once.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeSet::is_empty")]
+    pub halted_by: std::collections::BTreeSet<String>,
 }
 
 /// What a change under way did when its calendar closed.

@@ -1,30 +1,27 @@
 //! Budgets: asks the sources of the verdict how error budgets fare, at an interval, and puts into the log what has moved.
 //!
 //! One question for each SLI and length of time, a few at once; an answer is kept with its time. The arithmetic is `measure`'s, what follows for a change
-//! is the core's to say. A source that fails is never a budget that is full: it is unknown, and said. After a crash the next round derives again
-//! whom a burn has to pause and who may go on.
+//! is the core's to say. A source that fails is never a budget that is full: it is unknown, and said. Whom a burn pauses, and who may go on, each
+//! change derives for itself: next, [`reconcile`](crate::reconcile).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use change::actor::Part;
-use change::budget::{self, BudgetPolicy, BudgetState, BurnWindow, Burning, ResumeBy};
-use change::catalog::Gating;
+use change::budget::{self, BudgetPolicy, BudgetState, BurnWindow, Burning};
 use change::governance::Governance;
-use change::rollout::PauseReason;
 use change::time::{after, to_millis};
 use change::verification::{Objective, Sli};
-use change::{Actor, Change, Command, Event, Span, Timestamp};
+use change::{Actor, Event, Span, Timestamp};
 use futures::StreamExt as _;
 use measure::burn::{self, Counted};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::commit::Attempt;
 use crate::handle::{Engine, Handle};
 use crate::look;
-use crate::ports::{Answer, Cohorts, Side, StoreError};
+use crate::ports::{Answer, BootMillis, Cohorts, Side, StoreError};
 
 /// Questions that are under way at once.
 const AT_ONCE: usize = 8;
@@ -34,6 +31,8 @@ const PATIENCE: u64 = 3;
 const PART_OF_WINDOW: u64 = 60;
 /// And after this at the latest.
 const LATEST: Span = Span::secs(300);
+/// The right to say how budgets fare: of two replicas that read a little before and after one another, a budget near a band would move to and fro.
+const LEASE: &str = "budgets";
 
 /// What was read last, of all services.
 #[derive(Default)]
@@ -220,6 +219,7 @@ impl Engine {
         let promises = promises(&in_force.governance);
         self.ask_sources(policy, &promises).await;
         let now = to_millis(self.clock.now());
+        let says = self.may_say(policy).await?;
         let known = self.with_folds(|folds| folds.circumstances.budgets().cloned().collect::<Vec<_>>()).await?;
         let known: BTreeMap<String, BudgetState> =
             known.into_iter().map(|state| (state.service.clone(), state)).collect();
@@ -231,13 +231,20 @@ impl Engine {
             let (reading, before) = (self.reading(service, policy, &slis, now), known.get(service));
             let next = state(&reading, policy, before, now);
             readings.insert(service.clone(), reading);
-            if before.is_none_or(|before| !before.says_the_same(&next)) {
+            if says && before.is_none_or(|before| !before.says_the_same(&next)) {
                 let clock = Actor::Clearway(Part::Clock);
                 self.note(&budget::stream(service), Event::BudgetMoved(Box::new(next)), &clock).await?;
             }
         }
         *self.budgets.readings() = readings;
-        self.follow_budgets(policy).await
+        Ok(())
+    }
+
+    /// Whether it is this replica that says what has moved. The right lasts for longer than a round, so that it does not change hands.
+    async fn may_say(&self, policy: &BudgetPolicy) -> Result<bool, StoreError> {
+        let now = self.clock.boot();
+        let until = BootMillis(now.0 + policy.every.times(2).as_millis());
+        Ok(self.store.lease(LEASE, &self.settings.replica, now, until).await?.is_some())
     }
 
     /// Asks what is due, a few questions at once, and keeps the answers.
@@ -287,46 +294,6 @@ impl Engine {
         };
         let slis = slis.iter().filter_map(of).collect();
         BudgetReading { service: service.to_owned(), at: now, period: policy.period, slis }
-    }
-
-    /// Pauses what rolls out and burns, and lets go on what a burn had paused that is over.
-    async fn follow_budgets(self: &Arc<Self>, policy: &BudgetPolicy) -> Result<(), StoreError> {
-        let in_force = self.in_force();
-        for change in self.rolling().await? {
-            if in_force.governance.catalog.gating(&change.proposal.services) == Gating::Observe {
-                continue;
-            }
-            let burning = self
-                .with_folds(|folds| {
-                    let known = change.proposal.services.iter().filter_map(|name| folds.circumstances.budget(name));
-                    known.filter(|state| state.burning.is_some()).cloned().collect::<Vec<_>>()
-                })
-                .await?;
-            let pause = change.rollout().and_then(|rollout| rollout.pause.as_ref()).map(|pause| pause.why);
-            if let Some(state) = burning.first() {
-                let reaches = pause.is_none() && !policy.let_through.lets(&change.proposal);
-                if reaches && !self.was_paused(&change, state).await? {
-                    let reason = budget::in_words(state);
-                    self.halt(&change, Command::Halt { why: PauseReason::Burn, reason }).await?;
-                }
-            } else if pause == Some(PauseReason::Burn) && policy.resume == ResumeBy::Automatic {
-                self.halt(&change, Command::GoOn { why: PauseReason::Burn }).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether this very burn has paused a change already: whoever resumed it since has decided so.
-    async fn was_paused(&self, change: &Change, state: &BudgetState) -> Result<bool, StoreError> {
-        let Some(burning) = &state.burning else { return Ok(true) };
-        let log = self.store.read(&change.id.stream(), 0).await?;
-        let by_burn = |event: &Event| matches!(event, Event::Paused { why: PauseReason::Burn, .. });
-        Ok(log.iter().any(|recorded| recorded.time >= burning.since && by_burn(&recorded.event)))
-    }
-
-    async fn halt(self: &Arc<Self>, change: &Change, command: Command) -> Result<(), StoreError> {
-        let attempt = Attempt::by(&Actor::Clearway(Part::Clock));
-        self.report(change, command, attempt).await.map(|_| ())
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use change::batch::{self, BATCHES};
-use change::budget;
+use change::budget::{self, ResumeBy};
 use change::calendar::Standing;
 use change::circumstances::{STOPS, standard_stream};
 use change::conflict;
@@ -390,6 +390,7 @@ fn of_people(mut given: Given, entitlement: &Entitlement<'_>) -> Given {
     given.duty = governance.on_call(&change.proposal.services, now);
     given.tell_on_call = governance.settings.tell_on_call.clone();
     given.budgets = budget::standings(change, governance, circumstances, now);
+    given.after_burn = governance.budgets.as_ref().map_or(ResumeBy::Ask, |policy| policy.resume);
     given.overdue = entitlement.overdue();
     given.debts_escalate_to.clone_from(&governance.approvals.emergency.escalate);
     given

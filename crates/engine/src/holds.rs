@@ -1,24 +1,18 @@
 //! Holds: people on call stop the line of services, and let it go on.
 //!
 //! Each is an event in a stream of its own; what follows for a change is the core's to say. Who may is asked here of the governance in force, because
-//! there is no change to ask it of. A step that begins depends on the stream, so that none begins after a hold is in the log.
+//! there is no change to ask it of. A step that begins depends on the stream, so that none begins after a hold is in the log. What a hold pauses, each
+//! change derives for itself: next, [`reconcile`](crate::reconcile).
 
 use std::collections::BTreeSet;
 
-use change::actor::Part;
 use change::calendar::Passage;
 use change::holds::{HOLDS, HoldOrder, ServiceHold};
 use change::lifecycle::Rejection;
-use change::rollout::PauseReason;
-use change::{Actor, Command, Event, Permission, Timestamp, explain};
+use change::{Actor, Event, Permission, Timestamp};
 
 use crate::handle::{CommandError, Handle};
-use crate::ports::{ListQuery, StoreError};
-
-/// The most rows that are read at once.
-const ROWS: usize = 1_000;
-/// The phases in which a rollout goes forward, or could.
-const ROLLING: [&str; 4] = ["rolling_out", "watching", "held", "paused"];
+use crate::ports::StoreError;
 
 /// What somebody asks to be held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +22,7 @@ pub struct HoldRequest {
     pub environment: Option<String>,
     pub until: Timestamp,
     pub emergency: Passage,
-    /// Whether what rolls out is paused at once.
+    /// Whether it pauses what rolls out.
     pub pause: bool,
     pub reason: String,
 }
@@ -65,9 +59,6 @@ impl Handle {
                 // Somebody else took the number in the meantime.
                 Err(StoreError::Conflict { .. }) => continue,
                 Err(other) => return Err(other.into()),
-            }
-            if order.pause {
-                self.pause_held(actor, &order).await?;
             }
             return Ok(ServiceHold { order, by: actor.clone(), since: now });
         }
@@ -115,42 +106,6 @@ impl Handle {
         let rejection = Rejection::NotAllowed { actor: actor.clone(), permission: Permission::Freeze };
         self.engine.record_refusal_of(actor, what, &rejection).await;
         Err(rejection.into())
-    }
-
-    /// Pauses every rollout that a hold covers. What was begun is finished, and a rollback goes on.
-    async fn pause_held(&self, actor: &Actor, order: &HoldOrder) -> Result<(), CommandError> {
-        let reason = format!("{} holds {}: {}", explain::actor(actor), order.in_words(), order.reason);
-        for change in self.engine.rolling().await? {
-            if !order.covers(&change.proposal, &self.in_force().governance.catalog) {
-                continue;
-            }
-            let passes = change.proposal.course.emergency().is_some() && order.emergency == Passage::Allow;
-            if !passes {
-                let command = Command::Halt { why: PauseReason::Hold, reason: reason.clone() };
-                self.command(&Actor::Clearway(Part::Clock), change.id, command).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl crate::handle::Engine {
-    /// The changes whose rollout is under way.
-    pub(crate) async fn rolling(&self) -> Result<Vec<change::Change>, StoreError> {
-        let mut found = Vec::new();
-        let phases = ROLLING.map(str::to_owned).to_vec();
-        let mut query = ListQuery { phases, limit: ROWS, ..ListQuery::default() };
-        loop {
-            let rows = self.store.list(&query).await?;
-            for row in &rows {
-                let change = self.load(row.id).await?;
-                found.extend(change.filter(|change| change.rollout().is_some()));
-            }
-            match rows.last() {
-                Some(last) if rows.len() == query.limit => query.before = Some(last.id),
-                _ => return Ok(found),
-            }
-        }
     }
 }
 

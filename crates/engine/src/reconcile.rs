@@ -151,7 +151,7 @@ impl Engine {
         self.suspend_if_owed(&change).await?;
         if self.others_have_moved(&change).await?
             || self.is_superseded(&change).await?
-            || self.calendar_has_closed(&change, round).await?
+            || self.is_interrupted(&change, round).await?
         {
             return Ok(Next::Again);
         }
@@ -218,20 +218,20 @@ impl Engine {
         Ok(matches!(self.tell(change, part, command).await?, Done::Moved))
     }
 
-    /// Whether something had to be said about a calendar that has closed in mid-rollout.
-    async fn calendar_has_closed(
+    /// Whether something had to be said about what has begun or ended beside a change in mid-rollout: a calendar that has closed, a hold, a burn.
+    async fn is_interrupted(
         self: &Arc<Self>,
         change: &Change,
         round: &mut Round,
     ) -> Result<bool, crate::ports::StoreError> {
-        if change.rollout().is_none() || self.in_force().calendar.is_empty() {
+        if change.rollout().is_none() {
             return Ok(false);
         }
         let given = self.given(change, &Actor::Clearway(Part::Clock)).await?;
-        if change::decision::on_close(change, &given).is_empty() || !self.hold_lease(round).await? {
-            return Ok(false);
-        }
-        Ok(matches!(self.tell(change, Part::Clock, Command::Close).await?, Done::Moved))
+        let closes = !change::decision::on_close(change, &given).is_empty();
+        let command = if closes { Some(Command::Close) } else { change::halt::due(change, &given) };
+        let Some(command) = command else { return Ok(false) };
+        Ok(self.hold_lease(round).await? && matches!(self.tell(change, Part::Clock, command).await?, Done::Moved))
     }
 
     /// When the calendar may say something else of a change than now: at that moment it is asked again, whatever else there is to do.

@@ -61,7 +61,7 @@ pub fn decide(change: &Change, command: Command, given: &Given) -> Decision {
         Command::ReportFailed { step, attempt, failure, error } => report_failed(change, step, attempt, failure, error),
         Command::Judge { judgement, evidence } => judge(change, given, *judgement, evidence),
         Command::Pause { reason } => pause(change, reason),
-        Command::Halt { why, reason } => Ok(halt(change, given, why, reason)),
+        Command::Halt { why, reason, by } => Ok(halt(change, given, why, reason, by)),
         Command::GoOn { why } => Ok(go_on(change, why)),
         Command::Veto { reason, until } => veto(change, given, reason, until),
         Command::LiftVeto { reason } => lift_veto(change, given, reason),
@@ -362,8 +362,10 @@ fn pause(change: &Change, reason: String) -> Decision {
 }
 
 /// What is beside the change pauses what rolls out, and never a rollback. A pause that is there already says more.
-fn halt(change: &Change, given: &Given, why: PauseReason, reason: String) -> Vec<Event> {
-    let Some(rollout) = change.rollout().filter(|r| r.pause.is_none() && r.back.is_none()) else { return vec![] };
+fn halt(change: &Change, given: &Given, why: PauseReason, reason: String, by: BTreeSet<String>) -> Vec<Event> {
+    // Somebody may have resumed it since this was asked.
+    let is_due = |r: &&Rollout| r.pause.is_none() && r.back.is_none() && !by.is_subset(&r.halted_by);
+    let Some(rollout) = change.rollout().filter(is_due) else { return vec![] };
     let told = |page: Event| match page {
         Event::PageOwed { key, reason, urgency, at, .. } => {
             Event::PageOwed { key, reason, to: given.duty.named.clone(), urgency, at }
@@ -371,7 +373,7 @@ fn halt(change: &Change, given: &Given, why: PauseReason, reason: String) -> Vec
         other => other,
     };
     let page = (why == PauseReason::Burn).then(|| told(decision::page(change, rollout, "burn", reason.clone())));
-    std::iter::once(Event::Paused { why, reason }).chain(page).collect()
+    [Event::Halted { by }, Event::Paused { why, reason }].into_iter().chain(page).collect()
 }
 
 fn go_on(change: &Change, why: PauseReason) -> Vec<Event> {

@@ -391,6 +391,7 @@ fn begin_step(
         passed_at: None,
         taken_back: BTreeSet::new(),
         closed: None,
+        halted_by: BTreeSet::new(),
     }));
 }
 
@@ -424,6 +425,7 @@ fn fold_rollout(rollout: &mut Rollout, steps: usize, event: &Event, actor: &Acto
         Event::WatchSuperseded { by } => rollout.superseded_by = Some(*by),
         Event::CalendarClosed { then, until, .. } => rollout.closed = Some(Closed { then: *then, until: *until }),
         Event::CalendarOpened => rollout.closed = None,
+        Event::Halted { by } => rollout.halted_by.clone_from(by),
         _ => fold_back(rollout, event, at),
     }
 }

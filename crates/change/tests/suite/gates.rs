@@ -4,12 +4,15 @@
 use change::actor::Part;
 use change::aftermath::Debt;
 use change::assessment::{Assessment, Requirement, Window};
+use change::budget::{BudgetPolicy, BudgetStanding, BudgetState, Burning, ResumeBy};
 use change::catalog::Gating;
 use change::circumstances::{Circumstances, Stopped};
 use change::course::{Course, Emergency, Standard};
 use change::gate::{self, Gate};
+use change::halt;
 use change::lifecycle::{Command, Event, Given, Phase};
 use change::proposal::Proposal;
+use change::rollout::PauseReason;
 use change::schedule::When;
 use change::time::{Span, Timestamp, after};
 use change::verification::Answer;
@@ -201,4 +204,43 @@ fn a_failure_that_is_not_rolled_back_counts_once() {
     assert_eq!((failed(&back).failed, failed(&back).failed_in_a_row), (1, 1));
     let on = paused.then(Command::Resume { found: None }).judged(Answer::Fail);
     assert_eq!(failed(&on).failed, 1, "the same instance");
+}
+
+fn burning(service: &str, since: Timestamp) -> BudgetStanding {
+    let policy = BudgetPolicy::default();
+    let burning = Burning { sli: "errors".into(), window: policy.windows[0], rate: 3.0, since };
+    BudgetStanding {
+        state: BudgetState { burning: Some(burning), unknown: None, ..BudgetState::unread(service) },
+        band: None,
+        let_through: policy.let_through.clone(),
+        on_unreachable: policy.on_unreachable,
+        begun: vec![],
+        before: None,
+    }
+}
+
+// A2: each burn pauses a rollout once: who resumes has decided about those that were there, and about no later one.
+#[test]
+fn each_burn_pauses_once_and_one_that_comes_later_pauses_again() {
+    let mut life = Life::begin(ID, proposal("shop@1")).scheduled().step_begun().step_applied();
+    let given = |budgets: Vec<BudgetStanding>, now| Given {
+        budgets,
+        after_burn: ResumeBy::Automatic,
+        ..open(Actor::Clearway(Part::Clock), now)
+    };
+    let (shop, till) = (burning("shop", life.now), burning("till", after(life.now, Span::secs(60))));
+    let alone = given(vec![shop.clone()], life.now);
+    let halts = halt::due(&life.change, &alone).expect("it burns");
+    life.ask(halts.clone(), &alone).expect("it is paused");
+    assert_eq!(halt::due(&life.change, &alone), None, "it is paused already");
+    let mut life = life.then(Command::Resume { found: None });
+    assert_eq!(halt::due(&life.change, &alone), None, "who resumes has decided so");
+    assert_eq!(life.ask(halts, &alone), Ok(vec![]), "whatever was asked a moment before");
+    let both = given(vec![shop, till], life.now);
+    let again = halt::due(&life.change, &both).expect("another one burns");
+    life.ask(again, &both).expect("it is paused");
+    assert!(life.change.rollout().and_then(|r| r.pause.as_ref()).is_some_and(|p| p.reason.contains("`till`")));
+    let over = given(vec![], life.now);
+    assert_eq!(halt::due(&life.change, &over), Some(Command::GoOn { why: PauseReason::Burn }));
+    assert_eq!(halt::due(&life.change, &Given { after_burn: ResumeBy::Ask, ..over }), None);
 }

@@ -105,7 +105,7 @@ columns! {
         "paused, applied": paused(fresh().scheduled().step_begun().step_applied()),
         "paused, unknown": failed(fresh().scheduled().step_begun(), Failure::Unknown),
         "paused, burning":
-            fresh().scheduled().step_begun().step_applied().then(Command::Halt { why: PauseReason::Burn, reason: reason() }),
+            fresh().scheduled().step_begun().step_applied().then(halt(PauseReason::Burn)),
         "paused, undoing": paused(undoing());
     Phase::Watching =>
         "watching": fresh().watching(),
@@ -168,6 +168,10 @@ fn judged(change: &Change, now: Timestamp, answer: Answer) -> (Command, Timestam
 fn reported(change: &Change, now: Timestamp, failure: Failure) -> (Command, Timestamp) {
     let (step, attempt) = step_of(change);
     (Command::ReportFailed { step, attempt, failure, error: "connection refused".into() }, now)
+}
+
+fn halt(why: PauseReason) -> Command {
+    Command::Halt { why, reason: reason(), by: ["HOLD-1".to_owned()].into() }
 }
 
 fn reason() -> String {
@@ -248,8 +252,8 @@ rows! {
         "  after the deadline": |c, now| judged(c, minutes(now, 31), Answer::Unreachable);
     Command::Pause { .. } => "Pause": |_, now| (Command::Pause { reason: reason() }, now);
     Command::Halt { .. } =>
-        "Halt, a hold": |_, now| (Command::Halt { why: PauseReason::Hold, reason: reason() }, now),
-        "Halt, a burn": |_, now| (Command::Halt { why: PauseReason::Burn, reason: reason() }, now);
+        "Halt, a hold": |_, now| (halt(PauseReason::Hold), now),
+        "Halt, a burn": |_, now| (halt(PauseReason::Burn), now);
     Command::GoOn { .. } => "GoOn": |_, now| (Command::GoOn { why: PauseReason::Burn }, now);
     Command::Veto { .. } => "Veto": |_, now| (Command::Veto { reason: reason(), until: minutes(now, 60) }, now);
     Command::LiftVeto { .. } => "LiftVeto": |_, now| (Command::LiftVeto { reason: reason() }, now);

@@ -472,8 +472,9 @@ fn hash_rollout<H: Hasher>(rollout: &Rollout, into: &mut H) {
         taken_back: _,
         passed_at: _,
         closed,
+        halted_by,
     } = rollout;
-    closed.hash(into);
+    (closed, halted_by).hash(into);
     (2, effect, step, attempt, superseded_by.is_some(), pause.as_ref().map(|p| p.why)).hash(into);
     (judgement.as_ref().map(|j| j.answer), evidence_at.map(Timestamp::as_second)).hash(into);
     match state {

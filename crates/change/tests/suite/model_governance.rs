@@ -676,7 +676,7 @@ impl Hash for State {
                 }
                 let undoing = rollout.back.as_ref().map(|back| matches!(back.state, BackState::Begun { .. }));
                 (3, rollout.step, rollout.attempt, is_begun, is_applied, undoing).hash(into);
-                (rollout.pause.is_some(), &rollout.taken_back, rollout.closed).hash(into);
+                (rollout.pause.is_some(), &rollout.taken_back, rollout.closed, &rollout.halted_by).hash(into);
             }
         }
     }

@@ -1,14 +1,19 @@
 //! A2: error budgets in a world in which hours pass: a burn that begins in mid-rollout, bands that slow changes down, and a source that falls silent.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use change::budget::stream;
+use change::calendar::Passage;
 use change::governance::Governance;
 use change::rollout::PauseReason;
-use change::{Change, Command, Event, Phase};
+use change::{Change, Command, Event, Phase, Span};
 use engine::Handle;
 use engine::budgets::BudgetOverview;
-use sim::world::{Behaviour, Telemetry, World, ada, change_file};
+use engine::holds::HoldRequest;
+use engine::ports::{BootMillis, Store, StoreError};
+use sim::world::{Behaviour, Telemetry, World, ada, bob, change_file};
 
 use crate::govern::{EMERGENCY, draft, reasons, rules};
 use crate::support::*;
@@ -262,5 +267,61 @@ fn a_burn_ends_when_nothing_is_promised_any_more() {
         let told = moves.len();
         minutes(5).await;
         assert_eq!(store.read(&stream("shop"), 0).await.expect("the store answers").len(), told, "it is said once");
+    });
+}
+
+// A2, F9: of two engines over one store one says how budgets fare, so that a reading near a band is not told to and fro; both read them.
+#[test]
+fn one_of_two_engines_says_how_budgets_fare() {
+    paused().block_on(async {
+        let (world, store) = (World::new(9, Behaviour::GOOD), memory());
+        let taken = store.lease("budgets", "another", BootMillis(0), BootMillis(600_000)).await;
+        assert!(taken.expect("the store answers").is_some());
+        let handle = start(&world, &store, budgets("{}\n")).await;
+        minutes(5).await;
+        let seen = budget(&handle).await;
+        assert_eq!((seen.reading.is_some(), seen.state), (true, None));
+        minutes(10).await;
+        assert!(budget(&handle).await.state.is_some(), "the other one has died");
+    });
+}
+
+/// Counts the rows that are read.
+struct Rows(AtomicUsize);
+
+impl Hooks for Arc<Rows> {
+    fn row(&self) -> Result<(), StoreError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+// A2, F6: a look at budgets costs nothing for the changes that wait.
+#[test]
+fn a_round_of_budgets_loads_no_change_that_waits() {
+    paused().block_on(async {
+        let world = World::new(10, Behaviour::GOOD);
+        let rows = Arc::new(Rows(AtomicUsize::new(0)));
+        let store: Arc<dyn Store> = Hooked::around(memory(), rows.clone());
+        let handle = start(&world, &store, budgets("every: 10s\n")).await;
+        let hold = HoldRequest {
+            services: ["shop".to_owned()].into(),
+            team: None,
+            environment: None,
+            until: handle.until(Span::secs(86_400)),
+            emergency: Passage::Allow,
+            pause: false,
+            reason: "an incident".into(),
+        };
+        handle.hold(&bob(), hold).await.expect("bob may freeze");
+        for number in 0..20 {
+            let id = propose(&handle, &change_file(&format!("a{number}"), &SHORT, "")).await;
+            until(&handle, id, |p| matches!(p, Phase::Held { step: None })).await;
+        }
+        minutes(2).await;
+        let before = rows.0.load(Ordering::Relaxed);
+        minutes(10).await;
+        let loaded = rows.0.load(Ordering::Relaxed) - before;
+        assert!(loaded < 60, "60 rounds, 20 changes that wait, and {loaded} rows");
     });
 }

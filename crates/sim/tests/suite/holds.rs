@@ -1,5 +1,6 @@
 //! A4: people on call stop the line of a service, or one change, in a world in which time passes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use change::calendar::Passage;
@@ -10,6 +11,7 @@ use change::rollout::PauseReason;
 use change::time::after;
 use change::{Change, ChangeId, Command, Event, Permission, Phase, Span};
 use engine::holds::HoldRequest;
+use engine::ports::{Batch, NewEvent, Store, StreamWrite};
 use engine::{CommandError, Handle, Way};
 use sim::world::{Behaviour, NOBODY, World, ada, bob, change_file};
 
@@ -133,7 +135,7 @@ fn a_hold_that_pauses_stops_what_rolls_out_and_a_rollback_passes() {
             ..request(&handle, Span::secs(120))
         };
         handle.hold(&bob(), asked).await.expect("bob may freeze");
-        let stopped = state(&handle, id).await;
+        let stopped = until(&handle, id, |p| matches!(p, Phase::Paused { .. })).await;
         let why = stopped.rollout().and_then(|r| r.pause.as_ref()).map(|p| p.why);
         assert_eq!((stopped.phase(), why), (Phase::Paused { step: 0 }, Some(PauseReason::Hold)));
         tokio::time::sleep(Duration::from_secs(240)).await;
@@ -244,5 +246,35 @@ fn a_veto_in_mid_rollout_holds_the_next_step_until_it_is_lifted() {
         let told = story(&log(&store, id).await);
         let place = |name: &str| told.iter().position(|n| n == name).expect("it is in the log");
         assert!(place("Vetoed") < place("Held") && place("Held") < place("VetoLifted"), "{told:?}");
+    });
+}
+
+/// Puts a hold that pauses into the log, as an engine would that died right after.
+async fn hold_by_another(store: &Arc<dyn Store>, handle: &Handle) {
+    let HoldRequest { services, team, environment, until, emergency, reason, .. } = request(handle, HOUR);
+    let hold = "HOLD-1".to_owned();
+    let order = HoldOrder { hold, services, team, environment, until, emergency, pause: true, reason };
+    let event = Event::HoldSet(Box::new(order));
+    let events = vec![NewEvent { event, actor: bob(), change: None, time: handle.until(Span::ZERO) }];
+    let writes = vec![StreamWrite { stream: HOLDS.to_owned(), expected: 0, events }];
+    store.append(Batch { writes, ..Batch::default() }).await.expect("the store takes it");
+}
+
+// A4, F8: what a hold pauses is derived from the log: whoever wrote it may have died in the middle. Who resumes has decided so.
+#[test]
+fn a_hold_that_pauses_does_so_whoever_has_written_it_and_once() {
+    paused().block_on(async {
+        let (world, store) = (World::new(9, Behaviour::GOOD), memory());
+        let handle = start(&world, &store, on_call("")).await;
+        let id = propose(&handle, &change_file("a", &[("25%", "8m"), ("100%", "30s")], "")).await;
+        until(&handle, id, |p| matches!(p, Phase::RollingOut { step: 0 })).await;
+        hold_by_another(&store, &handle).await;
+        until(&handle, id, |p| matches!(p, Phase::Paused { .. })).await;
+        handle.command(&ada(), id, Command::Resume { found: None }).await.expect("ada may");
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        assert!(matches!(state(&handle, id).await.phase(), Phase::RollingOut { .. }), "who resumes has decided so");
+        until(&handle, id, |p| matches!(p, Phase::Held { step: Some(1) })).await;
+        let told = story(&log(&store, id).await);
+        assert_eq!(told.iter().filter(|name| *name == "Paused").count(), 1, "{told:?}");
     });
 }
