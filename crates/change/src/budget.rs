@@ -32,6 +32,8 @@ pub const RATE: &str = "budget_rate";
 pub const UNKNOWN: &str = "budget_unknown";
 /// The time over which changes are counted against the rate of a band.
 pub const DAY: Span = Span::secs(86_400);
+/// The most changes of a service that are counted within a day.
+pub const MOST_A_DAY: usize = 1_000;
 const WITHOUT_LIMIT: &str = "as many changes as are ready may begin";
 
 /// The stream of the budget of a service.
@@ -219,6 +221,12 @@ impl BudgetPolicy {
                 format!("/bands/{i}"),
                 format!("there is a band of {} % already", self.bands[i].at_most_percent),
             ));
+        }
+        let is_too_many = |band: &Band| band.changes_per_day.is_some_and(|most| most as usize >= MOST_A_DAY);
+        for i in (0..self.bands.len()).filter(|i| is_too_many(&self.bands[*i])) {
+            let message =
+                format!("a band leaves fewer than {MOST_A_DAY} changes in a day: write none where more are no matter");
+            found.push((format!("/bands/{i}/changes_per_day"), message));
         }
         if self.every < Span::secs(1) {
             found.push(("/every".into(), "the sources are asked once a second at most".into()));
@@ -539,7 +547,8 @@ mod tests {
         policy.windows[0].short = Span::secs(7_200);
         policy.bands.push(policy.bands[0].clone());
         policy.every = Span::ZERO;
+        policy.bands[0].changes_per_day = Some(1_000);
         let places: Vec<String> = policy.problems().into_iter().map(|(at, _)| at).collect();
-        assert_eq!(places, ["/windows/0", "/bands/2", "/every"]);
+        assert_eq!(places, ["/windows/0", "/bands/2", "/bands/0/changes_per_day", "/every"]);
     }
 }

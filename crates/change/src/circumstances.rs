@@ -31,16 +31,27 @@ pub fn standard_stream(id: &str) -> String {
     format!("standard/{id}")
 }
 
+/// More holds at once than people can look at: of more, those are kept that end last.
+const MOST_HOLDS: usize = 1_000;
+
+/// Drops what is the earliest, one for each that comes, where there are too many: by their number and never by a clock, which may step back.
+fn keep_latest<T>(all: &mut Vec<T>, most: usize, at: impl Fn(&T) -> Timestamp) {
+    if all.len() > most {
+        let earliest = all.iter().enumerate().min_by_key(|(_, one)| at(one)).map(|(i, _)| i);
+        earliest.map(|i| all.remove(i));
+    }
+}
+
 /// The fold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Circumstances {
     delegations: Vec<Delegation>,
     stopped: Option<Stopped>,
-    /// Those that were not released, ended ones too until another is set.
+    /// Those that were not released, ended ones too: whether one has ended is asked when it is read, since a clock may step back.
     holds: Vec<ServiceHold>,
     /// By service.
     budgets: BTreeMap<String, BudgetState>,
-    /// By service, which changes began within the last day, in the order of the log.
+    /// By service, which changes began last, in the order of the log.
     begun: BTreeMap<String, Vec<(Timestamp, ChangeId)>>,
     standards: BTreeMap<String, Record>,
     /// Of changes that have not counted yet, the standard change that each is an instance of.
@@ -140,8 +151,9 @@ impl Circumstances {
             }
             Event::StopReleased { .. } => self.stopped = None,
             Event::HoldSet(order) => {
-                self.holds.retain(|hold| at < hold.order.until && hold.order.hold != order.hold);
+                self.holds.retain(|hold| hold.order.hold != order.hold);
                 self.holds.push(ServiceHold { order: (**order).clone(), by: actor.clone(), since: at });
+                keep_latest(&mut self.holds, MOST_HOLDS, |hold| hold.order.until);
             }
             Event::BudgetMoved(state) => {
                 self.budgets.insert(state.service.clone(), (**state).clone());
@@ -240,8 +252,9 @@ impl Circumstances {
         let services = self.debtors.get(&id).map(|debtor| debtor.services.clone()).unwrap_or_default();
         for service in services {
             let begun = self.begun.entry(service).or_default();
-            begun.retain(|(earlier, other)| *other != id && at < after(*earlier, budget::DAY));
+            begun.retain(|(_, other)| *other != id);
             begun.push((at, id));
+            keep_latest(begun, budget::MOST_A_DAY, |(at, _)| *at);
         }
     }
 
@@ -389,6 +402,46 @@ mod tests {
         let ended = Event::DelegationEnded { from: "ada".into(), to: Some("bob".into()) };
         let all = fold(&[delegation(Some("bob")), delegation(None), ended]);
         assert_eq!((all.delegated_to("bob", early).count(), all.is_away("ada", early)), (0, true));
+    }
+
+    fn hold(number: u64, until: Timestamp) -> Event {
+        Event::HoldSet(Box::new(crate::holds::HoldOrder {
+            hold: format!("HOLD-{number}"),
+            services: ["shop".to_owned()].into(),
+            team: None,
+            environment: None,
+            until,
+            emergency: crate::calendar::Passage::Allow,
+            pause: false,
+            reason: "an incident".into(),
+        }))
+    }
+
+    // A4, F9: whatever is added while a clock is ahead, what lasts by the right time is known when it is set back.
+    #[test]
+    fn a_clock_that_jumps_forgets_no_hold_and_no_start() {
+        let (now, ada) = (Timestamp::UNIX_EPOCH, Actor::User("ada".into()));
+        let (hour, ahead) = (after(now, Span::secs(3_600)), after(now, Span::secs(2 * 86_400)));
+        let mut all = Circumstances::default();
+        all.add(None, &hold(1, hour), &ada, now);
+        all.add(None, &hold(2, after(ahead, Span::secs(60))), &ada, ahead);
+        assert_eq!(all.holds(now).count(), 2);
+        for number in 3..2_000 {
+            all.add(None, &hold(number, after(now, Span::secs(1))), &ada, now);
+        }
+        assert_eq!(
+            (all.holds.len(), all.holds(after(now, Span::secs(2))).count()),
+            (MOST_HOLDS, 2),
+            "the last to end are kept"
+        );
+        let services: BTreeSet<String> = ["shop".to_owned()].into();
+        for (number, at) in [(1, now), (2, ahead), (3, hour)] {
+            let id = ChangeId::new(number);
+            all.debtors.insert(id, Debtor { owner: "sre".into(), services: services.clone() });
+            all.begins(id, at);
+        }
+        assert_eq!(all.begun("shop", ChangeId::new(9), hour), [now, hour, ahead]);
+        assert_eq!(all.begun("shop", ChangeId::new(9), ahead), [ahead]);
     }
 
     #[test]
