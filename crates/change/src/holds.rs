@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::actor::Actor;
 use crate::calendar::Passage;
 use crate::catalog::Catalog;
-use crate::document::{list, nearest};
+use crate::document::{all, list, nearest};
 use crate::explain;
 use crate::gate::{GateState, closed};
 use crate::governance::Governance;
@@ -121,7 +121,28 @@ impl HoldOrder {
             let known = list(owners);
             return Err(format!("`{team}` owns no service of the catalog; the teams that own one: {known}"));
         }
+        self.runs_there(catalog)?;
         ends_in_time("hold", self.until, now, governance.settings.longest_hold)
+    }
+
+    /// Whether any of what it covers may run in its environment: no change of a service is taken for one that the catalog does not name for it. A service
+    /// of which the catalog names none may run anywhere.
+    fn runs_there(&self, catalog: &Catalog) -> Result<(), String> {
+        let Some(environment) = &self.environment else { return Ok(()) };
+        let covered = self.covered(catalog);
+        let listed: Vec<&Vec<String>> = covered
+            .iter()
+            .map(|name| catalog.service(name).map(|known| &known.environments))
+            .collect::<Option<_>>()
+            .unwrap_or_default();
+        if listed.iter().any(|names| names.is_empty() || names.contains(environment)) || listed.is_empty() {
+            return Ok(());
+        }
+        let known: BTreeSet<&str> = listed.into_iter().flatten().map(String::as_str).collect();
+        let near = nearest(environment, known.iter().copied());
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let what = all(covered.iter().map(String::as_str));
+        Err(format!("nothing of {what} runs in `{environment}`: the catalog names {}{near}", all(known)))
     }
 }
 
@@ -180,4 +201,47 @@ fn held(change: &Change, given: &Given) -> Option<GateState> {
         order.hold
     );
     Some(closed(HELD_BY_HOLD, reason, Some(order.until), Some(who)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(service: &str, environment: &str, now: Timestamp) -> HoldOrder {
+        HoldOrder {
+            hold: "HOLD-1".into(),
+            services: [service.to_owned()].into(),
+            team: None,
+            environment: Some(environment.to_owned()),
+            until: after(now, Span::secs(60)),
+            emergency: Passage::Allow,
+            pause: false,
+            reason: "an incident".into(),
+        }
+    }
+
+    // A4: a hold that would hold nothing is refused in the moment in which somebody counts on it.
+    #[test]
+    fn a_hold_in_an_environment_that_none_of_its_services_has_is_refused() {
+        let now = Timestamp::UNIX_EPOCH;
+        let access = "users: [{id: sre, roles: [{role: all}]}]\nroles: [{id: all, may: [approve]}]\n";
+        let files = [
+            ("access.yaml", access),
+            ("approvals.yaml", "rules: [{require: []}]\n"),
+            ("services/checkout.yaml", "name: checkout\nowner: sre\ntier: 3\nenvironments: [staging, production]\n"),
+            ("services/till.yaml", "name: till\nowner: sre\ntier: 3\n"),
+        ];
+        let files = files.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
+        let governance = Governance::read(&files).expect("a governance");
+        let possible = |service: &str, environment: &str| order(service, environment, now).possible(&governance, now);
+        assert_eq!(possible("checkout", "production"), Ok(()));
+        let refused = possible("checkout", "prod").expect_err("nothing runs there");
+        assert_eq!(
+            refused,
+            "nothing of `checkout` runs in `prod`: the catalog names `production` and `staging`; did you mean `production`?"
+        );
+        assert_eq!(possible("till", "prod"), Ok(()), "the catalog does not say where it runs");
+        let both = HoldOrder { services: ["checkout".to_owned(), "till".to_owned()].into(), ..order("", "prod", now) };
+        assert_eq!(both.possible(&governance, now), Ok(()));
+    }
 }

@@ -49,10 +49,12 @@ impl Calendar {
         found
     }
 
-    /// The names in it that nobody has: owners and teams by access.yaml, services by the catalog, where there is one.
+    /// The names in it that nobody has: owners and teams by access.yaml, services and environments by the catalog, where it has any.
     pub fn strangers(&self, access: &Access, catalog: &Catalog) -> Vec<Remark> {
         let principals = access.principals();
         let services: Vec<&str> = catalog.services().iter().map(|service| service.name.as_str()).collect();
+        let environments: BTreeSet<&str> =
+            catalog.services().iter().flat_map(|service| &service.environments).map(String::as_str).collect();
         let mut found = Vec::new();
         for (pointer, effect, entry) in self.entries() {
             let mut say = |field: String, message: String, near: Option<&str>| {
@@ -76,6 +78,12 @@ impl Calendar {
             for (i, service) in entry.services.iter().enumerate().filter(|(_, name)| unknown(name)) {
                 let message = format!("there is no service `{service}` in the catalog: it covers nothing by that name");
                 say(format!("/services/{i}"), message, nearest(service, services.iter().copied()));
+            }
+            let is_new = |name: &str| !environments.is_empty() && !environments.contains(name);
+            for (i, place) in entry.environments.iter().enumerate().filter(|(_, name)| is_new(name)) {
+                let message =
+                    format!("no service of the catalog names the environment `{place}`: it may cover nothing");
+                say(format!("/environments/{i}"), message, nearest(place, environments.iter().copied()));
             }
         }
         found
@@ -150,4 +158,33 @@ fn covers_all_of(freeze: &Entry, window: &Entry) -> bool {
         && holds(&freeze.environments, &window.environments)
         && holds(&freeze.kinds, &window.kinds)
         && holds(&freeze.risks, &window.risks)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::governance::Governance;
+
+    // LC4: a freeze that covers nothing by a slip of the pen is remarked upon; where the catalog names no environment, nobody can say.
+    #[test]
+    fn an_environment_that_no_service_has_is_remarked_upon() {
+        let remarks = |service: &str| {
+            let files = [
+                ("access.yaml", "users: [{id: sre, roles: [{role: all}]}]\nroles: [{id: all, may: [approve]}]\n"),
+                ("approvals.yaml", "rules: [{require: []}]\n"),
+                ("services/shop.yaml", service),
+                (
+                    "calendar.yaml",
+                    "freezes: [{name: x, start: '2026-01-01T00:00', end: '2026-01-02T00:00', tz: UTC, reason: r, owner: sre, environments: [prod]}]\n",
+                ),
+            ];
+            let files = files.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
+            let governance = Governance::read(&files).expect("a governance");
+            governance.calendar.strangers(&governance.access, &governance.catalog)
+        };
+        let found = remarks("name: shop\nowner: sre\ntier: 3\nenvironments: [production]\n");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].pointer.ends_with("/environments/0") && found[0].message.contains("`prod`"), "{found:?}");
+        assert_eq!(found[0].help.as_deref(), Some("did you mean `production`?"));
+        assert_eq!(remarks("name: shop\nowner: sre\ntier: 3\n"), []);
+    }
 }
