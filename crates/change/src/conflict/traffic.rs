@@ -28,6 +28,8 @@ const GRACE: Span = Span::secs(600);
 const MOST_SOON: usize = 1_024;
 const MOST_MATES: usize = 256;
 const MOST_WOKEN: usize = 64;
+/// So many names are kept without a look at who shares them.
+const FEW_NAMES: usize = 1_024;
 
 /// The fold.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -145,6 +147,8 @@ struct Names {
     texts: BTreeSet<Arc<String>>,
     sets: BTreeSet<Arc<BTreeSet<String>>>,
     ids: BTreeSet<Arc<BTreeSet<ChangeId>>>,
+    /// How many there may be before it is looked for those that nobody shares any more.
+    most: usize,
 }
 
 fn shared<T: Ord + Clone>(known: &mut BTreeSet<Arc<T>>, value: &T) -> Arc<T> {
@@ -178,6 +182,9 @@ impl Traffic {
         flight.version = news.version;
         if self.fold(&mut flight, news) {
             self.insert(id, flight);
+        } else {
+            drop(flight);
+            self.names.sweep();
         }
     }
 
@@ -658,6 +665,21 @@ fn in_line(gates: &[Gate], at: Timestamp) -> Option<InLine> {
 }
 
 impl Names {
+    fn count(&self) -> usize {
+        self.texts.len() + self.sets.len() + self.ids.len()
+    }
+
+    /// Forgets what nobody shares any more. Not before there is twice as much as was left the last time: each name is looked at a few times at most.
+    fn sweep(&mut self) {
+        if self.count() <= self.most.max(FEW_NAMES) {
+            return;
+        }
+        self.texts.retain(|one| Arc::strong_count(one) > 1);
+        self.sets.retain(|one| Arc::strong_count(one) > 1);
+        self.ids.retain(|one| Arc::strong_count(one) > 1);
+        self.most = 2 * self.count();
+    }
+
     fn flight(&mut self, proposal: &Proposal) -> Flight {
         let home = proposal.services.first().map(|service| stream(&proposal.environment, service)).unwrap_or_default();
         Flight {
@@ -763,5 +785,23 @@ impl Flight {
             rules.ruling(&asked, hops)
         };
         known.into_iter().filter_map(of).reduce(Ruling::stricter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // F6: a fold over a log of years remembers what lasts, and not every set of changes that somebody once came after.
+    #[test]
+    fn names_that_nobody_shares_any_more_are_forgotten() {
+        let mut names = Names::default();
+        let lasting = shared(&mut names.ids, &[ChangeId::new(1)].into());
+        for number in 2..10_000 {
+            drop(shared(&mut names.ids, &[ChangeId::new(number)].into()));
+            names.sweep();
+        }
+        assert!(names.count() <= FEW_NAMES + 1, "{}", names.count());
+        assert!(Arc::ptr_eq(&lasting, &shared(&mut names.ids, &[ChangeId::new(1)].into())));
     }
 }
