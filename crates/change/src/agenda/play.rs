@@ -314,7 +314,7 @@ impl<'a> Play<'a> {
                 self.instants.insert(until);
             }
             Held::ByOthers(because, behind) => {
-                (part.because, part.behind, part.comes_after) = (because, behind, behind)
+                (part.because, part.behind, part.comes_after) = (because, behind, behind);
             }
             // What is closed to one in a queue only later, such as by votes that lapse, is not why it waits now.
             Held::ForGood(later) if part.able_since.is_some_and(|since| since < at) && part.behind.is_some() => {
