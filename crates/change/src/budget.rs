@@ -398,9 +398,9 @@ pub(crate) fn behind(change: &Change, given: &Given) -> Option<ChangeId> {
     budget.before.as_ref().filter(|_| is_turn).map(|(with, _)| *with)
 }
 
-/// Why the budget of a service does not let the next step of a change begin.
-pub(crate) fn shut(change: &Change, given: &Given) -> Option<GateState> {
-    given.budgets.iter().find_map(|budget| budget.shut(change, given.now))
+/// Why the budgets of its services do not let the next step of a change begin, one by one.
+pub(crate) fn shut(change: &Change, given: &Given) -> Vec<GateState> {
+    given.budgets.iter().filter_map(|budget| budget.shut(change, given.now)).collect()
 }
 
 /// The burns that pause a change which rolls out.

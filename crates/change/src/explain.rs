@@ -4,7 +4,7 @@ use crate::actor::{Actor, Limits, Purpose};
 use crate::approval::Voided;
 use crate::course::Course;
 use crate::document::{all, list};
-use crate::gate::GateState;
+use crate::gate::Gate;
 use crate::lifecycle::{Change, Event, Phase, Urgency};
 use crate::release::{self, Release, Standing};
 use crate::rollout::{Failure, Plan, StepState};
@@ -69,10 +69,10 @@ pub fn event(event: &Event, plan: &Plan) -> String {
             format!("the calendar has changed: scheduled anew, not before {not_before}")
         }
         Event::Held { gates } => {
-            format!("held: {}", gates.iter().filter_map(closed_reason).collect::<Vec<_>>().join("; "))
+            format!("held: {}", gates.iter().filter_map(Gate::why).collect::<Vec<_>>().join("; "))
         }
         Event::GatesObserved { gates } => {
-            let closed = gates.iter().filter_map(closed_reason).collect::<Vec<_>>().join("; ");
+            let closed = gates.iter().filter_map(Gate::why).collect::<Vec<_>>().join("; ");
             format!("went on, as its services are only observed, although: {closed}")
         }
         Event::DeployedBefore { at, reason } => format!("was deployed without Clearway at {at}{}", because(reason)),
@@ -207,13 +207,6 @@ fn because(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }
 
-fn closed_reason(gate: &crate::gate::Gate) -> Option<String> {
-    match &gate.state {
-        GateState::Open => None,
-        GateState::Closed { reason, .. } => Some(format!("{}: {reason}", gate.gate)),
-    }
-}
-
 /// What a change is doing, in one sentence for lists and progress lines.
 pub fn status(change: &Change) -> String {
     match change.phase() {
@@ -225,7 +218,7 @@ pub fn status(change: &Change) -> String {
             None => "approved; is being scheduled".into(),
         },
         Phase::Held { .. } => {
-            let gates = change.hold.iter().flat_map(|h| &h.gates).filter_map(closed_reason).collect::<Vec<_>>();
+            let gates = change.hold.iter().flat_map(|h| &h.gates).filter_map(Gate::why).collect::<Vec<_>>();
             format!("held: {}", gates.join("; "))
         }
         Phase::RollingOut { step } => rolling(change, step),
@@ -254,7 +247,7 @@ pub fn headline(change: &Change) -> String {
         Phase::Held { .. } if holding().next().is_some() => {
             let gates: Vec<String> = holding().map(|gate| gate.gate.to_string()).collect();
             let plural = if gates.len() == 1 { "" } else { "s" };
-            format!("held by the gate{plural} {}", list(gates.iter().map(String::as_str)))
+            format!("held by the gate{plural} {}", all(gates.iter().map(String::as_str)))
         }
         _ => status(change),
     }

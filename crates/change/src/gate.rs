@@ -2,6 +2,8 @@
 //!
 //! Asked in one fixed order, shown to everybody, and asked again at each step. A gate that can't know its answer is closed and says so.
 
+mod obstacles;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -11,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use crate::aftermath::Debt;
 use crate::approval::{self, Standing, Vote};
 use crate::assessment::{Assessment, Denial, Level, POLICY_ERROR, Tick, Window};
-use crate::batch;
 use crate::budget;
 use crate::calendar::{Exception, Frozen, OnClose, Opening, Passes, Windows, few};
 use crate::catalog::Gating;
@@ -31,6 +32,8 @@ use crate::rollout::Rollout;
 use crate::schedule::When;
 use crate::standard;
 use crate::time::Timestamp;
+
+pub use obstacles::end_beside_calendar;
 
 /// Everything is stopped: this holds whatever the gates of a service are set to.
 pub const STOPPED: &str = "stopped";
@@ -70,6 +73,9 @@ pub struct Gate {
     pub gate: GateName,
     #[serde(flatten)]
     pub state: GateState,
+    /// Each of the things that close it, where there are several: the first is the one of `code` and `reason`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub obstacles: Vec<GateState>,
     /// What does not close it and should be known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -98,7 +104,7 @@ pub enum GateState {
         code: String,
         /// For people.
         reason: String,
-        /// When it opens by itself, where that is known.
+        /// When it opens by itself, where that is known: the latest of several.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(with = "Option<String>")]
         opens_at: Option<Timestamp>,
@@ -110,7 +116,7 @@ pub enum GateState {
 
 impl Gate {
     pub fn new(gate: GateName, state: GateState) -> Self {
-        Self { gate, state, warnings: vec![], observed: false, behind: None, in_the_way: vec![] }
+        Self { gate, state, obstacles: vec![], warnings: vec![], observed: false, behind: None, in_the_way: vec![] }
     }
 
     pub fn is_open(&self) -> bool {
@@ -138,10 +144,28 @@ impl Gate {
 
     /// Why it is closed, with its name.
     pub fn why(&self) -> Option<String> {
-        match &self.state {
-            GateState::Open => None,
-            GateState::Closed { reason, .. } => Some(format!("{}: {reason}", self.gate)),
+        self.reasons().map(|reasons| format!("{}: {reasons}", self.gate))
+    }
+
+    /// All reasons for which it is closed, in one line.
+    pub fn reasons(&self) -> Option<String> {
+        let each: Vec<&str> = self.closed_by().iter().filter_map(GateState::reason).collect();
+        (!each.is_empty()).then(|| each.join("; and "))
+    }
+
+    /// Each thing that closes it.
+    pub fn closed_by(&self) -> &[GateState] {
+        match self.obstacles.as_slice() {
+            [] if self.is_open() => &[],
+            [] => std::slice::from_ref(&self.state),
+            several => several,
         }
+    }
+
+    /// The latest end that is known of what closes it: it does not open before, and need not open then.
+    pub fn not_before(&self) -> Option<Timestamp> {
+        let known = self.closed_by().iter().filter_map(GateState::opens_at);
+        known.chain(self.state.opens_at()).max()
     }
 
     /// The code of a closed gate.
@@ -153,6 +177,23 @@ impl Gate {
     }
 }
 
+impl GateState {
+    /// When it opens by itself, where that is known.
+    pub fn opens_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Open => None,
+            Self::Closed { opens_at, .. } => *opens_at,
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Open => None,
+            Self::Closed { reason, .. } => Some(reason),
+        }
+    }
+}
+
 pub(crate) fn closed(code: &str, reason: String, opens_at: Option<Timestamp>, who_can: Option<String>) -> GateState {
     GateState::Closed { code: code.to_owned(), reason, opens_at, who_can }
 }
@@ -160,11 +201,12 @@ pub(crate) fn closed(code: &str, reason: String, opens_at: Option<Timestamp>, wh
 /// All gates of a change at this moment, in their fixed order.
 pub fn ask(change: &Change, given: &Given) -> Vec<Gate> {
     let (conflicts, behind) = conflicts(change, given);
+    let at_this_time = obstacles::at_this_time(change, given);
     let gates = [
         (GateName::Validity, validity(change)),
         (GateName::Policy, policy(change, given)),
         (GateName::Conflicts, conflicts),
-        (GateName::Windows, at_this_time(change, given)),
+        (GateName::Windows, obstacles::as_one(&at_this_time, given)),
         (GateName::Approvals, approvals(change, given)),
         (GateName::Readiness, on_call::shut(change, given).unwrap_or_else(|| readiness(change, given))),
     ];
@@ -180,7 +222,9 @@ pub fn ask(change: &Change, given: &Given) -> Vec<Gate> {
         _ => None,
     };
     let each = gates.into_iter().map(|(gate, state)| {
-        let gate = Gate { warnings: warnings(gate), ..Gate::new(gate, state) };
+        let several = at_this_time.len() > 1 && gate == GateName::Windows;
+        let obstacles = if several { at_this_time.clone() } else { vec![] };
+        let gate = Gate { warnings: warnings(gate), obstacles, ..Gate::new(gate, state) };
         let waits_for_a_turn = gate.gate == GateName::Conflicts || gate.code() == Some(budget::RATE);
         Gate { behind: behind(gate.gate).filter(|_| waits_for_a_turn), ..gate }
     });
@@ -360,41 +404,6 @@ fn release(change: &Change, given: &Given) -> Option<GateState> {
     };
     let holding = release::holds(release, change, given.now)?;
     Some(closed("release", holding.reason, holding.opens_at, Some(holding.who_can)))
-}
-
-/// Whether a step may begin at this time: a stop of everything comes first, then what people on
-/// call hold, then the calendar, then its batch, then what the error budgets leave.
-fn at_this_time(change: &Change, given: &Given) -> GateState {
-    let held = holds::shut(change, given).filter(|_| given.stopped.is_none());
-    let by_calendar = held.unwrap_or_else(|| windows(change, given));
-    if by_calendar != GateState::Open {
-        return by_calendar;
-    }
-    batch::shut(change, given).or_else(|| budget::shut(change, given)).unwrap_or(GateState::Open)
-}
-
-fn windows(change: &Change, given: &Given) -> GateState {
-    if let Some(stopped) = &given.stopped {
-        let reason = format!("{} has stopped everything since `{}`: {}", stopped.by, stopped.since, stopped.reason);
-        return closed(
-            STOPPED,
-            reason,
-            None,
-            Some("somebody who may freeze, with `clearway stop-all --release`".into()),
-        );
-    }
-    if let Some(not_before) = change.waits_until().filter(|at| *at > given.now) {
-        let reason = format!("it is scheduled for `{not_before}`");
-        return closed("scheduled_later", reason, Some(not_before), Some("the author, by amending `when`".into()));
-    }
-    if let Some(shut) = no_time(change, given) {
-        return shut;
-    }
-    let over = change.proposal.course.emergency().filter(|emergency| emergency.until <= given.now);
-    if let Some(shut) = over.and_then(|emergency| emergency_over(change, emergency)) {
-        return shut;
-    }
-    by_calendar(change, given)
 }
 
 /// What freezes and windows say; freezes win.

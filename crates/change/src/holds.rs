@@ -163,8 +163,8 @@ pub fn ends_in_time(what: &str, until: Timestamp, now: Timestamp, longest: Span)
 }
 
 /// Why somebody on call does not let the next step of a change begin: a veto of this change, or a hold of one of its services.
-pub(crate) fn shut(change: &Change, given: &Given) -> Option<GateState> {
-    vetoed(change, given.now).or_else(|| held(change, given))
+pub(crate) fn shut(change: &Change, given: &Given) -> Vec<GateState> {
+    vetoed(change, given.now).into_iter().chain(held(change, given)).collect()
 }
 
 fn vetoed(change: &Change, now: Timestamp) -> Option<GateState> {

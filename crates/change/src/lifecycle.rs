@@ -587,6 +587,8 @@ pub struct Given {
     pub freezes: BTreeMap<String, String>,
     /// When the calendar lets it go; nothing where nobody has asked.
     pub opening: Option<Opening>,
+    /// The same once all else is over that holds it at this time and has an end; nothing where nothing else does.
+    pub reopening: Option<Opening>,
     pub readiness: Readiness,
     /// What was found with it that stands in nobody's way.
     pub warnings: Vec<String>,
@@ -656,6 +658,7 @@ impl Given {
             windows: Windows::None,
             freezes: BTreeMap::new(),
             opening: None,
+            reopening: None,
             readiness: Readiness::Unknown { why: "nobody has looked at the target and the telemetry yet".into() },
             warnings: vec![],
             on_behalf: BTreeMap::new(),

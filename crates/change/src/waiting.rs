@@ -77,7 +77,11 @@ pub fn of(change: &Change, due_at: Option<Timestamp>, now: Timestamp, poll: Span
 /// What has to come in any case before these gates are open: the latest time first, then another change, then people.
 fn of_gates(gates: &[Gate], now: Timestamp, poll: Span) -> (Needs, Timestamp) {
     let holding = || gates.iter().filter(|gate| gate.holds());
-    let timed = holding().filter_map(|gate| Some((opens_at(gate).filter(|at| *at > now)?, slow(gate, now, poll).0)));
+    let each = || holding().flat_map(|gate| gate.closed_by().iter().chain([&gate.state]).map(|state| (gate.gate, state)));
+    let timed = each().filter_map(|(gate, state)| {
+        let at = state.opens_at().filter(|at| *at > now)?;
+        Some((at, slow(gate, state, now, poll).0))
+    });
     if let Some((at, needs)) = timed.max() {
         // A window that is far away is asked about again on the way: somebody may have made an exception.
         return (needs, at.min(after(now, BACKSTOP)));
@@ -85,20 +89,14 @@ fn of_gates(gates: &[Gate], now: Timestamp, poll: Span) -> (Needs, Timestamp) {
     if let Some(behind) = holding().find_map(|gate| gate.behind) {
         return (Needs::Change(behind), after(now, BACKSTOP));
     }
-    let slowest = holding().map(|gate| slow(gate, now, poll)).max();
+    let slowest = each().map(|(gate, state)| slow(gate, state, now, poll)).max();
     slowest.unwrap_or((Needs::Time, after(now, poll)))
 }
 
-fn opens_at(gate: &Gate) -> Option<Timestamp> {
-    match &gate.state {
-        GateState::Closed { opens_at, .. } => *opens_at,
-        GateState::Open => None,
-    }
-}
-
 /// What opens a gate that names no change, and when to ask again if it names no time either.
-fn slow(gate: &Gate, now: Timestamp, poll: Span) -> (Needs, Timestamp) {
-    match (gate.gate, gate.code().unwrap_or_default()) {
+fn slow(gate: GateName, state: &GateState, now: Timestamp, poll: Span) -> (Needs, Timestamp) {
+    let GateState::Closed { code, .. } = state else { return (Needs::Time, after(now, poll)) };
+    match (gate, code.as_str()) {
         (GateName::Windows, gate::STOPPED) => (Needs::Stop, after(now, BACKSTOP)),
         (_, holds::HELD_BY_HOLD) => (Needs::Hold, after(now, BACKSTOP)),
         (_, budget::BURNS | budget::SPENT | budget::RATE | budget::UNKNOWN) => (Needs::Budget, after(now, BACKSTOP)),

@@ -135,22 +135,30 @@ fn steps(change: &Change) -> String {
 
 fn gate(gate: &Gate) -> String {
     let warnings: String = gate.warnings.iter().map(|w| format!("          warning: {w}\n")).collect();
-    let line = match &gate.state {
-        GateState::Open => format!("  open    {}\n", gate.gate),
-        GateState::Closed { reason, opens_at, who_can, .. } => {
-            let how = if gate.observed { "would be held" } else { "closed " };
-            let mut line = format!("  {how} {}: {reason}\n", gate.gate);
-            if let Some(at) = opens_at {
-                let _ = writeln!(line, "          opens by itself at {at}");
-            }
-            if let Some(who) = who_can {
-                let _ = writeln!(line, "          who can open it: {who}");
-            }
-            line
-        }
-    };
     let others: String = gate.in_the_way.iter().map(|other| format!("          {}\n", other.in_words())).collect();
-    line + &others + &warnings
+    gate_state(gate) + &others + &warnings
+}
+
+fn gate_state(gate: &Gate) -> String {
+    if gate.is_open() {
+        return format!("  open    {}\n", gate.gate);
+    }
+    let how = if gate.observed { "would be held" } else { "closed " };
+    let mut lines = String::new();
+    for (i, obstacle) in gate.closed_by().iter().enumerate() {
+        let GateState::Closed { reason, who_can, .. } = obstacle else { continue };
+        let _ = match i {
+            0 => writeln!(lines, "  {how} {}: {reason}", gate.gate),
+            _ => writeln!(lines, "          and: {reason}"),
+        };
+        if let Some(who) = who_can {
+            let _ = writeln!(lines, "          who can open it: {who}");
+        }
+    }
+    if let Some(at) = gate.state.opens_at() {
+        let _ = writeln!(lines, "          opens by itself at {at}");
+    }
+    lines
 }
 
 /// All gates in their order.

@@ -279,7 +279,8 @@ impl Engine {
             .await?;
         let Standing { frozen, windows, opening } = in_force.calendar_for(change, &given.grants_lost, now);
         let (opening, freezes) = (Some(opening), in_force.freezes_of(change));
-        let given = Given { frozen, windows, freezes, opening, ..given };
+        let reopening = in_force.reopening_for(change, &given);
+        let given = Given { frozen, windows, freezes, opening, reopening, ..given };
         Ok((given, Grounds { lanes: versions, sectors }))
     }
 

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use change::actor::Access;
-use change::calendar::{Almanac, Lost, Passes, Standing, Subject};
+use change::calendar::{Almanac, Lost, Opening, Passes, Standing, Subject};
 use change::catalog::Gating;
+use change::gate;
 use change::governance::Governance;
+use change::lifecycle::Given;
 use change::proposal::{Claims, Surroundings};
 use change::rollout::{PartProblem, Plan};
 use change::time::TimeZone;
@@ -96,6 +98,14 @@ impl InForce {
     pub(crate) fn calendar_for(&self, change: &Change, lost: &BTreeSet<Lost>, now: Timestamp) -> Standing {
         let owners = self.governance.catalog.owners(&change.proposal.services);
         self.calendar.standing(&Subject::of(change, &owners), &Passes::of(change, lost), now)
+    }
+
+    /// When the calendar lets a change go once all else is over that holds it at this time.
+    pub(crate) fn reopening_for(&self, change: &Change, given: &Given) -> Option<Opening> {
+        let end = gate::end_beside_calendar(change, given)?;
+        let owners = self.governance.catalog.owners(&change.proposal.services);
+        let passes = Passes::of(change, &given.grants_lost);
+        Some(self.calendar.opening(&Subject::of(change, &owners), &passes, end))
     }
 
     /// The owner of each freeze that covers a change at some time.

@@ -347,6 +347,8 @@ impl<'a> Play<'a> {
         let standing = self.known.calendar.standing(&Subject::of(change, &owners), &passes, at);
         given.batch = given.batch.map(|batch| batch.at(self.known.calendar, at));
         (given.frozen, given.windows, given.opening) = (standing.frozen, standing.windows, Some(standing.opening));
+        given.reopening = gate::end_beside_calendar(change, &given)
+            .map(|end| self.known.calendar.opening(&Subject::of(change, &owners), &passes, end));
         let supposed =
             |gate: &Gate| asking.supposed_at.is_some() && matches!(gate.gate, GateName::Policy | GateName::Approvals);
         let gates = gate::ask(change, &given);
@@ -569,7 +571,8 @@ fn verdict(holding: &[&Gate], at: Timestamp) -> Option<Held> {
     let mut until: Option<(Timestamp, String)> = None;
     let mut by_others: Option<(String, Option<ChangeId>)> = None;
     for gate in holding {
-        let GateState::Closed { code, reason, opens_at, who_can } = &gate.state else { continue };
+        let GateState::Closed { code, opens_at, who_can, .. } = &gate.state else { continue };
+        let reason = gate.reasons().unwrap_or_default();
         let opens_at = opens_at.filter(|opens| *opens > at);
         match (gate.gate, code.as_str(), opens_at) {
             (GateName::Readiness, "readiness_unknown", _) => {}

@@ -3,11 +3,12 @@
 use change::actor::Part;
 use change::assessment::{Assessment, Window};
 use change::batch::BatchStanding;
-use change::calendar::{Almanac, Calendar, OnClose, Opening, Passes, Windows};
+use change::calendar::{Almanac, Calendar, OnClose, Opening, Passage, Passes, Windows};
 use change::course::{Course, Emergency};
 use change::document::Document;
 use change::gate::{self, Gate, GateName, GateState};
 use change::governance::Governance;
+use change::holds::{HoldOrder, ServiceHold};
 use change::lifecycle::{Command, Event, Given, Phase, Rejection};
 use change::proposal::Proposal;
 use change::schedule::{self, When};
@@ -61,6 +62,64 @@ fn a_freeze_wins_over_an_open_window_and_the_gate_opens_when_all_is_open() {
     let gate = windows_gate(&life, &given);
     let GateState::Closed { code, opens_at, .. } = gate.state else { panic!("closed: {gate:?}") };
     assert_eq!((code.as_str(), opens_at), ("freeze", Some(after(life.now, DAY))));
+}
+
+// LC4, A4, PA5: of several things in the way, the last says when the gate opens.
+#[test]
+fn a_gate_that_several_things_close_says_each_and_opens_when_the_last_is_over() {
+    let life = begin(proposal("shop@1"));
+    let (soon, later, last) = (after(life.now, HOUR), after(life.now, DAY), after(life.now, DAY.times(2)));
+    let batch = BatchStanding {
+        name: "nightly".into(),
+        window: "nights".into(),
+        is_open: false,
+        opens_at: Some(later),
+        stopped: None,
+    };
+    let hold = hold(soon);
+    let mut given = Given { windows: shut(Some(soon)), batch: Some(batch), holds: vec![hold], ..clearway(&life) };
+    let gate = windows_gate(&life, &given);
+    let GateState::Closed { code, opens_at, .. } = &gate.state else { panic!("closed: {gate:?}") };
+    assert_eq!((code.as_str(), *opens_at), ("service_hold", Some(later)));
+    let codes: Vec<&str> = gate.closed_by().iter().filter_map(code_of).collect();
+    assert_eq!(codes, ["service_hold", "outside_window", "batch"]);
+    let why = gate.why().expect("it is closed");
+    assert!(why.contains("eve holds `shop`") && why.contains("`mornings`") && why.contains("`nightly`"), "{why}");
+
+    // Where one of them names no time, none is promised; it need not be asked before the others are over.
+    given.batch = given.batch.map(|batch| BatchStanding { opens_at: None, ..batch });
+    let endless = windows_gate(&life, &given);
+    assert_eq!((endless.state.opens_at(), endless.not_before()), (None, Some(soon)));
+
+    // What is open now may be shut when the rest is over.
+    let reopening = Opening { at: Some(last), obstacles: vec![] };
+    let open_now =
+        Windows::Open { names: vec!["mornings".into()], until: after(life.now, HOUR), on_close: OnClose::FinishStep };
+    let given = Given { windows: open_now, batch: None, reopening: Some(reopening), ..given };
+    let again = windows_gate(&life, &given);
+    assert_eq!(again.state.opens_at(), Some(last));
+    assert!(again.why().is_some_and(|why| why.contains("once all else is over, the calendar is open at")), "{again:?}");
+}
+
+fn code_of(state: &GateState) -> Option<&str> {
+    match state {
+        GateState::Open => None,
+        GateState::Closed { code, .. } => Some(code),
+    }
+}
+
+fn hold(until: Timestamp) -> ServiceHold {
+    let order = HoldOrder {
+        hold: "HOLD-1".into(),
+        services: ["shop".to_owned()].into(),
+        team: None,
+        environment: None,
+        until,
+        emergency: Passage::Allow,
+        pause: false,
+        reason: "the shop is slow".into(),
+    };
+    ServiceHold { order, by: user("eve"), since: start() }
 }
 
 // PA6

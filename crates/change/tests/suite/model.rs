@@ -336,8 +336,10 @@ pub(crate) fn forget(change: &mut Change) {
 }
 
 fn forget_gate(gate: &mut Gate) {
-    if let GateState::Closed { reason, opens_at, who_can, .. } = &mut gate.state {
-        (*reason, *opens_at, *who_can) = (String::new(), None, None);
+    for state in std::iter::once(&mut gate.state).chain(&mut gate.obstacles) {
+        if let GateState::Closed { reason, opens_at, who_can, .. } = state {
+            (*reason, *opens_at, *who_can) = (String::new(), None, None);
+        }
     }
 }
 

@@ -118,16 +118,12 @@ fn one_gate(of: ChangeId, gate: &Gate) -> Markup {
                 GateState::Open => {
                     (svg::mark(svg::Mark::Check)) span.name { (gate.gate) } span.muted { "open" }
                 }
-                GateState::Closed { reason, opens_at, who_can, .. } => {
+                GateState::Closed { opens_at, .. } => {
                     (svg::mark(svg::Mark::Gate)) span.name { (gate.gate) }
                     span { @if gate.observed { "would be held" } @else { "closed" } }
                     div.why {
-                        p { (prose(reason)) }
+                        @for obstacle in gate.closed_by() { (one_obstacle(of, obstacle)) }
                         @if let Some(at) = opens_at { p { "It opens by itself: " (words::time(*at)) } }
-                        @if gate.code() == Some("freeze") {
-                            p { a href={ "/calendar?except=" (of) "#exceptions" } { "Ask for an exception, or grant one" } }
-                        }
-                        @if let Some(who) = who_can { p.muted { "Who can open it: " (prose(who)) } }
                     }
                 }
             }
@@ -138,6 +134,18 @@ fn one_gate(of: ChangeId, gate: &Gate) -> Markup {
                 div.why { (warnings(gate)) }
             }
         }
+    }
+}
+
+/// One of the things that close a gate, with the way out.
+fn one_obstacle(of: ChangeId, obstacle: &GateState) -> Markup {
+    let GateState::Closed { code, reason, who_can, .. } = obstacle else { return html! {} };
+    html! {
+        p { (prose(reason)) }
+        @if code == "freeze" {
+            p { a href={ "/calendar?except=" (of) "#exceptions" } { "Ask for an exception, or grant one" } }
+        }
+        @if let Some(who) = who_can { p.muted { "Who can open it: " (prose(who)) } }
     }
 }
 
