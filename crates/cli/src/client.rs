@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::args::Args;
 use crate::exit::{ERROR, Failure, INVALID, NOT_FOUND, Outcome, REFUSED, UNREACHABLE};
 use crate::place::{Place, read_private};
+use crate::visible::in_lines;
 
 /// A server, and the token that lets us in.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
     token: Option<String>,
+    /// Whether people read what is made of the answers.
+    for_people: bool,
 }
 
 impl Client {
@@ -36,7 +39,7 @@ impl Client {
             (None, Ok(place)) if args.server.is_none() && place.token().exists() => Some(read_token(&place.token())?),
             _ => None,
         };
-        Self::new(&base, token)
+        Ok(Self { for_people: !args.json, ..Self::new(&base, token)? })
     }
 
     pub(crate) fn new(base: &str, token: Option<String>) -> Outcome<Self> {
@@ -44,7 +47,7 @@ impl Client {
             .connect_timeout(Duration::from_secs(5))
             .redirect(reqwest::redirect::Policy::none());
         let http = http.build().map_err(|e| Failure::new(ERROR, format!("the HTTP client can't be made: {e}")))?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), token })
+        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), token, for_people: false })
     }
 
     pub(crate) fn page(&self, path: &str) -> String {
@@ -72,7 +75,12 @@ impl Client {
     /// The JSON of an API path, such as `/changes/CHG-7`.
     pub(crate) async fn get(&self, path: &str) -> Outcome<Value> {
         let request = self.request(Method::GET, &format!("/api/v1{path}")).timeout(Duration::from_secs(30));
-        read_json(self.send(request).await?).await
+        self.answer(request).await
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Outcome<Value> {
+        let answer = read_json(self.send(request).await?).await?;
+        Ok(if self.for_people { in_lines(answer) } else { answer })
     }
 
     /// The text of a path of the server.
@@ -99,7 +107,7 @@ impl Client {
             Some(key) => request.header("idempotency-key", key),
             None => request,
         };
-        read_json(self.send(request).await?).await
+        self.answer(request).await
     }
 
     /// The events of a stream, as they come; ends when the server ends it.
@@ -117,7 +125,8 @@ impl Client {
             }
             futures::future::ready(Some(futures::stream::iter(found)))
         });
-        Ok(lines.flatten())
+        let for_people = self.for_people;
+        Ok(lines.flatten().map(move |event| if for_people { in_lines(event) } else { event }))
     }
 }
 

@@ -33,6 +33,7 @@ use clap::CommandFactory as _;
 use crate::args::{Args, Command, JudgeCommand, JudgeOptions};
 use crate::client::Client;
 use crate::exit::{ERROR, Failure, Outcome};
+use crate::visible::visible;
 use crate::{demo, serve};
 
 /// Runs one command.
@@ -108,16 +109,26 @@ fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-/// Prints a line. A reader that has gone away (`| head`) is no error.
+/// Prints text for people. A reader that has gone away (`| head`) is no error.
 pub(crate) fn line(text: &str) {
+    exactly(&visible(text));
+}
+
+/// Prints a text for programs as it is.
+pub(crate) fn exactly(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Says something beside the result.
+pub(crate) fn aside(text: &str) {
+    eprintln!("{}", visible(text));
 }
 
 /// Prints JSON, or text made of it.
 pub(crate) fn print(args: &Args, value: &serde_json::Value, text: impl FnOnce() -> String) {
     if args.json {
-        line(&serde_json::to_string_pretty(value).unwrap_or_default());
+        exactly(&serde_json::to_string_pretty(value).unwrap_or_default());
     } else {
         line(text().trim_end());
     }

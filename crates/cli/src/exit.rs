@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use crate::visible::visible;
+
 /// How the help of the whole program ends: examples, and the exit codes as the reference shows them.
 pub(crate) const ENDING: &str = "\
 Examples:
@@ -128,7 +130,7 @@ fn said(failure: &Failure, form: Form) -> String {
             if let Some(help) = &failure.help {
                 let _ = write!(text, "\n  help: {help}");
             }
-            scrub(&text)
+            visible(&scrub(&text)).into_owned()
         }
     }
 }

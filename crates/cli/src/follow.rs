@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::exit::{ERROR, Failure, NOT_COMPLETED, Outcome};
 use crate::show;
+use crate::visible::visible;
 
 /// How to show what happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,14 +99,14 @@ impl Follower {
         self.seen = events.last().and_then(|e| e.get("version")).and_then(Value::as_u64).unwrap_or(self.seen);
         let change = read_change(&client.get(&format!("/changes/{}", self.id)).await?)?;
         let status = change::explain::status(&change);
-        self.bar.set_message(status.clone());
+        self.bar.set_message(visible(&status).into_owned());
         self.status = status;
         Ok(change.phase().is_terminal().then_some(change))
     }
 
     fn print(&self, event: &Value) {
         match self.style {
-            Style::Json => crate::command::line(&event.to_string()),
+            Style::Json => crate::command::exactly(&event.to_string()),
             // Evidence on record is for auditors; a person who watches sees the verdict.
             Style::Text if event.get("type").and_then(Value::as_str) == Some("EvidenceTaken") => {}
             Style::Text => {
@@ -118,7 +119,8 @@ impl Follower {
     fn progress(&self, hint: &Value) {
         let figure = |name: &str| hint.get(name).and_then(Value::as_f64);
         if let (Some(harm), Some(safety)) = (figure("harm"), figure("safety")) {
-            self.bar.set_message(format!("{}  safe {} harm {}  {}", self.id, meter(safety), meter(harm), self.status));
+            let status = visible(&self.status);
+            self.bar.set_message(format!("{}  safe {} harm {}  {status}", self.id, meter(safety), meter(harm)));
         }
         self.bar.tick();
     }

@@ -17,6 +17,7 @@ mod place;
 mod serve;
 mod show;
 mod tokens;
+mod visible;
 mod xml;
 
 use clap::Parser;

@@ -197,10 +197,10 @@ pub(super) fn schema(kind: Schema) -> Outcome {
         Schema::Secrets => schemars::schema_for!(change::secret::AllowList),
         Schema::Policy => schemars::schema_for!(change::facts::Facts),
         Schema::Openapi => {
-            super::line(&serde_json::to_string_pretty(&server::openapi()).unwrap_or_default());
+            super::exactly(&serde_json::to_string_pretty(&server::openapi()).unwrap_or_default());
             return Ok(());
         }
     };
-    super::line(&serde_json::to_string_pretty(&schema).unwrap_or_default());
+    super::exactly(&serde_json::to_string_pretty(&schema).unwrap_or_default());
     Ok(())
 }

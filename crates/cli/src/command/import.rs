@@ -60,8 +60,8 @@ fn say_notes(name: &str, imported: &Imported) {
         slis => format!("{slis} SLIs"),
     };
     let notes = if imported.notes.is_empty() { "nothing else to say" } else { "please read" };
-    eprintln!("{taken} taken over from {name} ({}); {notes}", imported.format);
-    imported.notes.iter().map(Note::to_string).for_each(|note| eprintln!("{name}:{note}"));
+    super::aside(&format!("{taken} taken over from {name} ({}); {notes}", imported.format));
+    imported.notes.iter().map(Note::to_string).for_each(|note| super::aside(&format!("{name}:{note}")));
 }
 
 /// Whether a text is SLIs of any format, ours included, and no change file.

@@ -89,7 +89,7 @@ pub(super) fn warn(args: &Args, body: &Value) {
     if let Some(migrations) = &material.migrations {
         let irreversible = migrations.risky.list.iter().filter(|s| s.risks.contains(&Hazard::Irreversible));
         for statement in irreversible.take(20) {
-            eprintln!("not reversible: {}: {}", statement.place, statement.what);
+            super::aside(&format!("not reversible: {}: {}", statement.place, statement.what));
         }
     }
     if let Some(plan) = material.plan.as_ref().filter(|plan| plan.lost > 0) {

@@ -17,6 +17,7 @@ use crate::args::{Args, Ended, Finish, Until, Wait};
 use crate::client::Client;
 use crate::exit::{ERROR, Failure, NOT_COMPLETED, Outcome, TIMED_OUT, UNREACHABLE};
 use crate::follow::read_change;
+use crate::visible::visible;
 
 /// A gate may open without an event of the change: it is asked this often.
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -156,9 +157,9 @@ impl Waiting {
     fn say(&mut self, change: &Change) {
         let status = change::explain::status(change);
         if status != self.status && !std::io::stderr().is_terminal() {
-            eprintln!("{}: {}", self.id, drivers::read::secrets::scrub(&status));
+            super::aside(&format!("{}: {}", self.id, drivers::read::secrets::scrub(&status)));
         }
-        self.bar.set_message(format!("{}: {status}", self.id));
+        self.bar.set_message(format!("{}: {}", self.id, visible(&status)));
         self.bar.tick();
         self.status = status;
     }

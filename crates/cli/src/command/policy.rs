@@ -63,7 +63,7 @@ pub(super) async fn online(args: &Args, asked: &Policy) -> Outcome {
             Ok(())
         }
         Policy::Decisions { from, limit } => {
-            line(client.text(&format!("/api/v1/decisions?from={from}&limit={limit}")).await?.trim_end());
+            super::exactly(client.text(&format!("/api/v1/decisions?from={from}&limit={limit}")).await?.trim_end());
             Ok(())
         }
         Policy::Replay { dir, since, show } => replay(args, &client, dir, *since, *show).await,

@@ -85,7 +85,10 @@ async fn watch(args: &Args, client: &Client, id: ReleaseId) -> Outcome {
         let log = client.get(&format!("/releases/{id}/log")).await?;
         for entry in log["entries"].as_array().into_iter().flatten().skip(seen) {
             seen += 1;
-            super::line(&if args.json { entry.to_string() } else { format!("{id:<7} {}", show::event(entry)) });
+            match args.json {
+                true => super::exactly(&entry.to_string()),
+                false => super::line(&format!("{id:<7} {}", show::event(entry))),
+            }
         }
         if view["ended"] == json!(true) {
             return outcome(id, &view);
