@@ -125,8 +125,9 @@ pub(crate) fn shut(change: &Change, given: &Given) -> Option<GateState> {
     if let Some(stopped) = &batch.stopped {
         let reason =
             format!("`{}` of the batch `{name}` has failed at `{}`: the rest waits", stopped.by, stopped.since);
-        let who =
-            format!("somebody who may freeze, with `clearway batch release {name}`; or the author, by amending `when`");
+        let who = format!(
+            "somebody who may freeze, with `clearway batch release {name} --reason ...`; or the author, by amending `when`"
+        );
         return Some(closed(STOPPED, reason, None, Some(who)));
     }
     if batch.is_open {

@@ -7,7 +7,7 @@ use crate::document::{all, list};
 use crate::gate::Gate;
 use crate::lifecycle::{Change, Event, Phase, Urgency};
 use crate::release::{self, Release, Standing};
-use crate::rollout::{Failure, Plan, StepState};
+use crate::rollout::{Failure, PauseReason, Plan, StepState};
 use crate::verification::Judgement;
 
 /// One sentence for an event of a change with this plan. Short, in the past tense, without the name of who did it.
@@ -249,8 +249,20 @@ pub fn headline(change: &Change) -> String {
             let plural = if gates.len() == 1 { "" } else { "s" };
             format!("held by the gate{plural} {}", all(gates.iter().map(String::as_str)))
         }
+        Phase::Paused { .. } => format!("{}; {}", status(change), way_on(change)),
         _ => status(change),
     }
+}
+
+/// How a paused change goes on, and by whom: the end of what paused it resumes nothing.
+fn way_on(change: &Change) -> String {
+    let why = change.rollout().and_then(|rollout| rollout.pause.as_ref()).map(|pause| pause.why);
+    let found = if why == Some(PauseReason::UnknownOutcome) { " --found applied" } else { "" };
+    let services = all(change.proposal.services.iter().map(String::as_str));
+    format!(
+        "it goes on with `clearway resume {}{found}` by somebody with the permission `resume` for {services}, or back with `clearway rollback {} --reason ...`",
+        change.id, change.id
+    )
 }
 
 /// What a release is doing, in one sentence.

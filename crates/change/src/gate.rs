@@ -54,16 +54,22 @@ pub enum GateName {
     Readiness,
 }
 
-impl fmt::Display for GateName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl GateName {
+    pub fn word(self) -> &'static str {
+        match self {
             Self::Validity => "validity",
             Self::Policy => "policy",
             Self::Conflicts => "conflicts",
             Self::Windows => "windows",
             Self::Approvals => "approvals",
             Self::Readiness => "readiness",
-        })
+        }
+    }
+}
+
+impl fmt::Display for GateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 

@@ -171,7 +171,10 @@ fn vetoed(change: &Change, now: Timestamp) -> Option<GateState> {
     let veto = change.veto.as_ref().filter(|veto| now < veto.until)?;
     let by = explain::actor(&veto.by);
     let reason = format!("{by} has vetoed it until `{}`: {}", veto.until, veto.reason);
-    let who = format!("{by}, or somebody else on call or who may freeze, with `clearway veto {} --lift`", change.id);
+    let who = format!(
+        "{by}, or somebody else on call or who may freeze, with `clearway veto {} --lift --reason ...`",
+        change.id
+    );
     Some(closed(VETOED, reason, Some(veto.until), Some(who)))
 }
 

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::assessment::Risk;
 use crate::budget::OnUnknown;
-use crate::document::list;
-use crate::gate::{GateState, closed};
+use crate::document::{all, list};
+use crate::gate::{self, Gate, GateName, GateState, closed};
 use crate::governance::Governance;
 use crate::lifecycle::{Change, Event, Given, Stage, Urgency};
 use crate::time::{Timestamp, before};
@@ -101,7 +101,7 @@ pub(crate) fn notices(change: &Change, given: &Given, not_before: Timestamp) -> 
         urgency: Urgency::Notice,
         at,
     };
-    let start = if not_before <= given.now { "now".to_owned() } else { format!("at `{not_before}`") };
+    let start = start(change, given, not_before);
     let reason = format!(
         "a change of high risk to {services} is scheduled and begins {start}; `clearway veto {} --for 1h --reason ...` holds it",
         change.id
@@ -112,6 +112,39 @@ pub(crate) fn notices(change: &Change, given: &Given, not_before: Timestamp) -> 
         notice("soon", reason, Some(at))
     });
     std::iter::once(notice("scheduled", reason, None)).chain(once_more).collect()
+}
+
+/// When a change that is scheduled begins, in words: not "now" while a gate holds it.
+fn start(change: &Change, given: &Given, not_before: Timestamp) -> String {
+    if not_before > given.now {
+        return format!("at `{not_before}`");
+    }
+    let gates = gate::ask(change, given);
+    // Whether the target is ready is asked just before the first step.
+    let holding: Vec<&Gate> = gates.iter().filter(|gate| gate.holds() && gate.gate != GateName::Readiness).collect();
+    if holding.is_empty() {
+        return "now".to_owned();
+    }
+    let opens = |gate: &&Gate| gate.state.opens_at().map_or_else(String::new, |at| format!(", at `{at}` by itself"));
+    let names = all(holding.iter().map(|gate| gate.gate.word()));
+    let reasons: Vec<String> = holding.iter().filter_map(|gate| gate.reasons()).collect();
+    let when = match holding.as_slice() {
+        [only] => opens(only),
+        _ => String::new(),
+    };
+    format!("once {names} {} open{when} ({})", if holding.len() == 1 { "is" } else { "are" }, reasons.join("; "))
+}
+
+/// What people on call hear when a change begins that they were told had to wait.
+pub(crate) fn begins(change: &Change, given: &Given) -> Option<Event> {
+    let has_waited = change.rollout().is_none() && change.hold.is_some();
+    if !has_waited || !is_told(change) || given.duty.named.is_empty() {
+        return None;
+    }
+    let services = list(change.proposal.services.iter().map(String::as_str));
+    let key = format!("{}{NOTICE}begins", change.id);
+    let reason = format!("a change of high risk to {services} that had to wait begins now: every gate is open");
+    Some(Event::PageOwed { key, reason, to: given.duty.named.clone(), urgency: Urgency::Notice, at: None })
 }
 
 /// Why nobody on call has heard of a change of high risk that is about to begin; nothing where somebody has, or need not.

@@ -456,6 +456,9 @@ pub(crate) enum Command {
 }
 
 #[cfg(test)]
+mod recommended;
+
+#[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
 

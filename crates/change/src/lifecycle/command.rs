@@ -285,7 +285,8 @@ fn begin_step(change: &Change, given: &Given, seen: serde_json::Value) -> Decisi
     let debts = if change.rollout().is_none() { debts_of_emergency(change, given) } else { vec![] };
     let batch = given.batch.as_ref().filter(|_| change.rollout().is_none());
     let batch = batch.map(|batch| Event::WentWithBatch { batch: batch.name.clone() });
-    Ok(released.into_iter().chain(observed).chain(batch).chain([begun]).chain(debts).collect())
+    let told = on_call::begins(change, given);
+    Ok(released.into_iter().chain(observed).chain(batch).chain([begun]).chain(debts).chain(told).collect())
 }
 
 fn gates_closed(change: &Change, gates: &[Gate]) -> Rejection {

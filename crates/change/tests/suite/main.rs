@@ -19,3 +19,4 @@ mod mutants;
 mod properties;
 mod release;
 mod stories;
+mod told;
