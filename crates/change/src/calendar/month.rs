@@ -152,6 +152,11 @@ impl Month {
         self.zone.to_datetime(at).strftime("%Y-%m-%d %H:%M").to_string()
     }
 
+    /// The day of an instant, as `2026-12-01`.
+    pub fn day_of(&self, at: Timestamp) -> String {
+        self.zone.to_datetime(at).date().to_string()
+    }
+
     /// The name of its zone.
     pub fn zone(&self) -> &str {
         self.zone.iana_name().unwrap_or("UTC")

@@ -2,8 +2,11 @@
 //!
 //! A list, not a grid: it reads the same on a phone, by keyboard and aloud. Shows what the API gives; decides nothing.
 
+use std::collections::BTreeSet;
+
 use change::Timestamp;
 use change::backlog::Backlog;
+use change::calendar::almanac::{Listed, What};
 use change::calendar::month::{Day, Mark, Month, Note};
 use maud::{Markup, html};
 
@@ -43,16 +46,17 @@ impl CalendarPage {
             section.card id="days" data-live aria-labelledby="days-h" {
                 h2 id="days-h" { (self.month.title()) }
                 @if self.view.more { p.muted { "There is more than is shown; choose a service or a team." } }
-                (table(&days))
+                (self.days(&days))
             }
             (self.paging())
+            (self.entries())
             (self.feed())
         };
         Page { title: format!("Calendar, {}", self.month.title()), place: Place::Calendar, events: None, main }
     }
 
     fn link(&self, month: &str) -> String {
-        format!("/calendar?month={month}{}", self.filters())
+        format!("/calendar?month={month}{}{}", self.filters(), queried("tz", self.month.zone()))
     }
 
     /// What is chosen, as a query goes on with it.
@@ -60,10 +64,7 @@ impl CalendarPage {
         let mut link = String::new();
         for (name, value) in [("service", &self.service), ("team", &self.team)] {
             if !value.is_empty() {
-                let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
-                let each =
-                    value.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") });
-                link.push_str(&format!("&{name}={}", each.collect::<String>()));
+                link.push_str(&queried(name, value));
             }
         }
         link
@@ -84,12 +85,53 @@ impl CalendarPage {
         html! {
             form.inline method="get" action="/calendar" {
                 input type="hidden" name="month" value=(self.month.name());
-                label for="service" { "Service" }
-                input id="service" name="service" value=(self.service) list="services" autocomplete="off" maxlength="100";
+                span { label for="service" { "Service" } " " input id="service" name="service" value=(self.service) list="services" autocomplete="off" maxlength="100"; }
                 datalist id="services" { @for name in &self.services { option value=(name) {} } }
-                label for="team" { "Team" }
-                input id="team" name="team" value=(self.team) autocomplete="off" maxlength="100";
+                span { label for="team" { "Team" } " " input id="team" name="team" value=(self.team) autocomplete="off" maxlength="100"; }
+                span { label for="tz" { "Time zone" } " " input id="tz" name="tz" value=(self.month.zone()) autocomplete="off" spellcheck="false" maxlength="100"; }
                 button type="submit" { "Show" }
+            }
+        }
+    }
+
+    /// The days from today on; those that are over are there for whoever opens them.
+    fn days(&self, days: &[Day]) -> Markup {
+        let today = self.month.day_of(self.view.now);
+        let known = self.names();
+        let is_over = |day: &Day| day.date < today && days.iter().any(|other| other.date == today);
+        let over = days.iter().filter(|day| is_over(day)).count();
+        html! {
+            @if over > 0 {
+                details { summary { (over) " days before today" } (table(&days[..over], &today, &known)) }
+            }
+            (table(&days[over..], &today, &known))
+        }
+    }
+
+    /// Each entry of the month once, by its name.
+    fn names(&self) -> Vec<&Listed> {
+        let mut told = BTreeSet::new();
+        self.view.occurrences.iter().filter(|one| told.insert((one.what == What::Freeze, &one.name))).collect()
+    }
+
+    /// Whom each entry covers, why it is there, and whom to ask.
+    fn entries(&self) -> Markup {
+        let entries = self.names();
+        html! {
+            @if !entries.is_empty() {
+                section.card id="entries" aria-labelledby="entries-h" {
+                    h2 id="entries-h" { "Freezes and windows of this month" }
+                    dl {
+                        @for (at, one) in entries.iter().enumerate() {
+                            dt id={ "entry-" (at) } { (word(one.what)) " " code { (one.name) } }
+                            dd {
+                                "Covers " (one.scope()) "."
+                                @if !one.reason.is_empty() { " " (one.reason) "." }
+                                span.muted { " Owner: " (one.owner) "." }
+                            }
+                        }
+                    }
+                }
             }
         }
     }
@@ -130,7 +172,20 @@ pub(super) fn backlog(all: &[Backlog]) -> Markup {
     }
 }
 
-fn table(days: &[Day]) -> Markup {
+fn queried(name: &str, value: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+    let each = value.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") });
+    format!("&{name}={}", each.collect::<String>())
+}
+
+fn word(what: What) -> &'static str {
+    match what {
+        What::Freeze => "Freeze",
+        What::Window => "Window",
+    }
+}
+
+fn table(days: &[Day], today: &str, known: &[&Listed]) -> Markup {
     html! {
         table.rows {
             caption.unseen { "Days with their freezes, windows and planned changes" }
@@ -139,9 +194,12 @@ fn table(days: &[Day]) -> Markup {
                 @for day in days {
                     tr {
                         // A day is a place in the month, not so many hours from now: no `time`, which the script would make relative.
-                        th scope="row" { span title=(day.date) { (day.weekday) " " (day.number) } }
-                        td data-label="What" {
-                            @if day.notes.is_empty() { span.muted { "nothing" } } @else { ul { @for note in &day.notes { li { (line(note)) } } } }
+                        th scope="row" aria-current=[(day.date == today).then_some("date")] {
+                            span title=(day.date) { (day.weekday) " " (day.number) }
+                            @if day.date == today { " " span.muted { "today" } }
+                        }
+                        td {
+                            @if day.notes.is_empty() { span.muted { "nothing" } } @else { ul { @for note in &day.notes { li { (line(note, known)) } } } }
                         }
                     }
                 }
@@ -150,10 +208,17 @@ fn table(days: &[Day]) -> Markup {
     }
 }
 
-fn line(note: &Note) -> Markup {
+fn line(note: &Note, known: &[&Listed]) -> Markup {
+    let entry = |what: What| {
+        let at = known.iter().position(|one| one.what == what && one.name == note.text);
+        html! { @match at {
+            Some(at) => a href={ "#entry-" (at) } title=[known.get(at).map(|one| format!("{}: {}", one.scope(), one.reason))] { (note.text) },
+            None => (note.text),
+        } }
+    };
     match note.mark {
-        Mark::Freeze => html! { strong { "Freeze" } " " (note.text) ", " (note.when) },
-        Mark::Window => html! { "Window " (note.text) ", " (note.when) },
+        Mark::Freeze => html! { strong { "Freeze" } " " (entry(What::Freeze)) ", " (note.when) },
+        Mark::Window => html! { "Window " (entry(What::Window)) ", " (note.when) },
         Mark::Change => {
             let (id, title) = note.text.split_once(": ").unwrap_or((&note.text, ""));
             html! { (note.when) " " a href={ "/changes/" (id) } { (id) } " " (title) }
@@ -228,16 +293,31 @@ pub(crate) mod tests {
         assert_eq!(days.matches("<th scope=\"row\">").count(), 31);
         assert!(text.contains("<span title=\"2026-12-02\">Wed 2</span>") && !days.contains("<time"), "{text}");
         for wanted in [
-            "Freeze</strong> &lt;b&gt;year-end, from 18:00",
-            "Freeze</strong> &lt;b&gt;year-end, all day",
+            "&lt;b&gt;year-end</a>, from 18:00",
+            "Freeze</strong> <a href=\"#entry-0\"",
+            "<dt id=\"entry-0\">Freeze <code>&lt;b&gt;year-end</code></dt>",
+            "Covers everything. r.<span class=\"muted\"> Owner: o.</span>",
+            "&lt;b&gt;year-end</a>, all day",
+            "id=\"tz\" name=\"tz\" value=\"UTC\"",
             "08:30 <a href=\"/changes/CHG-7\">CHG-7</a> &lt;i&gt;raise",
             "1 change waits behind the freeze <code>year-end</code>, with a risk of 30 together; if all went at once, 0.2 would fail: <a",
-            "href=\"/calendar?month=2027-01&amp;service=a%26b\"",
+            "href=\"/calendar?month=2027-01&amp;service=a%26b&amp;tz=UTC\"",
             "https://c.example/api/v1/calendar.ics?token=…&amp;service=a%26b",
             "clearway token create ada --name calendar --feed",
         ] {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }
         assert!(!text.contains("<script") && !text.contains(" style="), "{text}");
+    }
+
+    // LC4
+    #[test]
+    fn a_month_that_is_under_way_begins_with_today() {
+        let mut page = page();
+        page.view.now = "2026-12-10T08:00:00Z".parse().expect("an instant");
+        let text = page.page().main.into_string();
+        assert!(text.contains("<summary>9 days before today</summary>"), "{text}");
+        assert_eq!(text.matches("aria-current=\"date\"").count(), 1);
+        assert!(text.contains("<span title=\"2026-12-10\">Thu 10</span> <span class=\"muted\">today</span>"), "{text}");
     }
 }

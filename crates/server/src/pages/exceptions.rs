@@ -188,7 +188,7 @@ impl ExceptionsCard {
         };
         html! {
             @if let Some(tried) = self.tried.as_ref().filter(|tried| !is_here(tried)) {
-                div.failed role="alert" { p { (prose(&tried.fault.why)) } @if let Some(help) = &tried.fault.help { p.muted { (prose(help)) } } }
+                div.failed role="alert" tabindex="-1" autofocus { p { (prose(&tried.fault.why)) } @if let Some(help) = &tried.fault.help { p.muted { (prose(help)) } } }
             }
         }
     }

@@ -160,9 +160,9 @@ impl<'a> Fields<'a> {
         self.tried.map(|tried| &tried.fault).filter(|fault| fault.field == name)
     }
 
-    /// What is wrong with the form as a whole.
+    /// What is wrong with the form as a whole. The page comes back where the fault is, not at its top.
     pub(crate) fn whole(&self) -> Markup {
-        html! { @if let Some(fault) = self.fault(None) { div.failed role="alert" { (said(fault)) } } }
+        html! { @if let Some(fault) = self.fault(None) { div.failed role="alert" tabindex="-1" autofocus { (said(fault)) } } }
     }
 
     fn id(&self, name: &str) -> String {
@@ -195,7 +195,7 @@ impl<'a> Fields<'a> {
             div.field {
                 label for=(id) { (label) @if !is_required { span.muted { " (optional)" } } }
                 input id=(id) name=(name) value=(value) maxlength=(LONGEST_LINE) required[is_required] list=[list] autocomplete="off" spellcheck="false"
-                    aria-invalid=[self.fault(Some(name)).map(|_| "true")] aria-describedby=[self.described(name, hint)];
+                    autofocus[self.fault(Some(name)).is_some()] aria-invalid=[self.fault(Some(name)).map(|_| "true")] aria-describedby=[self.described(name, hint)];
                 (self.beside(name, hint))
             }
         }
@@ -213,7 +213,7 @@ impl<'a> Fields<'a> {
             div.field {
                 label for=(id) { (label) @if !is_required { span.muted { " (optional)" } } }
                 textarea id=(id) name=(name) rows="2" maxlength=(LONGEST) required[is_required]
-                    aria-invalid=[self.fault(Some(name)).map(|_| "true")] aria-describedby=[self.described(name, "")] { (self.typed(name).unwrap_or_default()) }
+                    autofocus[self.fault(Some(name)).is_some()] aria-invalid=[self.fault(Some(name)).map(|_| "true")] aria-describedby=[self.described(name, "")] { (self.typed(name).unwrap_or_default()) }
                 (self.beside(name, ""))
             }
         }
@@ -312,7 +312,7 @@ mod tests {
         let text = fields.end("at most 7d").into_string();
         for wanted in [
             "value=\"&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;\"",
-            "aria-invalid=\"true\"",
+            "autofocus aria-invalid=\"true\"",
             "aria-describedby=\"hold-until-fault hold-until-hint\"",
             "id=\"hold-until-fault\" role=\"alert\"",
             "<code>&lt;b&gt;</code> is no time",
@@ -320,6 +320,10 @@ mod tests {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }
         assert!(fields.whole().into_string().is_empty(), "it is said once");
+        assert_eq!(fields.words("reason", "Reason", true).into_string().matches("autofocus").count(), 0);
+        let tried_whole = Tried { fault: Fault { field: None, ..tried.fault.clone() }, ..tried.clone() };
+        let whole = Fields::of("hold", Some(&tried_whole)).whole().into_string();
+        assert!(whole.contains("role=\"alert\" tabindex=\"-1\" autofocus"), "{whole}");
         let other = Fields::of("lift", Some(&tried));
         assert!(!other.end("").into_string().contains("script"), "another form has nothing to do with it");
     }

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use change::lifecycle::Rejection;
+use change::time::TimeZone;
 use change::{Change, Digest};
 use serde::Deserialize;
 
@@ -94,6 +95,17 @@ async fn list_page(server: &Shared, caller: &Caller, query: ListQuery) -> Result
         holds: server.handle.holds().await?,
     };
     Ok(page.page())
+}
+
+/// The zone in which a page shows its times: the one that was typed, or the server's.
+fn zone(server: &Shared, typed: Option<&str>) -> Result<TimeZone, Problem> {
+    match typed.map(str::trim).filter(|name| !name.is_empty()) {
+        None => Ok(server.handle.in_force().zone.clone()),
+        Some(name) => TimeZone::get(name).map_err(|_| {
+            Problem::malformed(format!("the time zone `{name}` is not known"))
+                .help("write an IANA name such as `Europe/Berlin`")
+        }),
+    }
 }
 
 /// The services of which somebody sees changes.

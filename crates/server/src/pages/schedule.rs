@@ -61,6 +61,7 @@ impl SchedulePage {
                 datalist id="services" { @for name in &self.services { option value=(name) {} } }
                 label { "Team " input name="team" value=(self.team) autocomplete="off"; }
                 label { "Environment " input name="environment" value=(self.environment) autocomplete="off"; }
+                label { "Time zone " input name="tz" value=(self.zone.iana_name().unwrap_or("UTC")) autocomplete="off" spellcheck="false" maxlength="100"; }
                 button type="submit" { "Show" }
             }
         }

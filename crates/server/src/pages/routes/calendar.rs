@@ -8,7 +8,7 @@ use change::calendar::month::Month;
 use change::{Actor, Change, ChangeId, Command, Given, Permission, decide};
 use serde::Deserialize;
 
-use super::{services, show_tried};
+use super::{services, show_tried, zone};
 use crate::Shared;
 use crate::api::calendar::{self as calendar_api, CalendarParams};
 use crate::api::commands;
@@ -26,6 +26,8 @@ pub(super) struct CalendarQuery {
     month: Option<String>,
     service: Option<String>,
     team: Option<String>,
+    /// The zone of its days and times; the server's if absent.
+    tz: Option<String>,
     /// For which change an exception is to be asked.
     except: Option<ChangeId>,
     done: Option<String>,
@@ -43,7 +45,7 @@ pub(super) async fn show(
 
 async fn page(server: &Shared, visitor: &Visitor, query: CalendarQuery, tried: Option<Tried>) -> Result<Page, Problem> {
     let caller = &visitor.0.caller;
-    let zone = server.handle.in_force().zone.clone();
+    let zone = zone(server, query.tz.as_deref())?;
     let month = match query.month.as_deref().filter(|month| !month.is_empty()) {
         Some(text) => Month::read(text, zone).map_err(Problem::malformed)?,
         None => Month::of(server.handle.now(), zone),

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::services;
+use super::{services, zone};
 use crate::Shared;
 use crate::api::calendar as calendar_api;
 use crate::api::schedule::{self as schedule_api, ScheduleParams};
@@ -21,6 +21,8 @@ pub(super) struct ScheduleQuery {
     service: Option<String>,
     team: Option<String>,
     environment: Option<String>,
+    /// The zone of its days and times; the server's if absent.
+    tz: Option<String>,
     fragment: Option<u8>,
 }
 
@@ -35,6 +37,7 @@ pub(super) async fn show(
 
 async fn page(server: &Shared, caller: &Caller, query: ScheduleQuery) -> Result<Page, Problem> {
     let given = |text: Option<String>| text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
+    let zone = zone(server, query.tz.as_deref())?;
     let days = match given(query.days) {
         Some(text) => text.parse().map_err(|_| Problem::malformed(format!("`{text}` is not a number of days")))?,
         None => 7,
@@ -50,7 +53,7 @@ async fn page(server: &Shared, caller: &Caller, query: ScheduleQuery) -> Result<
     let page = SchedulePage {
         view: schedule_api::view(server, caller, &params).await?,
         backlog: calendar_api::backlogs(server, caller, service.clone(), team.clone()).await?,
-        zone: server.handle.in_force().zone.clone(),
+        zone,
         days,
         service: service.unwrap_or_default(),
         team: team.unwrap_or_default(),
