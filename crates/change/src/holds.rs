@@ -189,7 +189,8 @@ fn holding<'a>(change: &Change, given: &'a Given) -> impl Iterator<Item = &'a Se
 pub(crate) fn halting<'a>(change: &Change, given: &'a Given) -> impl Iterator<Item = Cause> + use<'a> {
     holding(change, given).filter(|hold| hold.order.pause).map(|hold| {
         let order = &hold.order;
-        let reason = format!("{} holds {}: {}", explain::actor(&hold.by), order.in_words(), order.reason);
+        // It stands in the log long after the hold.
+        let reason = format!("{} held {}: {}", explain::actor(&hold.by), order.in_words(), order.reason);
         Cause { name: order.hold.clone(), why: PauseReason::Hold, reason }
     })
 }

@@ -556,6 +556,22 @@ pub enum Found {
     NotApplied,
 }
 
+/// The most characters of a reason: what is longer stands somewhere else, and is linked.
+pub const LONGEST_REASON: usize = 4_000;
+
+/// A reason that somebody gives, if it is one.
+///
+/// # Errors
+/// If it is blank, or too long.
+pub fn reason(text: &str) -> Result<String, Rejection> {
+    let characters = text.chars().count();
+    match text.trim().is_empty() {
+        true => Err(Rejection::ReasonNeeded),
+        false if characters > LONGEST_REASON => Err(Rejection::ReasonTooLong { characters }),
+        false => Ok(text.to_owned()),
+    }
+}
+
 /// What the world is like at the moment of a command, as far as the core may know it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Given {

@@ -595,6 +595,9 @@ fn withdraw(release: &Release, reason: String) -> Result<Vec<Event>, Rejection> 
     if matches!(release.ended, Some(Ended::Withdrawn { .. })) {
         return Ok(vec![]);
     }
+    if release.ended.is_some() {
+        return Err(wrong_phase(release, "it is over, and nothing of it is left to withdraw"));
+    }
     if release.phase() != Phase::Waiting {
         return Err(wrong_phase(
             release,

@@ -138,15 +138,13 @@ pub fn parse_instant(text: &str) -> Result<Timestamp, String> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(to_millis(at));
     }
-    let Some((local, zone)) = text.rsplit_once(' ') else {
-        return Err(format!(
-            "`{text}` has no time zone; write `2026-12-01T09:00 Europe/Berlin` or `2026-12-01T08:00:00Z`"
-        ));
-    };
-    let local: jiff::civil::DateTime = local
-        .trim()
-        .parse()
-        .map_err(|_| format!("`{local}` is not a local time; write for example `2026-12-01T09:00`"))?;
+    const WRITE: &str = "write `2026-12-01T09:00 Europe/Berlin` or `2026-12-01T08:00:00Z`";
+    if text.trim().parse::<jiff::civil::DateTime>().is_ok() {
+        return Err(format!("`{text}` has no time zone; {WRITE}"));
+    }
+    let no_time = || format!("`{text}` is not a time with its zone; {WRITE}");
+    let (local, zone) = text.rsplit_once(' ').ok_or_else(no_time)?;
+    let local: jiff::civil::DateTime = local.trim().parse().map_err(|_| no_time())?;
     let zone = jiff::tz::TimeZone::get(zone)
         .map_err(|_| format!("the time zone `{zone}` is not known; write an IANA name such as `Europe/Berlin`"))?;
     let at =
@@ -176,6 +174,10 @@ mod tests {
         assert_eq!(berlin, Ok("2026-12-01T08:00:00Z".into()));
         assert!(parse_instant("2026-12-01T09:00").is_err_and(|e| e.contains("no time zone")));
         assert!(parse_instant("2026-12-01T09:00 Europe/Berlim").is_err_and(|e| e.contains("is not known")));
+        for none in ["tomorrow", "2 hours", "2026-02-30T09:00 Europe/Berlin", ""] {
+            let said = parse_instant(none).err().unwrap_or_default();
+            assert!(said.contains("is not a time with its zone; write `2026-12-01T09:00 Europe/Berlin`"), "{said}");
+        }
     }
 
     #[test]

@@ -42,9 +42,7 @@ impl Handle {
     /// # Errors
     /// See [`CommandError`].
     pub async fn hold(&self, actor: &Actor, asked: HoldRequest) -> Result<ServiceHold, CommandError> {
-        if asked.reason.trim().is_empty() {
-            return Err(Rejection::ReasonNeeded.into());
-        }
+        change::lifecycle::reason(&asked.reason)?;
         loop {
             let events = self.engine.store.read(HOLDS, 0).await?;
             let set = events.iter().filter(|recorded| matches!(recorded.event, Event::HoldSet(_))).count();
@@ -78,10 +76,8 @@ impl Handle {
         if known.by != *actor {
             self.allow_hold(actor, "hold --release", &known.order).await?;
         }
-        if reason.trim().is_empty() {
-            return Err(Rejection::ReasonNeeded.into());
-        }
-        let event = Event::HoldReleased { hold: hold.to_owned(), reason: reason.to_owned() };
+        let reason = change::lifecycle::reason(reason)?;
+        let event = Event::HoldReleased { hold: hold.to_owned(), reason };
         Ok(self.engine.note(HOLDS, event, actor).await?)
     }
 

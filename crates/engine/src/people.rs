@@ -88,6 +88,12 @@ impl Handle {
     /// See [`CommandError`].
     pub async fn release_batch(&self, actor: &Actor, batch: &str, reason: &str) -> Result<(), CommandError> {
         self.allow(actor, "batch release", false, Permission::Freeze).await?;
+        let in_force = self.in_force();
+        let names = || in_force.governance.calendar.batches.iter().map(|one| one.name.as_str());
+        if !names().any(|name| name == batch) {
+            let why = format!("there is no batch `{batch}`; calendar.yaml has: {}", change::document::all(names()));
+            return Err(CommandError::Impossible(why));
+        }
         if self.circumstances(|c| c.batch_stopped(batch).is_none()).await? {
             return Err(CommandError::Impossible(format!("the batch `{batch}` is not stopped")));
         }
@@ -159,5 +165,5 @@ fn possible(actor: &Actor, delegation: &Delegation, access: &Access, now: Timest
 }
 
 fn given(reason: &str) -> Result<String, CommandError> {
-    if reason.trim().is_empty() { Err(Rejection::ReasonNeeded.into()) } else { Ok(reason.to_owned()) }
+    Ok(change::lifecycle::reason(reason)?)
 }

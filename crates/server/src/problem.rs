@@ -154,6 +154,7 @@ impl From<Rejection> for Problem {
             Rejection::NotAllowed { .. }
             | Rejection::NotForPeople
             | Rejection::OwnChange { .. }
+            | Rejection::OwnException { .. }
             | Rejection::NotEntitled { .. }
             | Rejection::Excluded { .. }
             | Rejection::HardRule { .. }
@@ -163,12 +164,14 @@ impl From<Rejection> for Problem {
             | Rejection::SignatureNeeded { .. } => StatusCode::FORBIDDEN,
             Rejection::BadEnd { .. }
             | Rejection::ReasonNeeded
+            | Rejection::ReasonTooLong { .. }
             | Rejection::OutcomeNeeded { .. }
             | Rejection::AfterUnknown { .. }
             | Rejection::AfterFellow { .. }
             | Rejection::Circle { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Rejection::WrongPhase { .. }
             | Rejection::AlreadyVoted { .. }
+            | Rejection::GrantedAlready { .. }
             | Rejection::SeatTaken { .. }
             | Rejection::StaleEffect { .. }
             | Rejection::StaleRevision { .. }

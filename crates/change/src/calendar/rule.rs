@@ -202,8 +202,12 @@ impl Pattern {
                 Some("add `duration: 3h`".into()),
             ));
         };
-        if duration == Span::ZERO || duration > LONGEST {
-            return Err(("/duration", format!("the duration `{duration}` is not between a moment and a year"), None));
+        if duration == Span::ZERO {
+            return Err(("/duration", format!("the duration `{duration}` is no time at all"), None));
+        }
+        if duration > LONGEST {
+            let help = "write `start` and `end` without a rule for what lasts longer";
+            return Err(("/duration", format!("the duration `{duration}` is longer than a year"), Some(help.into())));
         }
         if entry.rdate.len().max(entry.exdate.len()) > MOST_DATES {
             return Err(("", format!("it lists more than {MOST_DATES} dates"), None));
@@ -301,12 +305,19 @@ fn once(entry: &Entry, effect: Effect) -> Result<Spell, Wrong> {
         return Err(("", format!("`{}` ends before it starts", entry.name), None));
     }
     let spell = clock::spell(&zone, start, end, effect);
-    if spell.is_empty() { Err(never(entry)) } else { Ok(spell) }
+    if spell.is_empty() { Err(no_hour(entry)) } else { Ok(spell) }
 }
 
 fn never(entry: &Entry) -> Wrong {
     let place = if entry.rrule.is_some() { "/rrule" } else { "" };
     (place, format!("`{}` never occurs", entry.name), Some("look at its days and months: is there such a date?".into()))
+}
+
+/// One that lies in an hour that the clocks of its zone skip, or have twice.
+fn no_hour(entry: &Entry) -> Wrong {
+    let help =
+        "the clocks of its zone change in that hour, and nothing of it is left: begin or end it outside of that hour";
+    ("", format!("`{}` never occurs", entry.name), Some(help.into()))
 }
 
 fn zone_of(entry: &Entry) -> Result<TimeZone, Wrong> {

@@ -155,7 +155,7 @@ fn rolling<'a>(change: &'a Change, why: &str) -> Result<&'a Rollout, Rejection> 
 }
 
 pub(super) fn with_reason(reason: String) -> Result<String, Rejection> {
-    if reason.trim().is_empty() { Err(Rejection::ReasonNeeded) } else { Ok(reason) }
+    super::reason(&reason)
 }
 
 fn amend(change: &Change, given: &Given, proposal: Proposal, edited: Option<u32>) -> Decision {

@@ -281,7 +281,13 @@ pub(super) fn ask_exception(
     let reason = with_reason(reason)?;
     let owner = owner_of(change, given, &freeze)?;
     if let Some(why) = end_problem(until, given.now) {
-        return Err(Rejection::NoSuchException { change: change.id, why });
+        return Err(Rejection::BadEnd { why });
+    }
+    let is_same =
+        |one: &Exception| one.granted.is_none() && one.by == given.actor && one.until == until && one.reason == reason;
+    if standing_exceptions(change, given, &freeze).any(is_same) {
+        // Asked twice is asked once: nobody is told again.
+        return Ok(vec![]);
     }
     let told = format!("{} asks that {} pass the freeze `{freeze}` until `{until}`: {reason}", given.actor, change.id);
     let notice = notice(change, &format!("exception/{freeze}"), told, [owner.to_owned()].into());
@@ -303,14 +309,19 @@ pub(super) fn grant_exception(change: &Change, given: &Given, freeze: String, un
         return Err(Rejection::NotFreezeOwner { actor, freeze, owner });
     };
     if wrote(change, &actor) {
-        return Err(Rejection::OwnChange { actor, change: change.id });
+        return Err(Rejection::OwnException { actor, change: change.id });
     }
     if let Some(why) = &given.excluded {
         return Err(Rejection::Excluded { actor, change: change.id, why: why.clone() });
     }
     let effect = change.proposal.effect_digest;
-    let Some(asked) = change.exceptions.iter().find(|one| one.freeze == freeze && one.is_open(effect, given.now))
-    else {
+    let asked = change.exceptions.iter().find(|one| one.freeze == freeze && one.is_open(effect, given.now));
+    let granted = standing_exceptions(change, given, &freeze).find_map(|one| one.granted.as_ref());
+    if let Some(granted) = granted.filter(|_| asked.is_none()) {
+        let by = granted.by.clone();
+        return Err(Rejection::GrantedAlready { by, change: change.id, freeze });
+    }
+    let Some(asked) = asked else {
         let why = format!("nobody asks for an exception of `{freeze}` for what it is now");
         return Err(Rejection::NoSuchException { change: change.id, why });
     };

@@ -18,6 +18,10 @@ pub enum Rejection {
     NotForPeople,
     #[error("`{actor}` wrote `{change}` or a part of it; a change is approved by somebody else")]
     OwnChange { actor: Actor, change: ChangeId },
+    #[error("`{actor}` wrote `{change}` or a part of it; an exception is granted by somebody else")]
+    OwnException { actor: Actor, change: ChangeId },
+    #[error("{by} granted it already: `{change}` passes the freeze `{freeze}`")]
+    GrantedAlready { by: Actor, change: ChangeId, freeze: String },
     #[error("`{actor}` has approved this effect already")]
     AlreadyVoted { actor: Actor },
     #[error("`{actor}` would speak in the place of {seats}, and that place has been taken")]
@@ -42,11 +46,13 @@ pub enum Rejection {
     OutcomeNeeded { step: String },
     #[error("this is about {what}, which is not what `{change}` is doing now")]
     Stale { change: ChangeId, what: String },
-    /// Of a veto: a sentence that says what to do.
+    /// Of a veto or an exception: a sentence that says what to do.
     #[error("{why}")]
     BadEnd { why: String },
     #[error("a reason is needed")]
     ReasonNeeded,
+    #[error("the reason has {characters} characters, and at most {} are taken", super::LONGEST_REASON)]
+    ReasonTooLong { characters: usize },
     #[error("`{actor}` can't vote on `{change}`: {why}")]
     Excluded { actor: Actor, change: ChangeId, why: String },
     #[error("no rule `{code}` stands against `{change}`")]
@@ -88,7 +94,8 @@ impl Rejection {
             Self::WrongPhase { .. } => "wrong_phase",
             Self::NotAllowed { .. } => "not_allowed",
             Self::NotForPeople => "not_for_people",
-            Self::OwnChange { .. } => "own_change",
+            Self::OwnChange { .. } | Self::OwnException { .. } => "own_change",
+            Self::GrantedAlready { .. } => "granted_already",
             Self::AlreadyVoted { .. } => "already_voted",
             Self::SeatTaken { .. } => "seat_taken",
             Self::NotEntitled { .. } => "not_entitled",
@@ -103,6 +110,7 @@ impl Rejection {
             Self::Stale { .. } => "stale",
             Self::BadEnd { .. } => "bad_end",
             Self::ReasonNeeded => "reason_needed",
+            Self::ReasonTooLong { .. } => "reason_too_long",
             Self::Excluded { .. } => "excluded",
             Self::NoSuchDenial { .. } => "no_such_denial",
             Self::HardRule { .. } => "hard_rule",
@@ -128,6 +136,8 @@ impl Rejection {
             Self::NotAllowed { permission, .. } => format!("ask for a role with `{permission}` in access.yaml"),
             Self::NotForPeople => "Clearway performs the steps of this change itself; `clearway begin` and `finish` are for changes whose target has `driver: pipeline`".into(),
             Self::OwnChange { .. } => "ask somebody else to approve it".into(),
+            Self::OwnException { .. } => "ask the owner of the freeze, or somebody else who may freeze, to grant it".into(),
+            Self::ReasonTooLong { .. } => "say it in short, and link to the rest".into(),
             Self::BadSignature { change, .. } => {
                 format!(
                     "look at what you would sign with `clearway approve {change} --statement`, and sign that; keys are listed in access.yaml"

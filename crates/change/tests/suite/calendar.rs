@@ -282,7 +282,7 @@ fn an_exception_is_asked_for_granted_by_the_owner_of_the_freeze_and_lapses_by_it
     let stranger = grant(&mut life, "bob", &["sre"]).expect_err("bob owns nothing of it");
     assert!(matches!(stranger, Rejection::NotFreezeOwner { .. }), "{stranger}");
     let own = grant(&mut life, AUTHOR, &["team-finance"]).expect_err("the author owns the freeze, and may not");
-    assert!(matches!(own, Rejection::OwnChange { .. }), "{own}");
+    assert!(matches!(own, Rejection::OwnException { .. }), "{own}");
     grant(&mut life, "cyd", &["team-finance"]).expect("cyd is of the owners");
     let open = frozen(&life);
     assert!(open.is_open());
@@ -334,6 +334,35 @@ fn an_exception_is_revoked_by_who_owns_the_freeze_or_has_a_part_in_it_and_by_nob
         let GateState::Closed { who_can, .. } = frozen(&life).state else { panic!("nobody has granted it again") };
         assert!(who_can.is_some_and(|who| who.contains("by granting the exception until")));
     }
+}
+
+// LC4
+#[test]
+fn an_exception_is_refused_in_words_of_its_own_and_asked_for_once() {
+    let mut life = begin(proposal("shop@1"));
+    let until = after(life.now, HOUR);
+    assert!(!ask(&mut life, until).expect("asked").is_empty());
+    assert!(ask(&mut life, until).expect("it is asked for").is_empty(), "nobody is told twice");
+    let own = grant(&mut life, AUTHOR, &["team-finance"]).expect_err("never one's own");
+    assert!(own.to_string().contains("an exception is granted by somebody else"), "{own}");
+    assert!(own.help().is_some_and(|help| help.contains("ask the owner of the freeze")));
+    grant(&mut life, "cyd", &["team-finance"]).expect("granted");
+    let again = grant(&mut life, "eve", &["team-finance"]).expect_err("it is granted");
+    assert!(again.to_string().contains("user:cyd granted it already"), "{again}");
+    let over = life.now;
+    let past = ask(&mut life, over).expect_err("it is over");
+    assert!(matches!(past, Rejection::BadEnd { .. }) && past.help().is_none(), "{past}");
+}
+
+// LC4
+#[test]
+fn a_reason_that_nobody_reads_is_refused() {
+    let mut life = begin(proposal("shop@1"));
+    let given = finance(&life, AUTHOR, &[]);
+    let until = after(life.now, HOUR);
+    let long = Command::AskException { freeze: "quarter-end".into(), until, reason: "x".repeat(4_001) };
+    let refused = life.ask(long, &given).expect_err("it is too long");
+    assert_eq!(refused.to_string(), "the reason has 4001 characters, and at most 4000 are taken");
 }
 
 // LC4

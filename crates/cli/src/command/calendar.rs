@@ -279,7 +279,9 @@ async fn revoke(args: &Args, change: ChangeId, freeze: &str, reason: Option<&str
     let path = format!("/changes/{change}/revoke-exception");
     let body = json!({"freeze": freeze, "reason": reason.unwrap_or_default()});
     let view = Client::find(args)?.post(&path, &body, None).await?;
-    print(args, &view, || format!("{change} passes the freeze `{freeze}` no more"));
+    print(args, &view, || {
+        format!("no exception of the freeze `{freeze}` is asked for or granted for {change} any more")
+    });
     Ok(())
 }
 

@@ -160,7 +160,7 @@ fn days(asked: Option<u64>, from: Timestamp, now: Timestamp) -> Result<Span, Pro
     let days = asked.unwrap_or(DAYS);
     let span = Span::secs(86_400).times(days.min(1_000));
     let is_near = days > 0 && time::between(now, time::after(from, span)) <= LONGEST;
-    is_near.then_some(span).ok_or_else(|| Problem::malformed(format!("`{days}` days do not end within the next 92")))
+    is_near.then_some(span).ok_or_else(|| Problem::malformed(format!("`{days}` is not a number of days from 1 to 92")))
 }
 
 /// Keeps what the reader sees and asked for.

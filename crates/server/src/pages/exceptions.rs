@@ -37,6 +37,8 @@ pub(crate) struct Row {
     /// Why the reader can't grant it, where they would wonder.
     pub not_grant: Option<String>,
     pub may_revoke: bool,
+    /// Whether the reader asks for it.
+    pub is_own: bool,
 }
 
 /// What the reader has just done.
@@ -157,7 +159,11 @@ impl ExceptionsCard {
     fn revoke(&self, row: &Row) -> Markup {
         let form = form_of(Done::Revoked, &row.change.to_string(), &row.exception.freeze);
         let fields = Fields::of(&form, self.tried.as_ref());
-        let label = if row.exception.granted.is_some() { "Revoke it" } else { "Decline it" };
+        let label = match (&row.exception.granted, row.is_own) {
+            (Some(_), _) => "Revoke it",
+            (None, true) => "Take it back",
+            (None, false) => "Decline it",
+        };
         html! {
             details.act id=(form) open[fields.is_tried()] {
                 summary.button.danger { (label) }
@@ -242,6 +248,7 @@ pub(crate) mod tests {
             may_grant: true,
             not_grant: None,
             may_revoke: true,
+            is_own: false,
         };
         let granted = Granted { by: Actor::User("finn".into()), role: "finance".into(), at: sample::start() };
         ExceptionsCard {
@@ -272,6 +279,15 @@ pub(crate) mod tests {
         }
         assert_eq!(text.matches("<form").count(), text.matches("name=\"csrf\" value=\"form-token\"").count());
         assert!(!text.contains("<details class=\"act\" id=\"ask\" open"), "{text}");
+    }
+
+    // LC4
+    #[test]
+    fn whoever_asked_for_an_exception_takes_it_back_and_does_not_decline_it() {
+        let mut card = card();
+        card.rows.iter_mut().for_each(|row| row.is_own = true);
+        let text = card.markup().into_string();
+        assert!(text.contains("Take it back") && !text.contains("Decline it"), "{text}");
     }
 
     #[test]

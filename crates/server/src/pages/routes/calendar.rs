@@ -101,6 +101,7 @@ async fn rows(server: &Shared, caller: &Caller, changes: &[Change]) -> Result<Ve
                 may_grant: is_open && grant.is_ok(),
                 not_grant: grant.err().flatten().filter(|_| is_open),
                 may_revoke: revoke.is_ok(),
+                is_own: one.by == actor,
             }
         }));
     }
@@ -128,7 +129,7 @@ fn would(
     };
     match decide(change, command, given) {
         Ok(_) => Ok(()),
-        Err(no @ (Rejection::OwnChange { .. } | Rejection::NotFreezeOwner { .. } | Rejection::Excluded { .. })) => {
+        Err(no @ (Rejection::OwnException { .. } | Rejection::NotFreezeOwner { .. } | Rejection::Excluded { .. })) => {
             Err(Some(no.to_string()))
         }
         Err(_) => Err(None),
