@@ -257,11 +257,14 @@ pub fn headline(change: &Change) -> String {
 /// How a paused change goes on, and by whom: the end of what paused it resumes nothing.
 fn way_on(change: &Change) -> String {
     let why = change.rollout().and_then(|rollout| rollout.pause.as_ref()).map(|pause| pause.why);
-    let found = if why == Some(PauseReason::UnknownOutcome) { " --found applied" } else { "" };
+    let resume = match why {
+        Some(PauseReason::UnknownOutcome) => format!("`clearway resume {} --found applied`", change.id),
+        _ => format!("`clearway resume {}`", change.id),
+    };
     let services = all(change.proposal.services.iter().map(String::as_str));
     format!(
-        "it goes on with `clearway resume {}{found}` by somebody with the permission `resume` for {services}, or back with `clearway rollback {} --reason ...`",
-        change.id, change.id
+        "it goes on with {resume} by somebody with the permission `resume` for {services}, or back with `clearway rollback {} --reason ...`",
+        change.id
     )
 }
 

@@ -126,6 +126,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  clearway reject CHG-7 --reason 'the runbook is missing'")]
     Reject {
         change: ChangeId,
+        /// Why: it stands in the log.
         #[arg(long)]
         reason: String,
     },
@@ -133,6 +134,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  clearway request-changes CHG-7 --reason 'make the first step smaller'")]
     RequestChanges {
         change: ChangeId,
+        /// Why: it stands in the log.
         #[arg(long)]
         reason: String,
     },
@@ -140,6 +142,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  clearway take-back CHG-7 --reason 'I had not seen the migration'")]
     TakeBack {
         change: ChangeId,
+        /// Why: it stands in the log.
         #[arg(long, default_value = "")]
         reason: String,
     },
@@ -152,6 +155,7 @@ pub(crate) enum Command {
         /// The code of the rule, as `clearway show` says it.
         #[arg(long, value_name = "CODE")]
         rule: String,
+        /// Why: it stands in the log.
         #[arg(long)]
         reason: String,
     },
@@ -161,6 +165,7 @@ pub(crate) enum Command {
     )]
     BreakGlass {
         change: ChangeId,
+        /// Why: it stands in the log.
         #[arg(long)]
         reason: String,
     },
@@ -185,6 +190,7 @@ pub(crate) enum Command {
         /// The incident that it ends.
         #[arg(long)]
         incident: String,
+        /// Why: it stands in the log.
         #[arg(long)]
         reason: String,
         /// Follow it until it ends.
@@ -204,6 +210,7 @@ pub(crate) enum Command {
         /// When it was deployed.
         #[arg(long, value_name = "TIME")]
         deployed_at: change::Timestamp,
+        /// Why: it stands in the log.
         #[arg(long)]
         reason: String,
         /// A key by which this request can be repeated safely.
@@ -230,6 +237,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  clearway stop-all --reason 'the network is unstable'\n  clearway stop-all --release --reason 'it is stable again'\n  clearway stop-all                                          says whether it is stopped"
     )]
     StopAll {
+        /// Why: it stands in the log.
         #[arg(long)]
         reason: Option<String>,
         /// Release the stop.
@@ -283,6 +291,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  clearway pause CHG-7 --reason 'looking at the database'")]
     Pause {
         change: ChangeId,
+        /// Why: it stands in the log.
         #[arg(long)]
         reason: String,
     },
@@ -300,6 +309,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  clearway promote CHG-7 --reason 'checked by hand'")]
     Promote {
         change: ChangeId,
+        /// Why: it stands in the log.
         #[arg(long)]
         reason: String,
     },
@@ -307,6 +317,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  clearway rollback CHG-7 --reason 'customers report errors'")]
     Rollback {
         change: ChangeId,
+        /// Why: it stands in the log.
         #[arg(long)]
         reason: String,
     },
@@ -314,6 +325,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  clearway withdraw CHG-7")]
     Withdraw {
         change: ChangeId,
+        /// Why: it stands in the log.
         #[arg(long, default_value = "")]
         reason: String,
     },

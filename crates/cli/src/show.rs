@@ -1,6 +1,7 @@
 //! Showing: changes, gates and logs as text for people.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 
 use change::diff::{Diff, Difference};
 use change::gate::{Gate, GateState};
@@ -30,11 +31,14 @@ pub(crate) fn list(rows: &[Value]) -> String {
     if rows.is_empty() {
         return "there is no such change yet; propose one with `clearway propose change.yaml`".into();
     }
+    // What is piped into another program is given whole.
+    let is_screen = std::io::stdout().is_terminal();
     let text = |row: &Value, field: &str| row.get(field).and_then(Value::as_str).unwrap_or("-").to_owned();
     let line = |row: &Value| {
         let services = row.get("services").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         let services = services.collect::<Vec<_>>().join(", ");
-        let status: String = text(row, "status").chars().take(100).collect();
+        let status = text(row, "status");
+        let status = if is_screen { shortened(&status) } else { status };
         vec![
             text(row, "id"),
             text(row, "phase").replace('_', " "),
@@ -45,6 +49,14 @@ pub(crate) fn list(rows: &[Value]) -> String {
         ]
     };
     table(&["change", "phase", "risk", "services", "title", "status"], rows.iter().map(line).collect())
+}
+
+fn shortened(text: &str) -> String {
+    const MOST: usize = 100;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
+        None => text.to_owned(),
+    }
 }
 
 /// Everything about one change on one screen.

@@ -549,8 +549,11 @@ windows:
                 said("rrule: \"FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30;BYHOUR=1\", duration: 1h, tz: UTC"),
                 "/freezes/0/rrule `a` never occurs",
             ),
-            (said("rrule: \"FREQ=DAILY;BYHOUR=1\", duration: 0s, tz: UTC"), "the duration `0s` is not between"),
-            (said("rrule: \"FREQ=DAILY;BYHOUR=1\", duration: 400d, tz: UTC"), "the duration `400d` is not between"),
+            (said("rrule: \"FREQ=DAILY;BYHOUR=1\", duration: 0s, tz: UTC"), "the duration `0s` is no time at all"),
+            (
+                said("rrule: \"FREQ=DAILY;BYHOUR=1\", duration: 400d, tz: UTC"),
+                "the duration `400d` is longer than a year; write `start` and `end`",
+            ),
             (said("rrule: \"FREQ=DAILY;BYHOUR=1\", tz: UTC"), "add `duration: 3h`"),
             (said("time_intervals: [{weekdays: [monday]}]"), "it has no time zone"),
             (said("time_intervals: [{months: [february], days_of_month: [30]}], tz: UTC"), "`a` never occurs"),
@@ -561,6 +564,9 @@ windows:
         let twice = "freezes: [{name: a, start: \"2026-01-01T00:00\", end: \"2026-02-01T00:00\", tz: UTC, reason: r, owner: o}]\n\
              windows: [{name: a, rrule: \"FREQ=DAILY;BYHOUR=1\", duration: 1h, tz: UTC, owner: o}]\n";
         assert!(calendar(twice).problems()[0].message.contains("the name `a` is taken"));
+        let skipped = "windows: [{name: a, start: \"2026-03-29T02:10\", end: \"2026-03-29T02:50\", tz: Europe/Berlin, owner: o}]\n";
+        let help = calendar(skipped).problems()[0].help.clone().unwrap_or_default();
+        assert!(help.contains("the clocks of its zone change in that hour"), "{help}");
     }
 
     #[test]

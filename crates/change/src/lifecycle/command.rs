@@ -155,7 +155,8 @@ fn rolling<'a>(change: &'a Change, why: &str) -> Result<&'a Rollout, Rejection> 
 }
 
 pub(super) fn with_reason(reason: String) -> Result<String, Rejection> {
-    super::reason(&reason)
+    super::reason(&reason)?;
+    Ok(reason)
 }
 
 fn amend(change: &Change, given: &Given, proposal: Proposal, edited: Option<u32>) -> Decision {

@@ -40,11 +40,14 @@ fn with_duty(life: &Life) -> Given {
 }
 
 fn told(events: &[Event]) -> Vec<&str> {
-    let reason = |event| match event {
-        &Event::PageOwed { ref reason, .. } => Some(reason.as_str()),
-        _ => None,
-    };
     events.iter().filter_map(reason).collect()
+}
+
+fn reason(event: &Event) -> Option<&str> {
+    match event {
+        Event::PageOwed { reason, .. } => Some(reason),
+        _ => None,
+    }
 }
 
 // A4

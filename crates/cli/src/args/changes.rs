@@ -77,6 +77,7 @@ pub(crate) struct Delegate {
     /// Whose place it is; your own if absent. For others it takes a role with `govern`.
     #[arg(long, value_name = "USER")]
     pub from: Option<String>,
+    /// Why: it stands in the log.
     #[arg(long, default_value = "")]
     pub reason: String,
     /// End it: you are back.

@@ -16,6 +16,7 @@ pub(crate) enum Batch {
     Release {
         /// Its name in calendar.yaml.
         name: String,
+        /// Why: it stands in the log.
         #[arg(long)]
         reason: String,
     },
@@ -66,6 +67,7 @@ pub(crate) struct HoldOptions {
     /// Until when, with its zone.
     #[arg(long, value_name = "TIME", value_parser = change::time::parse_instant, conflicts_with = "release")]
     pub until: Option<change::Timestamp>,
+    /// Why: it stands in the log.
     #[arg(long)]
     pub reason: String,
     /// Whether emergencies pass it.
@@ -104,6 +106,7 @@ pub(crate) struct VetoOptions {
     /// Until when, with its zone.
     #[arg(long, value_name = "TIME", value_parser = change::time::parse_instant, conflicts_with = "lift")]
     pub until: Option<change::Timestamp>,
+    /// Why: it stands in the log.
     #[arg(long)]
     pub reason: String,
     /// Lift it.
@@ -140,6 +143,7 @@ pub(crate) enum Release {
     #[command(after_help = "Example:\n  clearway release withdraw REL-7 --reason 'not this week'")]
     Withdraw {
         release: change::ReleaseId,
+        /// Why: it stands in the log.
         #[arg(long)]
         reason: String,
     },
@@ -147,6 +151,7 @@ pub(crate) enum Release {
     #[command(after_help = "Example:\n  clearway release rollback REL-7 --reason 'customers can not pay'")]
     Rollback {
         release: change::ReleaseId,
+        /// Why: it stands in the log.
         #[arg(long)]
         reason: String,
     },
@@ -208,8 +213,9 @@ pub(crate) enum Calendar {
         freeze: String,
         /// Until when: a time with its zone, at most 31 days ahead. With `--grant` what was asked, as `clearway why` says it: if it is another by now,
         /// nothing is granted.
-        #[arg(long, required_unless_present = "revoke", conflicts_with = "revoke", value_name = "TIME")]
-        until: Option<String>,
+        #[arg(long, required_unless_present = "revoke", conflicts_with = "revoke", value_name = "TIME", value_parser = change::time::parse_instant)]
+        until: Option<change::Timestamp>,
+        /// Why: it stands in the log.
         #[arg(long, required_unless_present = "grant", conflicts_with = "grant")]
         reason: Option<String>,
         /// Grant what was asked: as the owner of the freeze, or with the permission `freeze`, and never of one's own change.

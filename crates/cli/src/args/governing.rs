@@ -37,6 +37,7 @@ pub(crate) enum Standard {
     )]
     Reinstate {
         id: String,
+        /// Why: it stands in the log.
         #[arg(long)]
         reason: String,
     },

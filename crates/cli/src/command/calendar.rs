@@ -23,7 +23,7 @@ use super::changes::encode;
 use super::print;
 use crate::args::{Args, Calendar};
 use crate::client::Client;
-use crate::exit::{ERROR, Failure, INVALID, Outcome};
+use crate::exit::{ERROR, Failure, INVALID, Outcome, USAGE};
 
 const FILE: &str = "calendar.yaml";
 
@@ -46,13 +46,13 @@ pub(super) async fn run(args: &Args, asked: &Calendar) -> Outcome {
         }
         Calendar::Next { change, governance } => next(args, change, governance.as_deref()).await,
         Calendar::Except { change, freeze, until, grant: true, .. } => {
-            grant(args, *change, freeze, until.as_deref()).await
+            grant(args, *change, freeze, an_end(*until)?).await
         }
         Calendar::Except { change, freeze, reason, revoke: true, .. } => {
             revoke(args, *change, freeze, reason.as_deref()).await
         }
         Calendar::Except { change, freeze, until, reason, .. } => {
-            except(args, *change, freeze, until.as_deref(), reason.as_deref()).await
+            except(args, *change, freeze, an_end(*until)?, reason.as_deref()).await
         }
     }
 }
@@ -128,12 +128,13 @@ fn check(args: &Args, folder: &Path, strict: bool) -> Outcome {
     });
     print(args, &whole, || {
         let mut lines: Vec<String> = errors.iter().map(|remark| format!("error: {}", said(remark).0)).collect();
-        lines.extend(warnings.iter().map(|remark| format!("warning: {}", said(remark).0)));
+        let warned = if strict { "error" } else { "warning" };
+        lines.extend(warnings.iter().map(|remark| format!("{warned}: {}", said(remark).0)));
         let (freezes, windows) = (counted(freezes, "freeze"), counted(windows, "window"));
         lines.push(format!("{freezes}, {windows}: {}", if is_valid { "valid" } else { "not valid" }));
         lines.join("\n")
     });
-    let otherwise = if args.json { "" } else { "the calendar does not stand as it is" };
+    let otherwise = if args.json { "" } else { "the calendar is not valid" };
     if is_valid { Ok(()) } else { Err(Failure::new(INVALID, otherwise)) }
 }
 
@@ -266,10 +267,9 @@ fn lines(opening: &Opening) -> String {
     text
 }
 
-async fn grant(args: &Args, change: ChangeId, freeze: &str, until: Option<&str>) -> Outcome {
+async fn grant(args: &Args, change: ChangeId, freeze: &str, until: Timestamp) -> Outcome {
     let path = format!("/changes/{change}/grant-exception");
     let client = Client::find(args)?;
-    let until = instant(until)?;
     let view = client.post(&path, &json!({"freeze": freeze, "until": until}), None).await?;
     print(args, &view, || format!("{change} passes the freeze `{freeze}` until {until}, as was asked"));
     Ok(())
@@ -285,9 +285,14 @@ async fn revoke(args: &Args, change: ChangeId, freeze: &str, reason: Option<&str
     Ok(())
 }
 
-async fn except(args: &Args, change: ChangeId, freeze: &str, until: Option<&str>, reason: Option<&str>) -> Outcome {
+async fn except(
+    args: &Args,
+    change: ChangeId,
+    freeze: &str,
+    until: Timestamp,
+    reason: Option<&str>,
+) -> Outcome {
     let client = Client::find(args)?;
-    let until = instant(until)?;
     let body = json!({"freeze": freeze, "until": until, "reason": reason.unwrap_or_default()});
     let view = client.post(&format!("/changes/{change}/except"), &body, None).await?;
     print(args, &view, || {
@@ -298,8 +303,8 @@ async fn except(args: &Args, change: ChangeId, freeze: &str, until: Option<&str>
     Ok(())
 }
 
-fn instant(text: Option<&str>) -> Outcome<Timestamp> {
-    change::time::parse_instant(text.unwrap_or_default()).map_err(|error| Failure::new(INVALID, error))
+fn an_end(until: Option<Timestamp>) -> Outcome<Timestamp> {
+    until.ok_or_else(|| Failure::new(USAGE, "say until when: `--until '2026-12-01T09:00 Europe/Berlin'`"))
 }
 
 fn field<T: serde::de::DeserializeOwned>(view: &Value, field: &str) -> Outcome<T> {

@@ -168,6 +168,11 @@ async fn log(args: &Args, client: &Client, query: &Log) -> Outcome {
         format!("{position:>6}  {change:<8} {day} {}", show::event(event))
     };
     print(args, &found, || events.iter().map(line).collect::<Vec<_>>().join("\n"));
+    let last = events.last().and_then(|event| event.get("position")).and_then(Value::as_u64);
+    let is_cut = query.change.is_none() && u32::try_from(events.len()).is_ok_and(|shown| shown >= query.limit);
+    if let Some(last) = last.filter(|_| is_cut && !args.json) {
+        super::aside(&format!("there may be more: `clearway log --from {}`", last + 1));
+    }
     Ok(())
 }
 

@@ -85,10 +85,12 @@ async fn create(args: &Args, asked: &CreateToken) -> Outcome {
         }
     };
     print(args, &json!({"user": asked.user, "id": id, "token": secret}), || secret.clone());
-    eprintln!(
-        "This is the token `{id}` of `{}`, shown once. Keep it in a file with `chmod 600`, and name that with `--token-file`.",
-        asked.user
-    );
+    let use_it = if asked.feed {
+        "It reads the calendar feed and nothing else: put it into the address of the subscription, as the page `/calendar` shows it."
+    } else {
+        "Keep it in a file with `chmod 600`, and name that with `--token-file`."
+    };
+    eprintln!("This is the token `{id}` of `{}`, shown once. {use_it}", asked.user);
     Ok(())
 }
 

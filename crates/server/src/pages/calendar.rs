@@ -290,7 +290,7 @@ pub(crate) mod tests {
         let text = page().page().main.into_string();
         let days = text.split_once("id=\"days\"").map(|(_, rest)| rest.split("</section>").next().unwrap_or_default());
         let days = days.expect("the days of the month");
-        assert_eq!(days.matches("<th scope=\"row\">").count(), 31);
+        assert_eq!(days.matches("<th scope=\"row\"").count(), 31);
         assert!(text.contains("<span title=\"2026-12-02\">Wed 2</span>") && !days.contains("<time"), "{text}");
         for wanted in [
             "&lt;b&gt;year-end</a>, from 18:00",

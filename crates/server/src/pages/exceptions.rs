@@ -115,7 +115,7 @@ impl ExceptionsCard {
                     None => span.phase."is-waiting" { (svg::mark(svg::Mark::Hand)) span { "asked for" } },
                 }
                 " " a href={ "/changes/" (row.change) } { (row.change) } " " (row.title)
-                " may pass " code { (exception.freeze) } " until " (words::time(exception.until))
+                " may pass " code { (exception.freeze) } " until " (words::end(exception.until))
             }
             p { (exception.reason) }
             p.muted {
@@ -149,7 +149,7 @@ impl ExceptionsCard {
                 form method="post" action="/calendar/grant" {
                     (self.hidden(row))
                     (fields.whole())
-                    p { (row.change) " then passes " code { (row.exception.freeze) } " until " (words::time(row.exception.until)) " with the effect " (words::digest(row.exception.effect)) ". Your name stands in the log." }
+                    p { (row.change) " then passes " code { (row.exception.freeze) } " until " (words::end(row.exception.until)) " with the effect " (words::digest(row.exception.effect)) ". Your name stands in the log." }
                     div.buttons { button.strong type="submit" { "Grant it for " (row.change) } }
                 }
             }
@@ -277,6 +277,7 @@ pub(crate) mod tests {
         ] {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }
+        assert!(text.contains("until <span title=\"2026-09-01T09:00:00Z\">2026-09-01 09:00 UTC</span>"), "{text}");
         assert_eq!(text.matches("<form").count(), text.matches("name=\"csrf\" value=\"form-token\"").count());
         assert!(!text.contains("<details class=\"act\" id=\"ask\" open"), "{text}");
     }

@@ -28,7 +28,7 @@ pub(crate) fn one(hold: &ServiceHold) -> Markup {
     };
     html! {
         strong { (order.hold) } ": " (prose(&format!("{} holds {}", explain::actor(&hold.by), order.in_words())))
-        " until " (words::time(order.until)) ": " (prose(&order.reason)) ". " (emergencies)
+        " until " (words::end(order.until)) ": " (prose(&order.reason)) ". " (emergencies)
     }
 }
 

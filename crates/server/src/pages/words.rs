@@ -27,6 +27,11 @@ pub(crate) fn time(at: Timestamp) -> Markup {
     html! { time datetime=(at) title=(utc) { (utc) } }
 }
 
+/// The end of something: the script makes no "in 12 hours" of it, which reads badly after "until" and hides the time.
+pub(crate) fn end(at: Timestamp) -> Markup {
+    html! { span title=(at) { (at.strftime("%Y-%m-%d %H:%M UTC").to_string()) } }
+}
+
 /// A digest that can be told apart at a glance and copied whole.
 pub(crate) fn digest(digest: Digest) -> Markup {
     html! { code.digest title=(digest) { (digest.short()) } }
