@@ -76,7 +76,7 @@ fn is_observed(change: &Change, given: &Given) -> bool {
 fn stopped(given: &Given) -> Option<GateState> {
     let stopped = given.stopped.as_ref()?;
     let reason = format!("{} has stopped everything since `{}`: {}", stopped.by, stopped.since, stopped.reason);
-    let who = "somebody who may freeze, with `clearway stop-all --release`".to_owned();
+    let who = "somebody who may freeze, with `clearway stop-all --release --reason ...`".to_owned();
     Some(closed(STOPPED, reason, None, Some(who)))
 }
 
