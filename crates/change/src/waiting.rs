@@ -77,7 +77,8 @@ pub fn of(change: &Change, due_at: Option<Timestamp>, now: Timestamp, poll: Span
 /// What has to come in any case before these gates are open: the latest time first, then another change, then people.
 fn of_gates(gates: &[Gate], now: Timestamp, poll: Span) -> (Needs, Timestamp) {
     let holding = || gates.iter().filter(|gate| gate.holds());
-    let each = || holding().flat_map(|gate| gate.closed_by().iter().chain([&gate.state]).map(|state| (gate.gate, state)));
+    let each =
+        || holding().flat_map(|gate| gate.closed_by().iter().chain([&gate.state]).map(|state| (gate.gate, state)));
     let timed = each().filter_map(|(gate, state)| {
         let at = state.opens_at().filter(|at| *at > now)?;
         Some((at, slow(gate, state, now, poll).0))

@@ -93,8 +93,7 @@ fn a_gate_that_several_things_close_says_each_and_opens_when_the_last_is_over() 
 
     // What is open now may be shut when the rest is over.
     let reopening = Opening { at: Some(last), obstacles: vec![] };
-    let open_now =
-        Windows::Open { names: vec!["mornings".into()], until: after(life.now, HOUR), on_close: OnClose::FinishStep };
+    let open_now = Windows::Open { names: vec!["mornings".into()], on_close: OnClose::FinishStep };
     let given = Given { windows: open_now, batch: None, reopening: Some(reopening), ..given };
     let again = windows_gate(&life, &given);
     assert_eq!(again.state.opens_at(), Some(last));

@@ -85,7 +85,11 @@ fn people_on_call_hear_once_of_a_change_that_begins_at_once() {
 #[test]
 fn a_paused_change_says_how_it_goes_on_and_who_may() {
     let life = Life::begin(ID, proposal("shop@1")).scheduled().step_begun().step_applied();
-    let halt = Command::Halt { why: PauseReason::Hold, reason: "dan held `shop`: it is slow".into() };
+    let halt = Command::Halt {
+        why: PauseReason::Hold,
+        reason: "dan held `shop`: it is slow".into(),
+        by: ["HOLD-1".to_owned()].into(),
+    };
     let said = explain::headline(&life.then(halt).change);
     assert!(said.contains("dan held `shop`"), "{said}");
     assert!(

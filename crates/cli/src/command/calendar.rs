@@ -285,13 +285,7 @@ async fn revoke(args: &Args, change: ChangeId, freeze: &str, reason: Option<&str
     Ok(())
 }
 
-async fn except(
-    args: &Args,
-    change: ChangeId,
-    freeze: &str,
-    until: Timestamp,
-    reason: Option<&str>,
-) -> Outcome {
+async fn except(args: &Args, change: ChangeId, freeze: &str, until: Timestamp, reason: Option<&str>) -> Outcome {
     let client = Client::find(args)?;
     let body = json!({"freeze": freeze, "until": until, "reason": reason.unwrap_or_default()});
     let view = client.post(&format!("/changes/{change}/except"), &body, None).await?;
