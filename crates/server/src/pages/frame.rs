@@ -1,6 +1,6 @@
 //! The frame: what is the same on every page. Head, landmarks, navigation, and who is logged in.
 
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::assets;
 use crate::identity::Caller;
@@ -40,6 +40,10 @@ pub(crate) struct Page {
 impl Page {
     /// The whole document.
     pub(crate) fn frame(&self, reader: Option<&ReaderView>) -> Markup {
+        PreEscaped(unturned(self.document(reader).into_string()))
+    }
+
+    fn document(&self, reader: Option<&ReaderView>) -> Markup {
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -103,6 +107,19 @@ pub(crate) fn command(line: &str) -> Markup {
     html! { p.command { code { (line) } } }
 }
 
+/// No page of ours turns the direction of letters; a reason that does so would turn what is said after it.
+fn unturned(page: String) -> String {
+    let turns = |letter: char| matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !page.contains(turns) {
+        return page;
+    }
+    let mut shown = String::with_capacity(page.len());
+    for letter in page.chars() {
+        if turns(letter) { shown.extend(letter.escape_default()) } else { shown.push(letter) }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +148,13 @@ mod tests {
         for unwanted in [" style=", " onclick=", "<style", "<script>", "http://", "https://"] {
             assert!(!text.contains(unwanted), "{unwanted}");
         }
+    }
+
+    #[test]
+    fn what_turns_letters_around_is_shown_and_turns_nothing() {
+        let main = html! { p { "it is \u{202e}desolc\u{2066}" } };
+        let text = Page { main, ..page() }.frame(None).into_string();
+        assert!(text.contains("it is \\u{202e}desolc\\u{2066}"), "{text}");
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl SchedulePage {
 
     fn filter(&self) -> Markup {
         html! {
-            form.filter method="get" action="/schedule" {
+            form.inline method="get" action="/schedule" {
                 label { "Days " input name="days" type="number" min="1" max="92" value=(self.days); }
                 label { "Service " input name="service" value=(self.service) list="services" autocomplete="off"; }
                 datalist id="services" { @for name in &self.services { option value=(name) {} } }

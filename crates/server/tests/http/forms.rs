@@ -133,7 +133,7 @@ async fn what_is_wrong_with_an_exception_is_said_beside_its_field_and_what_was_t
         ("until", "40d", "ask-until", "at most 31d"),
         ("until", "2026-12-01T10:00", "ask-until", "no time zone"),
         ("until", "2026-12-01T10:00 Mars/Base", "ask-until", "Mars/Base"),
-        ("until", "25:00", "ask-until", "no time zone"),
+        ("until", "25:00", "ask-until", "is not a time with its zone"),
         ("reason", "", "ask-reason", "a reason is needed"),
         ("reason", "\u{1b}[2J", "ask-reason", "control character"),
         ("reason", long, "ask-reason", "at most 4000"),
