@@ -688,6 +688,10 @@ impl<'a> Judge<'a> {
     fn sequence(&mut self, id: ChangeId, number: usize) {
         for other in &self.play.storm.changes[number].after {
             let Some(before) = self.play.ids.get(other).filter(|before| **before < id) else { continue };
+            // Members of one release were proposed at once: neither could name the other, and their release keeps their order.
+            if self.is_of_release(id) && self.is_of_release(*before) {
+                continue;
+            }
             if !self.told.get(before).is_some_and(|told| told.is_completed) {
                 self.broken
                     .push(format!("sequence: {id} began, and {before}, which it comes after, was not completed"));
