@@ -30,6 +30,8 @@ const RULES: usize = 1_000;
 const COVERING: usize = 50;
 /// How many times the next one begins.
 const STARTS: u64 = 60;
+/// 500 MB, in MiB.
+const MOST_MIB: f64 = 500e6 / 1_048_576.0;
 /// How many gates are asked, each of another change.
 const GATES: u64 = 1_000;
 /// How many commits are measured.
@@ -137,8 +139,14 @@ fn rows(figures: &Figures) -> Vec<Row> {
             *woken as f64 / STARTS as f64 / 2.0,
             1.0,
         ),
-        row("memory", format!("{memory:.0} MiB"), "500 MiB".into(), memory / 500.0, 1.0),
-        row("memory after it all", format!("{memory_after:.0} MiB"), "500 MiB".into(), memory_after / 500.0, 1.0),
+        row("memory", format!("{memory:.0} MiB"), "477 MiB: 500 MB".into(), memory / MOST_MIB, 1.0),
+        row(
+            "memory after it all",
+            format!("{memory_after:.0} MiB"),
+            "477 MiB: 500 MB".into(),
+            memory_after / MOST_MIB,
+            1.0,
+        ),
         Row {
             name: name("taken up after a start"),
             figure: format!("{:.1} s", taken_up.as_secs_f64()),

@@ -25,6 +25,7 @@ use crate::support::*;
 
 /// How long after a storm everything has to come to its end: a day that a window takes to come again, and what queues behind it.
 const CALM: Span = Span::secs(4 * 86_400);
+const A_DAY: Span = Span::secs(86_400);
 /// How late a rollback may begin that is in the log: after the act that is under way, and the lease of an engine that died.
 const AT_ONCE: Span = Span::secs(130);
 
@@ -504,9 +505,13 @@ impl Play {
                 if rollout.superseded_by.is_some() {
                     return Some(("bob", by_hand()));
                 }
+                let is_unknown = matches!(rollout.state, StepState::Unknown { .. });
+                if !is_unknown && time::between(rollout.started_at, self.fleet.now()) > A_DAY {
+                    // Evidence that does not come in a day, people do not wait for: what failed before may outweigh it for long.
+                    return Some(("bob", Command::Rollback { reason: "it can't be told".into() }));
+                }
                 let key = format!("{}/{}/{}", change.id, rollout.step + 1, rollout.attempt);
                 let did = self.fleet.calls().iter().any(|call| call.key == key && call.is_effect);
-                let is_unknown = matches!(rollout.state, StepState::Unknown { .. });
                 let found = is_unknown.then_some(if did { Found::Applied } else { Found::NotApplied });
                 Some(("bob", Command::Resume { found }))
             }
