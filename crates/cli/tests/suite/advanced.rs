@@ -149,7 +149,7 @@ impl Port {
 
     /// Lets time pass, second by second, until a change is in this phase.
     async fn until(&self, id: &str, phase: &str) -> Value {
-        for _ in 0..300 {
+        for _ in 0..900 {
             let view = self.get(&format!("/changes/{id}")).await;
             if view["phase"] == phase {
                 return view;
@@ -190,7 +190,7 @@ impl Port {
 
 /// Waits a moment of real time: what was set off by an instant goes over disk and sockets.
 async fn settle() {
-    let moment = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(2)));
+    let moment = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(4)));
     moment.await.expect("no panic");
 }
 
