@@ -134,7 +134,8 @@ impl Port {
     /// Proposes a change of a service on its own target as ada, approves it as bob; its id.
     async fn propose(&self, service: &str, more: &str) -> String {
         let file = member_file(service).replace("services: [shop]", &format!("services: [{service}]"));
-        let file = file.replace("bake: 30s", "bake: 60s") + more;
+        // Time is advanced without asking whether every look was taken: on a slow machine a step takes more of it.
+        let file = file.replace("bake: 30s", "bake: 60s").replace("verify:\n", "verify:\n  deadline: 1h\n") + more;
         let proposed = self.post("ada", "/changes", json!({"file": file})).await;
         let id = proposed["change"]["id"].as_str().expect("an id").to_owned();
         self.until(&id, "assessed").await;
@@ -156,7 +157,9 @@ impl Port {
             }
             self.advance(1).await;
         }
-        panic!("{id} does not become {phase}: {:#}", self.get(&format!("/changes/{id}/gates")).await);
+        let (stands, gates) =
+            (self.get(&format!("/changes/{id}")).await, self.get(&format!("/changes/{id}/gates")).await);
+        panic!("{id} does not become {phase}: {}: {gates:#}", stands["status"]);
     }
 
     /// The gates that hold a change: their names, codes, reasons, and when they open.
