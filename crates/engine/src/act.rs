@@ -172,7 +172,7 @@ impl Engine {
     async fn begin_step(self: &Arc<Self>, change: &Change, round: &mut Round) -> Result<Done, StoreError> {
         let held = self.held_before_readiness(change).await?;
         if held.iter().any(|gate| *gate != GateName::Policy) {
-            return self.say_what_holds(change, UNASKED).await;
+            return self.say_what_holds(change).await;
         }
         if !self.hold_lease(round).await? {
             return Ok(Done::Again(self.settings.recheck));
@@ -180,7 +180,7 @@ impl Engine {
         if !held.is_empty() {
             return match self.assess_again(change).await? {
                 Some(done) => Ok(done),
-                None => self.say_what_holds(change, UNASKED).await,
+                None => self.say_what_holds(change).await,
             };
         }
         let Some(driver) = self.drivers.get(&change.proposal.plan.target.driver) else {
@@ -219,9 +219,9 @@ impl Engine {
     }
 
     /// Puts into the log which gates hold a step, where it does not stand there yet.
-    async fn say_what_holds(self: &Arc<Self>, change: &Change, why: &str) -> Result<Done, StoreError> {
+    async fn say_what_holds(self: &Arc<Self>, change: &Change) -> Result<Done, StoreError> {
         let mut attempt = Attempt::by(&Actor::Clearway(Part::Rollout));
-        attempt.readiness = change.rollout().is_none().then(|| Readiness::Unknown { why: why.to_owned() });
+        attempt.readiness = change.rollout().is_none().then(|| Readiness::Unknown { why: UNASKED.into() });
         let done = self.report(change, Command::BeginStep { observed: serde_json::Value::Null }, attempt).await?;
         Ok(match done {
             Done::Again(_) => Done::Again(self.settings.recheck),

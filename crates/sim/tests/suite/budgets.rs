@@ -5,13 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use change::budget::stream;
-use change::calendar::Passage;
 use change::governance::Governance;
 use change::rollout::PauseReason;
 use change::{Change, Command, Event, Phase, Span};
 use engine::Handle;
 use engine::budgets::BudgetOverview;
-use engine::holds::HoldRequest;
 use engine::ports::{BootMillis, Store, StoreError};
 use sim::world::{Behaviour, Telemetry, World, ada, bob, change_file};
 
@@ -304,15 +302,7 @@ fn a_round_of_budgets_loads_no_change_that_waits() {
         let rows = Arc::new(Rows(AtomicUsize::new(0)));
         let store: Arc<dyn Store> = Hooked::around(memory(), rows.clone());
         let handle = start(&world, &store, budgets("every: 10s\n")).await;
-        let hold = HoldRequest {
-            services: ["shop".to_owned()].into(),
-            team: None,
-            environment: None,
-            until: handle.until(Span::secs(86_400)),
-            emergency: Passage::Allow,
-            pause: false,
-            reason: "an incident".into(),
-        };
+        let hold = crate::holds::request(&handle, Span::secs(86_400));
         handle.hold(&bob(), hold).await.expect("bob may freeze");
         for number in 0..20 {
             let id = propose(&handle, &change_file(&format!("a{number}"), &SHORT, "")).await;
